@@ -1,0 +1,1 @@
+//! Datagrams to flow files: exporter state, rotation, loss accounting.

@@ -1,0 +1,1 @@
+//! Text, CSV and JSON output of flowsuite.

@@ -1,0 +1,1 @@
+//! Scan, aggregate, sort and report flows.

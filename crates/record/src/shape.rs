@@ -1,0 +1,155 @@
+//! Borrowed read access to one flow: octets, and a [`Shape`] that says where each field lies.
+//!
+//! Most rows of a file have the same sequence of elements, so they share one shape: finding a
+//! field is one table look-up, and a filter or an aggregation key is resolved to offsets once a
+//! shape instead of once a row.
+
+use crate::{Addr, Field, Mac};
+
+/// Where a field lies in the octets of a row. Length 0 means the row does not have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slot {
+    /// Offset from the start of the row.
+    pub at: u16,
+    /// Length in octets.
+    pub len: u16,
+}
+
+impl Slot {
+    /// Whether the field is there.
+    #[inline]
+    pub const fn is_present(self) -> bool {
+        self.len != 0
+    }
+}
+
+/// Where each field lies in the rows of one shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    slots: [Slot; Field::COUNT],
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { slots: [Slot::default(); Field::COUNT] }
+    }
+}
+
+impl Shape {
+    /// The place of `field`.
+    #[inline]
+    pub const fn slot(&self, field: Field) -> Slot {
+        self.slots[field as usize]
+    }
+
+    /// Whether rows of this shape have `field`.
+    #[inline]
+    pub const fn has(&self, field: Field) -> bool {
+        self.slot(field).is_present()
+    }
+
+    /// Places `field` at `at`, `len` octets long; `len` 0 takes it away.
+    #[inline]
+    pub const fn set(&mut self, field: Field, at: u16, len: u16) {
+        self.slots[field as usize] = Slot { at, len };
+    }
+
+    /// Fields that rows of this shape have, in table order.
+    pub fn fields(&self) -> impl Iterator<Item = Field> + '_ {
+        Field::ALL.iter().copied().filter(|f| self.has(*f))
+    }
+}
+
+/// One flow, borrowed: the octets of the row and the shape they have.
+///
+/// Accessors return `None` where the row lacks the field. A shape that reaches beyond the octets
+/// reads as absent, never as a panic.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    bytes: &'a [u8],
+    shape: &'a Shape,
+}
+
+impl<'a> Row<'a> {
+    /// A row of `shape` in `bytes`.
+    #[inline]
+    pub const fn new(bytes: &'a [u8], shape: &'a Shape) -> Self {
+        Self { bytes, shape }
+    }
+
+    /// All octets of the row, in whatever layout its owner keeps.
+    #[inline]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The shape of the row.
+    #[inline]
+    pub const fn shape(&self) -> &'a Shape {
+        self.shape
+    }
+
+    /// Whether the row has `field`.
+    #[inline]
+    pub const fn has(&self, field: Field) -> bool {
+        self.shape.has(field)
+    }
+
+    /// The octets of `field`.
+    #[inline]
+    pub fn bytes(&self, field: Field) -> Option<&'a [u8]> {
+        let Slot { at, len } = self.shape.slot(field);
+        if len == 0 {
+            return None;
+        }
+        self.bytes.get(usize::from(at)..usize::from(at) + usize::from(len))
+    }
+
+    /// A number of 1, 2, 4 or 8 octets.
+    #[inline]
+    pub fn u64(&self, field: Field) -> Option<u64> {
+        match *self.bytes(field)? {
+            [a] => Some(u64::from(a)),
+            [a, b] => Some(u64::from(u16::from_le_bytes([a, b]))),
+            [a, b, c, d] => Some(u64::from(u32::from_le_bytes([a, b, c, d]))),
+            [a, b, c, d, e, f, g, h] => Some(u64::from_le_bytes([a, b, c, d, e, f, g, h])),
+            _ => None,
+        }
+    }
+
+    /// A number, 0 where the row lacks the field: how listings and statistics read it.
+    #[inline]
+    pub fn number(&self, field: Field) -> u64 {
+        self.u64(field).unwrap_or(0)
+    }
+
+    /// An IP address.
+    #[inline]
+    pub fn addr(&self, field: Field) -> Option<Addr> {
+        Addr::from_row(self.bytes(field)?)
+    }
+
+    /// A MAC address.
+    #[inline]
+    pub fn mac(&self, field: Field) -> Option<Mac> {
+        self.u64(field).map(Mac)
+    }
+
+    /// Text up to its first NUL. Octets that are not UTF-8 are the caller's to escape.
+    pub fn text(&self, field: Field) -> Option<&'a [u8]> {
+        let b = self.bytes(field)?;
+        Some(&b[..b.iter().position(|c| *c == 0).unwrap_or(b.len())])
+    }
+
+    /// Flows this record stands for: 1 unless an aggregation counted them.
+    #[inline]
+    pub fn flows(&self) -> u64 {
+        self.u64(Field::Flows).map_or(1, |n| n.max(1))
+    }
+
+    /// Milliseconds from first to last, 0 where they are out of order.
+    #[inline]
+    pub fn duration_ms(&self) -> u64 {
+        self.number(Field::Last).saturating_sub(self.number(Field::First))
+    }
+}

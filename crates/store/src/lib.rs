@@ -1,0 +1,1 @@
+//! nfcapd-compatible flow files of flowsuite: blocks, rows, rotation.

@@ -1,0 +1,1 @@
+//! Everything of flowsuite that needs unsafe code: sockets, mapping, process, signals.
