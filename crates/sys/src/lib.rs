@@ -1,1 +1,22 @@
-//! Everything of flowsuite that needs unsafe code: sockets, mapping, process, signals.
+//! Everything of flowsuite that needs unsafe code or asks the operating system: sockets, mapping,
+//! signals, process, clock.
+//!
+//! All other crates forbid unsafe code; here each block says why it is sound. Nothing in this
+//! crate knows what a flow is.
+//!
+//! * [`udp`]: batched receiving and sending, with the kernel's drop counter;
+//! * [`map`]: read-only mapping of finished files;
+//! * [`signal`]: TERM, INT and HUP as flags and as something to poll;
+//! * [`process`]: daemon, pid file, privileges;
+//! * [`clock`]: time, CPU time, memory, cores.
+
+#![expect(unsafe_code, reason = "the one crate for it; each block says why it is sound")]
+
+pub mod clock;
+mod error;
+pub mod map;
+pub mod process;
+pub mod signal;
+pub mod udp;
+
+pub use error::Error;

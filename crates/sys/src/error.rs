@@ -1,0 +1,109 @@
+//! What can go wrong when asking the operating system, said so that an operator knows what to do.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// Failures at start-up. Sending and receiving return [`io::Error`] instead.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address is taken, not ours, or needs privileges.
+    #[error("cannot bind UDP {addr}: {source}")]
+    Bind {
+        /// Address asked for.
+        addr: SocketAddr,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// The destination cannot be reached or is of a family the host lacks.
+    #[error("cannot open a UDP socket to {addr}: {source}")]
+    Connect {
+        /// Address asked for.
+        addr: SocketAddr,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// An address of one family was given together with the wish for the other.
+    #[error("bind address {addr} is not of the address family asked for")]
+    Family {
+        /// Address asked for.
+        addr: IpAddr,
+    },
+    /// The multicast group could not be joined.
+    #[error("cannot join multicast group {group}: {source}")]
+    Join {
+        /// Group asked for.
+        group: IpAddr,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// A socket option that the receiver cannot do without was refused.
+    #[error("cannot set socket option {option}: {source}")]
+    SocketOption {
+        /// Name of the option.
+        option: &'static str,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// A signal handler could not be installed.
+    #[error("cannot install signal handlers: {source}")]
+    Signal {
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// Forking would lose the threads that run already.
+    #[error("cannot become a daemon with {threads} threads running: detach before starting them")]
+    DaemonThreads {
+        /// Threads counted.
+        threads: usize,
+    },
+    /// A step of detaching from the terminal failed.
+    #[error("cannot become a daemon: {step}: {source}")]
+    Daemon {
+        /// System call that failed.
+        step: &'static str,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// The process a pid file names is alive.
+    #[error("pid file {path}: process {pid} is running; stop it, or use another pid file")]
+    AlreadyRunning {
+        /// The pid file.
+        path: PathBuf,
+        /// Process it names.
+        pid: i32,
+    },
+    /// The pid file cannot be read or written.
+    #[error("pid file {path}: {source}")]
+    PidFile {
+        /// The pid file.
+        path: PathBuf,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// No such user.
+    #[error("no user named `{0}`")]
+    UnknownUser(String),
+    /// No such group.
+    #[error("no group named `{0}`")]
+    UnknownGroup(String),
+    /// A step of giving up privileges failed.
+    #[error("cannot change to user {uid}, group {gid}: {step}: {source}")]
+    Privileges {
+        /// User to become.
+        uid: u32,
+        /// Group to become.
+        gid: u32,
+        /// System call that failed.
+        step: &'static str,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// After the change the process could still go back.
+    #[error("privileges could be regained after changing to user {uid}: refusing to go on")]
+    StillPrivileged {
+        /// User that was to be final.
+        uid: u32,
+    },
+}

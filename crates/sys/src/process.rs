@@ -1,0 +1,267 @@
+//! What a daemon does to itself: detach from the terminal, write a pid file, give up privileges.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::kill;
+use nix::unistd::{
+    ForkResult, Gid, Group, Pid, Uid, User, dup2_stderr, dup2_stdin, dup2_stdout, fork, getresgid,
+    getresuid, setgid, setgroups, setsid, setuid,
+};
+
+use crate::Error;
+
+/// Goes to the background: the caller's process ends with status 0, and a child without terminal,
+/// with `/dev/null` as standard input, output and error, returns from here. The working directory
+/// stays, so that relative paths keep their meaning.
+///
+/// To be called before any thread is started, and after everything that can fail with a message.
+///
+/// # Errors
+/// If threads run already, or the system refuses a step.
+pub fn daemonize() -> Result<(), Error> {
+    let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    if threads > 1 {
+        return Err(Error::DaemonThreads { threads });
+    }
+    let failed = |step| move |e: Errno| Error::Daemon { step, source: e.into() };
+    let null = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .map_err(|source| Error::Daemon { step: "open /dev/null", source })?;
+    // SAFETY: this is the only thread (checked above), so no lock can be held by a thread that
+    // the child lacks.
+    match unsafe { fork() }.map_err(failed("fork"))? {
+        // SAFETY: `_exit` ends the process at once and runs no handlers, which belong to the
+        // child now.
+        ForkResult::Parent { .. } => unsafe { libc::_exit(0) },
+        ForkResult::Child => {}
+    }
+    setsid().map_err(failed("setsid"))?;
+    dup2_stdin(&null).map_err(failed("dup2"))?;
+    dup2_stdout(&null).map_err(failed("dup2"))?;
+    dup2_stderr(&null).map_err(failed("dup2"))
+}
+
+/// A file with our process number, removed when dropped.
+#[derive(Debug)]
+pub struct PidFile {
+    path: PathBuf,
+    // Locked while we live: a second process that races us, or finds our number reused, is told
+    // apart from a stale file.
+    file: Flock<File>,
+}
+
+impl PidFile {
+    /// Writes the process number, in decimal and with a newline, to `path`. A file whose process
+    /// is gone is taken over.
+    ///
+    /// # Errors
+    /// If the process that the file names is alive, or the file cannot be written.
+    pub fn create(path: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::PidFile { path: path.to_owned(), source };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(failed)?;
+        let holder = read_pid(&mut file).map_err(failed)?;
+        let running = |pid| Error::AlreadyRunning { path: path.to_owned(), pid: pid_or_zero(pid) };
+        let mut file =
+            Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| match e {
+                Errno::EWOULDBLOCK => running(holder),
+                e => failed(e.into()),
+            })?;
+        if holder.is_some_and(is_alive) {
+            return Err(running(holder));
+        }
+        file.set_len(0).map_err(failed)?;
+        file.rewind().map_err(failed)?;
+        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        if fs::remove_file(&self.path).is_err() {
+            // After giving up privileges the directory may be out of reach; an empty file names
+            // nobody.
+            let _ = self.file.set_len(0);
+        }
+    }
+}
+
+/// The number in a pid file, `None` where there is no sensible one.
+fn read_pid(file: &mut File) -> io::Result<Option<Pid>> {
+    let mut text = String::new();
+    match file.take(32).read_to_string(&mut text) {
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => return Ok(None),
+        other => other?,
+    };
+    Ok(text.trim().parse().ok().filter(|pid| *pid > 0).map(Pid::from_raw))
+}
+
+/// Whether another process has this number. Our own does not count: in a container every start
+/// gets the same one.
+fn is_alive(pid: Pid) -> bool {
+    pid != Pid::this() && kill(pid, None) != Err(Errno::ESRCH)
+}
+
+fn pid_or_zero(pid: Option<Pid>) -> i32 {
+    pid.map_or(0, Pid::as_raw)
+}
+
+/// Becomes `user` and `group`, each a name or a number, for good. Without `group` the user's
+/// primary group is taken; other groups are left. With neither, nothing changes.
+///
+/// # Errors
+/// If a name is unknown, the system refuses, or the change could be undone.
+pub fn drop_privileges(user: Option<&str>, group: Option<&str>) -> Result<(), Error> {
+    let account = user.map(find_user).transpose()?;
+    let uid = account.as_ref().map_or_else(nix::unistd::getuid, |(uid, _)| *uid);
+    let gid = match (group, &account) {
+        (Some(name), _) => find_group(name)?,
+        (None, Some((_, Some(gid)))) => *gid,
+        (None, _) => nix::unistd::getgid(),
+    };
+    if user.is_none() && group.is_none() || is_already(uid, gid) {
+        return Ok(());
+    }
+    let failed = |step| {
+        move |e: Errno| Error::Privileges {
+            uid: uid.as_raw(),
+            gid: gid.as_raw(),
+            step,
+            source: e.into(),
+        }
+    };
+    setgroups(&[gid]).map_err(failed("setgroups"))?;
+    setgid(gid).map_err(failed("setgid"))?;
+    setuid(uid).map_err(failed("setuid"))?;
+    let is_final = is_already(uid, gid) && (uid.is_root() || setuid(Uid::from_raw(0)).is_err());
+    if is_final { Ok(()) } else { Err(Error::StillPrivileged { uid: uid.as_raw() }) }
+}
+
+/// Whether real, effective and saved ids are these.
+fn is_already(uid: Uid, gid: Gid) -> bool {
+    let users = getresuid().is_ok_and(|r| [r.real, r.effective, r.saved] == [uid; 3]);
+    users && getresgid().is_ok_and(|r| [r.real, r.effective, r.saved] == [gid; 3])
+}
+
+/// Number and primary group; a bare number need not have an account.
+fn find_user(name: &str) -> Result<(Uid, Option<Gid>), Error> {
+    let unknown = || Error::UnknownUser(name.to_owned());
+    if let Ok(number) = name.parse().map(Uid::from_raw) {
+        let account = User::from_uid(number).ok().flatten();
+        return Ok((number, account.map(|u| u.gid)));
+    }
+    let account = User::from_name(name).ok().flatten().ok_or_else(unknown)?;
+    Ok((account.uid, Some(account.gid)))
+}
+
+fn find_group(name: &str) -> Result<Gid, Error> {
+    if let Ok(number) = name.parse() {
+        return Ok(Gid::from_raw(number));
+    }
+    let group = Group::from_name(name).ok().flatten();
+    Ok(group.ok_or_else(|| Error::UnknownGroup(name.to_owned()))?.gid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    /// Runs the ignored test `name` in a process of its own, since it changes the process.
+    fn run_alone(name: &str, dir: &Path) -> std::process::Output {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--ignored", "--nocapture", "--test-threads=1", name])
+            .env("FLOWSUITE_TEST_DIR", dir)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    fn test_dir() -> PathBuf {
+        std::env::var_os("FLOWSUITE_TEST_DIR").expect("run by its parent test").into()
+    }
+
+    #[test]
+    fn pid_file_lives_as_long_as_its_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        let held = PidFile::create(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+        assert!(matches!(PidFile::create(&path), Err(Error::AlreadyRunning { .. })), "locked");
+        drop(held);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn pid_files_of_the_dead_are_taken_over_and_of_the_living_respected() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        fs::write(&path, format!("{}\n", child.id())).unwrap();
+        let e = PidFile::create(&path).unwrap_err();
+        assert!(e.to_string().contains(&format!("process {} is running", child.id())), "{e}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for stale in [child.id().to_string(), String::new(), "garbage".into(), "-1".into()] {
+            fs::write(&path, &stale).unwrap();
+            drop(PidFile::create(&path).unwrap_or_else(|e| panic!("{stale:?}: {e}")));
+        }
+        fs::write(&path, std::process::id().to_string()).unwrap();
+        drop(PidFile::create(&path).expect("our own number is a stale one"));
+        fs::write(&path, [0xff; 10]).unwrap();
+        drop(PidFile::create(&path).expect("not text"));
+        let nowhere = dir.path().join("no/such/dir/pid");
+        assert!(matches!(PidFile::create(&nowhere), Err(Error::PidFile { .. })));
+    }
+
+    #[test]
+    fn names_and_numbers_of_accounts() {
+        assert_eq!(find_user("root").unwrap().0.as_raw(), 0);
+        assert_eq!(find_user("4294000000").unwrap(), (Uid::from_raw(4_294_000_000), None));
+        assert_eq!(find_group("0").unwrap().as_raw(), 0);
+        assert!(matches!(find_user("no-such-user"), Err(Error::UnknownUser(_))));
+        assert!(matches!(find_group("no-such-group"), Err(Error::UnknownGroup(_))));
+        assert!(drop_privileges(None, None).is_ok());
+    }
+
+    #[test]
+    fn privileges_are_dropped_for_good() {
+        if !nix::unistd::getuid().is_root() {
+            return; // nothing to drop
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let out = run_alone("process::tests::alone_drop_privileges", dir.path());
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
+    }
+
+    #[test]
+    #[ignore = "run by privileges_are_dropped_for_good, in a process of its own"]
+    fn alone_drop_privileges() {
+        let _ = test_dir();
+        drop_privileges(Some("65534"), Some("65534")).unwrap();
+        assert!(is_already(Uid::from_raw(65534), Gid::from_raw(65534)));
+        assert_eq!(nix::unistd::getgroups().unwrap(), [Gid::from_raw(65534)]);
+        assert!(setuid(Uid::from_raw(0)).is_err());
+        assert!(setgid(Gid::from_raw(0)).is_err());
+        drop_privileges(Some("65534"), Some("65534")).expect("already there");
+        assert!(matches!(drop_privileges(Some("root"), None), Err(Error::Privileges { .. })));
+    }
+
+    #[test]
+    fn a_process_with_threads_does_not_fork() {
+        // The test harness runs tests in threads, so there are at least two here.
+        assert!(matches!(daemonize(), Err(Error::DaemonThreads { threads: 2.. })));
+    }
+}

@@ -1,0 +1,56 @@
+//! Becoming a daemon, tested without the test harness, whose threads forbid it.
+//!
+//! The test runs itself as a child that detaches and reports through a file.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+fn main() {
+    match std::env::args().nth(1) {
+        Some(report) if report.starts_with('/') => detach(Path::new(&report)),
+        _ => parent(),
+    }
+}
+
+/// The child: detaches, then tells what it has become.
+fn detach(report: &Path) {
+    sys::process::daemonize().expect("one thread only");
+    println!("goes to /dev/null");
+    let pid = nix::unistd::getpid();
+    let session = nix::unistd::getsid(None).expect("we are in a session");
+    let stdout = fs::read_link("/proc/self/fd/1").expect("stdout is open");
+    let text = format!("{} {} {}", pid, session, stdout.display());
+    let draft = report.with_extension("draft");
+    fs::write(&draft, text).expect("the directory is there");
+    fs::rename(draft, report).expect("same directory");
+}
+
+fn parent() {
+    let dir = tempfile::tempdir().expect("a directory for the report");
+    let report = dir.path().join("report");
+    let me = std::env::current_exe().expect("we run");
+    let child = Command::new(me)
+        .arg(&report)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a process");
+    let first = child.id();
+    let out = child.wait_with_output().expect("it ends");
+    assert!(out.status.success(), "the foreground process ends with 0");
+    assert_eq!(out.stdout, b"", "nothing reaches the old standard output");
+    // The pipe is closed once the daemon has let go of it, which may be before it has written.
+    let text = (0..1000)
+        .find_map(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            fs::read_to_string(&report).ok()
+        })
+        .expect("the daemon reports within ten seconds");
+    let [pid, session, stdout] = text.split(' ').collect::<Vec<_>>()[..] else { panic!("{text}") };
+    assert_ne!(pid, first.to_string(), "a new process");
+    assert_eq!(pid, session, "leader of its own session");
+    assert_eq!(stdout, "/dev/null");
+    println!("daemon: ok");
+}
