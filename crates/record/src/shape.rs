@@ -27,11 +27,15 @@ impl Slot {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
     slots: [Slot; Field::COUNT],
+    present: u128,
 }
+
+// `present` has one bit a field.
+const _: () = assert!(Field::COUNT <= 128);
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { slots: [Slot::default(); Field::COUNT] }
+        Self { slots: [Slot::default(); Field::COUNT], present: 0 }
     }
 }
 
@@ -52,6 +56,15 @@ impl Shape {
     #[inline]
     pub const fn set(&mut self, field: Field, at: u16, len: u16) {
         self.slots[field as usize] = Slot { at, len };
+        let bit = 1 << field as usize;
+        self.present = if len == 0 { self.present & !bit } else { self.present | bit };
+    }
+
+    /// Which fields rows of this shape have: bit `field as usize`. What an encoder picks its plan
+    /// by.
+    #[inline]
+    pub const fn present(&self) -> u128 {
+        self.present
     }
 
     /// Fields that rows of this shape have, in table order.
@@ -151,5 +164,25 @@ impl<'a> Row<'a> {
     #[inline]
     pub fn duration_ms(&self) -> u64 {
         self.number(Field::Last).saturating_sub(self.number(Field::First))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn present_bits_follow_the_slots() {
+        let mut shape = Shape::default();
+        for (i, f) in Field::ALL.iter().enumerate() {
+            shape.set(*f, 3, 1);
+            assert_eq!(shape.present().count_ones() as usize, i + 1);
+        }
+        for f in Field::ALL {
+            assert_ne!(shape.present() & 1 << *f as usize, 0);
+            shape.set(*f, 3, 0);
+            assert_eq!(shape.present() & 1 << *f as usize, 0, "{f:?}");
+        }
+        assert_eq!(shape, Shape { slots: shape.slots, ..Shape::default() });
     }
 }
