@@ -1,0 +1,151 @@
+//! Words that stand for numbers in operands.
+
+use record::code::{FwEvent, NatEvent, Proto};
+
+/// A set of names for numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    Proto,
+    FwdStatus,
+    FlowDir,
+    NatEvent,
+    FwEvent,
+    Denied,
+}
+
+impl Names {
+    /// What the names name.
+    pub(crate) const fn what(self) -> &'static str {
+        match self {
+            Self::Proto => "protocol",
+            Self::FwdStatus => "forwarding status",
+            Self::FlowDir => "flow direction",
+            Self::NatEvent => "NAT event",
+            Self::FwEvent => "firewall event",
+            Self::Denied => "reason of denial",
+        }
+    }
+
+    /// The number a word stands for, upper and lower case alike.
+    pub(crate) fn number(self, word: &str) -> Option<u64> {
+        match self {
+            Self::Proto => Proto::from_prefix(word).map(|p| u64::from(p.0)),
+            Self::NatEvent => NatEvent::from_name(word).map(|e| u64::from(e.0)),
+            Self::FwEvent => {
+                let name = match word.to_ascii_lowercase().as_str() {
+                    // What the manual calls them.
+                    "deny" => "denied",
+                    "term" => "delete",
+                    _ => word,
+                };
+                FwEvent::from_name(name).map(|e| u64::from(e.0))
+            }
+            _ => self.table().iter().find(|e| e.0.eq_ignore_ascii_case(word)).map(|e| e.1),
+        }
+    }
+
+    /// The first name of a number, in lower case as far as the table has it so.
+    pub(crate) fn name(self, number: u64) -> Option<&'static str> {
+        match self {
+            Self::Proto => Proto(u8::try_from(number).ok()?).name(),
+            Self::NatEvent => NatEvent(u8::try_from(number).ok()?).name(),
+            Self::FwEvent => FwEvent(u8::try_from(number).ok()?).name(),
+            _ => self.table().iter().find(|e| e.1 == number).map(|e| e.0),
+        }
+    }
+
+    /// Every name, for messages.
+    pub(crate) fn all(self) -> Vec<&'static str> {
+        match self {
+            Self::Proto | Self::NatEvent | Self::FwEvent => {
+                (0..=255).filter_map(|n| self.name(n)).collect()
+            }
+            _ => self.table().iter().map(|e| e.0).collect(),
+        }
+    }
+
+    const fn table(self) -> &'static [(&'static str, u64)] {
+        match self {
+            Self::FwdStatus => FWD_STATUS,
+            Self::FlowDir => &[("ingress", 0), ("egress", 1)],
+            Self::Denied => DENIED,
+            Self::Proto | Self::NatEvent | Self::FwEvent => &[],
+        }
+    }
+}
+
+/// Forwarding status as routers send it in one octet.
+const FWD_STATUS: &[(&str, u64)] = &[
+    ("Ukwn", 0),
+    ("Forw", 1),
+    ("Frag", 2),
+    ("Drop", 16),
+    ("DaclD", 17),
+    ("Daclp", 18),
+    ("Noroute", 19),
+    ("Dadj", 20),
+    ("Dfrag", 21),
+    ("Dbadh", 22),
+    ("Dbadtlen", 23),
+    ("Dbadhlen", 24),
+    ("DbadTTL", 25),
+    ("Dpolicy", 26),
+    ("Dwred", 27),
+    ("Drpf", 28),
+    ("Dforus", 29),
+    ("DbadOf", 30),
+    ("Dhw", 31),
+    ("Term", 128),
+    ("Tadj", 129),
+    ("TincAdj", 130),
+    ("Tforus", 131),
+];
+
+/// Extended events of a firewall that denied a flow.
+const DENIED: &[(&str, u64)] = &[
+    ("ingress", 1001),
+    ("i-acl", 1001),
+    ("egress", 1002),
+    ("e-acl", 1002),
+    ("interface", 1003),
+    ("access", 1003),
+    ("deny", 1003),
+    ("nosyn", 1004),
+    ("ignore", 0),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_to_their_numbers() {
+        for (names, word, number) in [
+            (Names::Proto, "t", Some(6)),
+            (Names::FwdStatus, "NOROUTE", Some(19)),
+            (Names::FwdStatus, "norout", None),
+            (Names::FlowDir, "egress", Some(1)),
+            (Names::NatEvent, "add44", Some(4)),
+            (Names::NatEvent, "create", None),
+            (Names::FwEvent, "Deny", Some(3)),
+            (Names::FwEvent, "term", Some(2)),
+            (Names::Denied, "e-acl", Some(1002)),
+        ] {
+            assert_eq!(names.number(word), number, "{names:?} {word}");
+        }
+    }
+
+    #[test]
+    fn every_name_printed_is_read_back() {
+        for names in
+            [Names::FwdStatus, Names::FlowDir, Names::NatEvent, Names::FwEvent, Names::Denied]
+        {
+            assert!(!names.all().is_empty());
+            for n in 0..2000 {
+                if let Some(name) = names.name(n) {
+                    assert_eq!(names.number(name), Some(n), "{names:?} {name}");
+                }
+            }
+        }
+    }
+}
