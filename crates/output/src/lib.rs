@@ -1,1 +1,165 @@
-//! Text, CSV and JSON output of flowsuite.
+//! Everything that is printed about flows: lists, statistics, summaries, as bytes appended to a
+//! buffer.
+//!
+//! This crate reads [`Row`]s and sums. It knows neither files nor queries nor where the bytes go,
+//! and it looks at no clock: times come from the records.
+//!
+//! * [`Format`]: what `-o` says, parsed once;
+//! * [`Printer`]: prints records of one format; each worker has its own;
+//! * [`StatTable`]: one table of a statistic;
+//! * [`Order`]: what lists and statistics are ordered by;
+//! * [`summary()`], [`file_statistics`]: what stands below a list, and what `-I` says.
+//!
+//! ```
+//! use output::{Format, FormatOptions, RecordContext, TimeZone};
+//! use record::{Addr, Field, Flow};
+//!
+//! let options = FormatOptions { time_zone: TimeZone::Utc, ..FormatOptions::default() };
+//! let format = Format::parse("csv:%sa,%dp,%byt", &options)?;
+//! let mut printer = format.printer();
+//!
+//! let mut flow = Flow::new();
+//! flow.set_addr(Field::SrcAddr, Addr::V4(0x0a01_0005));
+//! flow.set(Field::DstPort, 443);
+//! flow.set(Field::Bytes, 1_500_000);
+//!
+//! let mut out = Vec::new();
+//! printer.header(&mut out);
+//! printer.record(flow.as_row(), &RecordContext::new("router-1", 1), &mut out);
+//! printer.footer(&mut out);
+//! assert_eq!(out, b"srcAddr,dstPort,bytes\n10.1.0.5,443,1500000\n");
+//! # Ok::<_, output::FormatError>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod clock;
+mod column;
+mod csv;
+mod digits;
+mod escape;
+mod format;
+mod human;
+mod json;
+mod names;
+mod order;
+mod raw;
+mod stat;
+mod summary;
+mod text;
+
+pub use clock::{Clock, TimeZone};
+pub use format::{Format, FormatError, FormatOptions, Kind, UserFormat, known_formats};
+pub use names::Names;
+pub use order::{Counts, Order, Side};
+pub use stat::{StatKey, StatRow, StatTable, StatTotals};
+pub use summary::{SummaryInput, Timings, file_statistics, no_matching_flows, summary};
+
+use record::{Field, NameTable, Row};
+use text::Clocks;
+
+/// What a record does not say of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordContext<'a> {
+    /// Ident of the file the record came from; empty if it has none.
+    pub ident: &'a str,
+    /// Running number of the record.
+    pub count: u64,
+    /// Names of interfaces, VRFs and applications, if known.
+    pub names: Option<&'a dyn Names>,
+}
+
+impl<'a> RecordContext<'a> {
+    /// A context without names.
+    pub const fn new(ident: &'a str, count: u64) -> Self {
+        Self { ident, count, names: None }
+    }
+
+    /// The ident, or this where there is none.
+    pub(crate) const fn ident_or(&self, none: &'static str) -> &'a str {
+        if self.ident.is_empty() { none } else { self.ident }
+    }
+
+    pub(crate) fn name(&self, row: Row<'_>, table: NameTable, field: Field) -> Option<&'a [u8]> {
+        let exporter = row.number(Field::ExporterId) as u32;
+        self.names?.name(exporter, table, row.u64(field)? as u32)
+    }
+
+    pub(crate) fn application(&self, row: Row<'_>, id: &[u8]) -> Option<&'a [u8]> {
+        self.names?.application(row.number(Field::ExporterId) as u32, id)
+    }
+}
+
+/// Prints records of one [`Format`].
+///
+/// A whole list is [`header`](Self::header), records with [`separator`](Self::separator) *between*
+/// them, [`footer`](Self::footer). Records do not depend on one another, so workers may format
+/// pieces of a list with printers of their own; whoever joins the pieces puts a separator between
+/// those that are not empty. Only JSON has a separator, and a list without records is
+/// header and footer: `[`, `]`.
+#[derive(Clone, Debug)]
+pub struct Printer {
+    format: Format,
+    clocks: Clocks,
+}
+
+impl Format {
+    /// A printer of this format, with a time cache of its own.
+    pub fn printer(&self) -> Printer {
+        let clocks =
+            Clocks { local: Clock::new(self.options.time_zone), utc: Clock::new(TimeZone::Utc) };
+        Printer { format: self.clone(), clocks }
+    }
+}
+
+impl Printer {
+    /// What stands before the first record: the header line of text (not if quiet) and CSV, the
+    /// bracket of JSON.
+    pub fn header(&mut self, out: &mut Vec<u8>) {
+        let format = &self.format;
+        match format.kind {
+            Kind::Text if format.options.quiet => {}
+            Kind::Text | Kind::Csv => {
+                format::header(format, out);
+                out.push(b'\n');
+            }
+            Kind::CsvFast => {
+                out.extend_from_slice(csv::FAST_HEADER.as_bytes());
+                out.push(b'\n');
+            }
+            kind => kind.open(out),
+        }
+    }
+
+    /// One record, without a separator.
+    #[inline]
+    pub fn record(&mut self, row: Row<'_>, context: &RecordContext<'_>, out: &mut Vec<u8>) {
+        let Format { kind, options, ops } = &self.format;
+        let clocks = &mut self.clocks;
+        match kind {
+            Kind::Text => text::record(ops, options, clocks, row, context, out),
+            Kind::Csv => csv::record(ops, clocks, row, context, out),
+            Kind::CsvFast => csv::fast_record(row, context, out),
+            Kind::Json => json::record(&mut clocks.local, row, context, out),
+            Kind::Ndjson => json::line(&mut clocks.local, row, context, out),
+            Kind::Raw => raw::record(&mut clocks.local, row, context, out),
+            Kind::Null => {}
+        }
+    }
+
+    /// What stands between two records: the comma of JSON, else nothing.
+    #[inline]
+    pub fn separator(&self, out: &mut Vec<u8>) {
+        self.format.kind.separator(out);
+    }
+
+    /// What stands behind the last record: the bracket of JSON, else nothing.
+    pub fn footer(&mut self, out: &mut Vec<u8>) {
+        self.format.kind.close(out);
+    }
+
+    /// The format it prints.
+    pub const fn format(&self) -> &Format {
+        &self.format
+    }
+}

@@ -1,0 +1,235 @@
+//! Comma-separated values: the columns of a format without padding, scaling or brackets.
+
+use crate::RecordContext;
+use crate::clock::Clock;
+use crate::column::{Cell, MPLS};
+use crate::digits::{push_addr, push_hex, push_mac, push_thousandths, push_u64};
+use crate::escape::push_csv;
+use crate::format::Op;
+use crate::human::per_second_float;
+use crate::names::{pf_action, pf_reason, xevent};
+use crate::text::{
+    Clocks, Source, acl_ids, event_number, event_time, is_icmp, listed_duration, listed_flags,
+    packet_size, push_app_id, push_fragment, push_icmp, push_mpls, push_time,
+};
+use record::{Addr, Field, Mac, Row};
+
+/// One line.
+pub(crate) fn record(
+    ops: &[Op],
+    clocks: &mut Clocks,
+    row: Row<'_>,
+    context: &RecordContext<'_>,
+    out: &mut Vec<u8>,
+) {
+    let mut line = Line { clocks, row, context, out };
+    for (i, op) in ops.iter().enumerate() {
+        if i > 0 {
+            line.out.push(b',');
+        }
+        if let Op::Column(token) = op {
+            line.cell(token.cell);
+        }
+    }
+    out.push(b'\n');
+}
+
+/// Header line of the fixed columns.
+pub(crate) const FAST_HEADER: &str = "cnt,af,firstSeen,lastSeen,proto,srcAddr,srcPort,dstAddr,dstPort,srcAS,dstAS,input,output,flags,srcTos,packets,bytes";
+
+/// One line of the fixed columns: times in milliseconds, ICMP type and code as one number.
+pub(crate) fn fast_record(row: Row<'_>, context: &RecordContext<'_>, out: &mut Vec<u8>) {
+    use Field as F;
+    let src = row.addr(F::SrcAddr).unwrap_or(Addr::V4(0));
+    let dst = row.addr(F::DstAddr).unwrap_or(Addr::V4(0));
+    // Address families as Linux numbers them; 0 is a record without addresses.
+    let family = match row.addr(F::SrcAddr).or_else(|| row.addr(F::DstAddr)) {
+        Some(Addr::V4(_)) => 2,
+        Some(Addr::V6(_)) => 10,
+        None => 0,
+    };
+    let mut number = |n: u64| {
+        push_u64(out, n);
+        out.push(b',');
+    };
+    number(context.count);
+    number(family);
+    for field in [F::First, F::Last, F::Proto] {
+        number(row.number(field));
+    }
+    for (addr, port) in [(src, F::SrcPort), (dst, F::DstPort)] {
+        push_addr(out, addr);
+        out.push(b',');
+        push_u64(out, row.number(port));
+        out.push(b',');
+    }
+    for field in [F::SrcAs, F::DstAs, F::Input, F::Output] {
+        push_u64(out, row.number(field));
+        out.push(b',');
+    }
+    out.extend_from_slice(&listed_flags(row).letters());
+    for field in [F::SrcTos, F::Packets, F::Bytes] {
+        out.push(b',');
+        push_u64(out, row.number(field));
+    }
+    out.push(b'\n');
+}
+
+struct Line<'a> {
+    clocks: &'a mut Clocks,
+    row: Row<'a>,
+    context: &'a RecordContext<'a>,
+    out: &'a mut Vec<u8>,
+}
+
+impl Line<'_> {
+    #[inline]
+    fn cell(&mut self, cell: Cell) {
+        let row = self.row;
+        match cell {
+            Cell::Number(field, _) | Cell::AfterBlank(field) | Cell::Scaled(field) => {
+                push_u64(self.out, row.number(field));
+            }
+            Cell::Flows => push_u64(self.out, row.flows()),
+            Cell::Time(field) => self.time(row.number(field)),
+            Cell::TimeUtc(field) => {
+                push_time(&mut self.clocks.utc, self.out, row.number(field));
+            }
+            Cell::Duration | Cell::Seconds => {
+                push_thousandths(self.out, listed_duration(row), 0);
+            }
+            Cell::Proto => push_u64(self.out, row.number(Field::Proto)),
+            Cell::Addr(field) => push_addr(self.out, row.addr(field).unwrap_or(Addr::V4(0))),
+            Cell::DstPort if is_icmp(row) => push_icmp(self.out, row),
+            Cell::DstPort => push_u64(self.out, row.number(Field::DstPort)),
+            Cell::Flags => self.out.extend_from_slice(&listed_flags(row).letters()),
+            Cell::BitRate => {
+                let bits = row.number(Field::Bytes).saturating_mul(8);
+                push_u64(self.out, per_second_float(bits, listed_duration(row)));
+            }
+            Cell::PacketRate => {
+                let packets = row.number(Field::Packets);
+                push_u64(self.out, per_second_float(packets, listed_duration(row)));
+            }
+            Cell::PacketSize => push_u64(self.out, packet_size(row)),
+            other => self.rare_cell(other),
+        }
+    }
+
+    fn rare_cell(&mut self, cell: Cell) {
+        let row = self.row;
+        match cell {
+            Cell::Version => self.version(),
+            Cell::Count => push_u64(self.out, self.context.count),
+            Cell::Ident => push_csv(self.out, self.context.ident_or("<no ident>").as_bytes()),
+            Cell::Engine => {
+                push_u64(self.out, row.number(Field::EngineType));
+                self.out.push(b'/');
+                push_u64(self.out, row.number(Field::EngineId));
+            }
+            Cell::TimeRaw(field) => push_thousandths(self.out, row.number(field), 0),
+            Cell::EventTime => self.time(event_time(row)),
+            Cell::EventMillis => push_u64(self.out, event_time(row)),
+            Cell::Direction => {
+                self.out.push(if row.number(Field::Direction) == 0 { b'I' } else { b'E' });
+            }
+            Cell::Net(addr, mask) => {
+                let len = row.number(mask).min(255) as u8;
+                push_addr(self.out, row.addr(addr).unwrap_or(Addr::V4(0)).masked(len));
+                self.out.push(b'/');
+                push_u64(self.out, u64::from(len));
+            }
+            Cell::Name(table, field) => {
+                push_csv(self.out, self.context.name(row, table, field).unwrap_or(b""));
+            }
+            Cell::Mpls(field) => push_mpls(self.out, row.number(field), 0),
+            Cell::MplsStack => {
+                for (i, field) in MPLS.into_iter().enumerate() {
+                    if i > 0 {
+                        self.out.push(b' ');
+                    }
+                    push_mpls(self.out, row.number(field), 0);
+                }
+            }
+            Cell::Mac(field) => push_mac(self.out, row.mac(field).unwrap_or(Mac(0))),
+            Cell::Latency(field) => push_thousandths(self.out, row.number(field), 0),
+            other => self.rarest_cell(other),
+        }
+    }
+
+    fn rarest_cell(&mut self, cell: Cell) {
+        let row = self.row;
+        let out = &mut *self.out;
+        match cell {
+            Cell::Event => push_u64(out, event_number(row)),
+            Cell::XEvent => match row.u64(Field::FwXEvent).map(|code| (code, xevent(code))) {
+                None => out.extend_from_slice(b"no-evt"),
+                Some((code, None)) => push_u64(out, code),
+                Some((_, Some(name))) => out.extend_from_slice(name.as_bytes()),
+            },
+            Cell::IngressAcl => {
+                for (i, id) in acl_ids(row, Field::IngressAcl).into_iter().enumerate() {
+                    out.extend_from_slice(if i > 0 { b" 0x" } else { b"0x" });
+                    push_hex(out, id, 1);
+                }
+            }
+            Cell::EgressAcl => {
+                for (i, id) in acl_ids(row, Field::EgressAcl).into_iter().enumerate() {
+                    if i > 0 {
+                        out.push(b' ');
+                    }
+                    push_u64(out, id);
+                }
+            }
+            Cell::Text(field, _, absent) => {
+                push_csv(out, row.text(field).unwrap_or(absent.as_bytes()));
+            }
+            Cell::AppId => push_app_id(out, row.bytes(Field::AppId), false),
+            Cell::AppName => match row.bytes(Field::AppId) {
+                None => out.extend_from_slice(b"no-nbar"),
+                Some(id) => push_csv(out, self.context.application(row, id).unwrap_or(b"no-info")),
+            },
+            Cell::Observation(field, _) => {
+                out.extend_from_slice(b"0x");
+                push_hex(out, row.number(field), if row.has(field) { 1 } else { 2 });
+            }
+            Cell::PfAction => push_pf(out, row.u64(Field::PfAction), pf_action),
+            Cell::PfReason => push_pf(out, row.u64(Field::PfReason), pf_reason),
+            Cell::PfDirection => out.extend_from_slice(match row.u64(Field::PfDir) {
+                None => b"no pfinfo",
+                Some(0) => b"out",
+                Some(_) => b"in",
+            }),
+            Cell::FlowId => {
+                out.extend_from_slice(b"0x");
+                push_u64(out, row.number(Field::FlowId));
+            }
+            Cell::Fragment => push_fragment(out, row),
+            Cell::Fixed(_, text) => out.extend_from_slice(text.as_bytes()),
+            // The rest is printed by the two functions above or not known to CSV.
+            _ => {}
+        }
+    }
+
+    fn version(&mut self) {
+        let source = Source::of(self.row);
+        let name: &[u8] = match source {
+            Source::Event(_) => b"event",
+            Source::SFlow(_) => b"sflowV",
+            Source::Capture(_) => b"pcapdV",
+            Source::NetFlow(_) => b"netflowV",
+            Source::Unknown => return self.out.extend_from_slice(b"flow"),
+        };
+        self.out.extend_from_slice(name);
+        push_u64(self.out, source.version());
+    }
+
+    fn time(&mut self, ms: u64) {
+        let clock: &mut Clock = &mut self.clocks.local;
+        push_time(clock, self.out, ms);
+    }
+}
+
+fn push_pf(out: &mut Vec<u8>, code: Option<u64>, name: fn(u64) -> &'static str) {
+    out.extend_from_slice(code.map_or("no-pf", name).as_bytes());
+}

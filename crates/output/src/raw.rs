@@ -1,0 +1,313 @@
+//! All of a record, one value a line: a label in 14 columns, and the value right-aligned in 19.
+
+use crate::RecordContext;
+use crate::clock::Clock;
+use crate::column::MPLS;
+use crate::digits::{push_addr, push_hex, push_mac, push_thousandths, push_u64};
+use crate::escape::push_text;
+use crate::names::{pf_action, pf_reason, xevent};
+use crate::text::{Source, acl_ids, is_icmp, proto, push_app_id, push_mpls, push_time};
+use Field as F;
+use record::code::{FwEvent, NatEvent, TcpFlags, record_flags};
+use record::{Field, Kind, Mac, NameTable, Row};
+
+/// One record: an empty line, a title, the lines.
+pub(crate) fn record(
+    clock: &mut Clock,
+    row: Row<'_>,
+    context: &RecordContext<'_>,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(b"\nFlow Record: \n");
+    let mut block = Block { out, clock, row, context };
+    block.header();
+    block.generic();
+    for (label, field) in LINES {
+        if row.has(*field) {
+            block.field(label, *field);
+        }
+    }
+}
+
+/// Labels of the fields behind the first extension, in the order in which they are printed.
+/// Labels that two fields share belong to the two families of one value.
+#[rustfmt::skip]
+const LINES: &[(&str, Field)] = &[
+    ("src addr", F::SrcAddr), ("dst addr", F::DstAddr),
+    ("input", F::Input), ("output", F::Output), ("src mask", F::SrcMask), ("dst mask", F::DstMask),
+    ("dst tos", F::DstTos), ("direction", F::Direction), ("biFlow Dir", F::BiflowDir), ("end reason", F::EndReason),
+    ("out packets", F::OutPackets), ("out bytes", F::OutBytes), ("aggr flows", F::Flows),
+    ("src vlan", F::SrcVlan), ("dst vlan", F::DstVlan), ("src as", F::SrcAs), ("dst as", F::DstAs),
+    ("bgp next hop", F::BgpNextHop), ("ip next hop", F::NextHop), ("ip exporter", F::Router),
+    ("MPLS Lbl  1", F::Mpls1), ("MPLS Lbl  2", F::Mpls2), ("MPLS Lbl  3", F::Mpls3), ("MPLS Lbl  4", F::Mpls4),
+    ("MPLS Lbl  5", F::Mpls5), ("MPLS Lbl  6", F::Mpls6), ("MPLS Lbl  7", F::Mpls7), ("MPLS Lbl  8", F::Mpls8),
+    ("MPLS Lbl  9", F::Mpls9), ("MPLS Lbl 10", F::Mpls10),
+    ("in src mac", F::InSrcMac), ("out dst mac", F::OutDstMac), ("in dst mac", F::InDstMac), ("out src mac", F::OutSrcMac),
+    ("bgp next as", F::NextAs), ("bgp prev as", F::PrevAs),
+    ("cli latency", F::ClientLatency), ("srv latency", F::ServerLatency), ("app latency", F::AppLatency),
+    ("samplingID", F::SelectorId),
+    ("connect ID", F::ConnId), ("fw event", F::FwEvent), ("fw ext event", F::FwXEvent), ("Event time", F::FwEventTime),
+    ("src xlt ip", F::XlateSrcAddr), ("dst xlt ip", F::XlateDstAddr),
+    ("src xlt port", F::XlateSrcPort), ("dst xlt port", F::XlateDstPort),
+    ("Ingress ACL", F::IngressAcl), ("Egress ACL", F::EgressAcl), ("username", F::Username),
+    ("nat event", F::NatEvent), ("nat pool ID", F::NatPool), ("Event time", F::NatEventTime),
+    ("pblock start", F::PblockStart), ("pblock end", F::PblockEnd), ("pblock step", F::PblockStep), ("pblock size", F::PblockSize),
+    ("app ID", F::AppId), ("label", F::Label), ("in payload", F::InPayload), ("out payload", F::OutPayload),
+    ("tun proto", F::TunProto), ("tun src addr", F::TunSrcAddr), ("tun dst addr", F::TunDstAddr),
+    ("obs domainID", F::ObservationDomain), ("obs pointID", F::ObservationPoint),
+    ("frame size", F::FrameSize), ("link type", F::LinkType), ("frame", F::Frame),
+    ("ingress VRF", F::IngressVrf), ("egress VRF", F::EgressVrf),
+    ("pf action", F::PfAction), ("pf reason", F::PfReason), ("pf interface", F::PfInterface), ("pf dir", F::PfDir),
+    ("pf rewritten", F::PfRewritten), ("pf rule nr", F::PfRule), ("pf subrule", F::PfSubRule), ("pf uid", F::PfUid), ("pf pid", F::PfPid),
+    ("vlanID", F::VlanId), ("post vlanID", F::PostVlanId), ("custID", F::CustomerVlanId), ("post custID", F::PostCustomerVlanId),
+    ("ingress IfID", F::PhysIngress), ("egress IfID", F::PhysEgress), ("vxlan", F::VxLan),
+    ("ethertype", F::EtherType), ("IP version", F::IpVersion),
+    ("flow ID", F::FlowId), ("inServiceID", F::InService), ("outServiceID", F::OutService), ("nat String", F::NatString),
+    ("ip fragment", F::FragmentFlags), ("ip minTTL", F::MinTtl), ("ip maxTTL", F::MaxTtl),
+];
+
+struct Block<'a> {
+    out: &'a mut Vec<u8>,
+    clock: &'a mut Clock,
+    row: Row<'a>,
+    context: &'a RecordContext<'a>,
+}
+
+impl Block<'_> {
+    fn header(&mut self) {
+        let row = self.row;
+        let flags = row.number(F::RecordFlags) as u8;
+        self.number("RecordCount", self.context.count);
+        if !self.context.ident.is_empty() {
+            let ident = self.context.ident.as_bytes();
+            self.line("Ident", |out| push_text(out, ident));
+        }
+        self.line("Flags", |out| push_byte(out, u64::from(flags)));
+        self.after(|out| push_source(out, row, flags));
+        self.line("size", |out| push_u64(out, row.as_bytes().len() as u64));
+        self.number("engine type", row.number(F::EngineType));
+        self.number("engine ID", row.number(F::EngineId));
+        self.number("export sysid", row.number(F::ExporterId));
+    }
+
+    fn generic(&mut self) {
+        let row = self.row;
+        let is_event = row.number(F::RecordFlags) as u8 & record_flags::EVENT != 0;
+        if is_event {
+            self.time("Event time", row.number(F::First));
+        } else {
+            self.time("first", row.number(F::First));
+            self.time("last", row.number(F::Last));
+        }
+        self.time("received at", row.number(F::Received));
+        self.number("proto", row.number(F::Proto));
+        self.after(|out| crate::summary::push_fmt(out, proto(row)));
+        let flags = row.number(F::TcpFlags);
+        self.line("tcp flags", |out| push_byte(out, flags));
+        self.after(|out| out.extend_from_slice(&TcpFlags(flags as u8).letters()));
+        if is_icmp(row) {
+            self.line("ICMP", |out| crate::text::push_icmp(out, row));
+            self.after(|out| out.extend_from_slice(b"type.code"));
+        } else {
+            self.number("src port", row.number(F::SrcPort));
+            self.number("dst port", row.number(F::DstPort));
+            self.number("src tos", row.number(F::SrcTos));
+            self.number("fwd status", row.number(F::FwdStatus));
+        }
+        self.number("in packets", row.number(F::Packets));
+        self.number("in bytes", row.number(F::Bytes));
+    }
+
+    /// The line of a field that the record has.
+    fn field(&mut self, label: &str, field: Field) {
+        let row = self.row;
+        let n = row.number(field);
+        match field {
+            F::FragmentFlags | F::MinTtl | F::MaxTtl if n == 0 => {}
+            F::BiflowDir | F::EndReason | F::FragmentFlags => {
+                self.line(label, |out| push_byte(out, n));
+                self.after(|out| out.extend_from_slice(meaning(field, n).as_bytes()));
+            }
+            F::EtherType | F::ObservationDomain | F::ObservationPoint => self.line(label, |out| {
+                out.extend_from_slice(b"0x");
+                push_hex(out, n, if field == F::EtherType { 4 } else { 1 });
+            }),
+            F::SrcMask => self.net(label, F::SrcAddr, n),
+            F::DstMask => self.net(label, F::DstAddr, n),
+            F::FwEvent | F::FwXEvent | F::NatEvent => self.event(label, field, n),
+            F::PfAction | F::PfReason | F::PfDir => {
+                self.number(label, n);
+                self.after(|out| out.extend_from_slice(meaning(field, n).as_bytes()));
+            }
+            F::AppId => self.application(label),
+            F::Input | F::Output => self.named(label, NameTable::Interface, field),
+            F::IngressVrf | F::EgressVrf => self.named(label, NameTable::Vrf, field),
+            _ if MPLS.contains(&field) => {
+                if n != 0 {
+                    self.line(label, |out| push_mpls(out, n, 0));
+                }
+            }
+            _ => self.plain_field(label, field),
+        }
+    }
+
+    /// A field that its kind says all about.
+    fn plain_field(&mut self, label: &str, field: Field) {
+        let row = self.row;
+        match field.kind() {
+            Kind::Time => self.time(label, row.number(field)),
+            Kind::Micros => {
+                self.line(label, |out| push_thousandths(out, row.number(field), 0));
+                self.after(|out| out.extend_from_slice(b"ms"));
+            }
+            Kind::Addr => {
+                if let Some(addr) = row.addr(field) {
+                    self.line(label, |out| push_addr(out, addr));
+                }
+            }
+            Kind::Mac => {
+                self.line(label, |out| push_mac(out, row.mac(field).unwrap_or(Mac(0))));
+            }
+            Kind::Acl => self.line(label, |out| {
+                for (i, id) in acl_ids(row, field).into_iter().enumerate() {
+                    out.extend_from_slice(if i == 0 { b"0x" } else { b"/0x" });
+                    push_hex(out, id, 1);
+                }
+            }),
+            Kind::Text(_) => {
+                self.line(label, |out| push_text(out, row.text(field).unwrap_or(b"")));
+            }
+            Kind::Bytes => {
+                let bytes = row.bytes(field).unwrap_or(b"");
+                self.number(label, bytes.len() as u64);
+                crate::text::push_payload(self.out, Some(bytes));
+            }
+            _ => self.number(label, row.number(field)),
+        }
+    }
+
+    fn number(&mut self, label: &str, n: u64) {
+        self.line(label, |out| push_u64(out, n));
+    }
+
+    fn time(&mut self, label: &str, ms: u64) {
+        self.number(label, ms);
+        self.out.pop();
+        self.out.extend_from_slice(b" [");
+        push_time(self.clock, self.out, ms);
+        self.out.extend_from_slice(b"]\n");
+    }
+
+    fn net(&mut self, label: &str, addr: Field, len: u64) {
+        self.number(label, len);
+        let addr = self.row.addr(addr).map(|a| a.masked(len.min(255) as u8));
+        self.after(|out| {
+            if let Some(addr) = addr {
+                push_addr(out, addr);
+            }
+            out.push(b'/');
+            push_u64(out, len);
+        });
+    }
+
+    fn named(&mut self, label: &str, table: NameTable, field: Field) {
+        self.number(label, self.row.number(field));
+        if let Some(name) = self.context.name(self.row, table, field) {
+            self.after(|out| push_text(out, name));
+        }
+    }
+
+    fn event(&mut self, label: &str, field: Field, n: u64) {
+        let name = match field {
+            F::FwEvent => FwEvent(n as u8).name(),
+            F::NatEvent => NatEvent(n as u8).long_name(),
+            _ => xevent(n),
+        };
+        self.number(label, n);
+        self.out.pop();
+        self.out.extend_from_slice(b": ");
+        self.out.extend_from_slice(name.unwrap_or("unknown").as_bytes());
+        self.out.push(b'\n');
+    }
+
+    fn application(&mut self, label: &str) {
+        let Some(id) = self.row.bytes(F::AppId) else { return };
+        let name = self.context.application(self.row, id).unwrap_or(b"<no info>");
+        self.line(label, |out| push_app_id(out, Some(id), false));
+        self.out.pop();
+        self.out.extend_from_slice(b": ");
+        push_text(self.out, name);
+        self.out.push(b'\n');
+    }
+
+    /// A label, and a value right-aligned in 19 columns.
+    fn line<T>(&mut self, label: &str, value: impl FnOnce(&mut Vec<u8>) -> T) {
+        self.out.extend_from_slice(b"  ");
+        crate::digits::push_left_text(self.out, label.as_bytes(), 12);
+        self.out.extend_from_slice(b" =");
+        let start = self.out.len();
+        value(self.out);
+        let short = 19usize.saturating_sub(self.out.len() - start);
+        crate::digits::pad(self.out, short);
+        self.out[start..].rotate_right(short);
+        self.out.push(b'\n');
+    }
+
+    /// Text behind the value of the line before.
+    fn after<T>(&mut self, text: impl FnOnce(&mut Vec<u8>) -> T) {
+        self.out.pop();
+        self.out.push(b' ');
+        text(self.out);
+        self.out.push(b'\n');
+    }
+}
+
+fn push_byte(out: &mut Vec<u8>, n: u64) {
+    out.extend_from_slice(b"0x");
+    push_hex(out, n, 2);
+}
+
+fn push_source(out: &mut Vec<u8>, row: Row<'_>, flags: u8) {
+    let source = Source::of(row);
+    out.extend_from_slice(match source {
+        Source::Event(_) => b"EVENT".as_slice(),
+        Source::SFlow(_) => b"SFLOW v",
+        Source::Capture(_) => b"PCAP v",
+        Source::NetFlow(_) => b"NETFLOW v",
+        Source::Unknown => b"FLOW",
+    });
+    if !matches!(source, Source::Event(_) | Source::Unknown) {
+        push_u64(out, source.version());
+    }
+    if flags & record_flags::ANONYMISED != 0 {
+        out.extend_from_slice(b" Anonymized");
+    }
+    let sampled = flags & record_flags::SAMPLED != 0;
+    out.extend_from_slice(if sampled { b", Sampled".as_slice() } else { b", Unsampled" });
+}
+
+/// What a code means, in words.
+fn meaning(field: Field, n: u64) -> &'static str {
+    match (field, n) {
+        (F::BiflowDir | F::EndReason, 0) => "",
+        (F::BiflowDir, 1) => "initiator",
+        (F::BiflowDir, 2) => "reverseInitiator",
+        (F::BiflowDir, 3) => "perimeter",
+        (F::EndReason, 1) => "idle timeout",
+        (F::EndReason, 2) => "active timeout",
+        (F::EndReason, 3) => "end of Flow detected",
+        (F::EndReason, 4) => "forced end",
+        (F::EndReason, 5) => "lack of resources",
+        (F::FragmentFlags, _) => match (n & 0x40 != 0, n & 0x20 != 0) {
+            (true, true) => "DF MF",
+            (true, false) => "DF",
+            (false, true) => "   MF",
+            (false, false) => "",
+        },
+        (F::PfAction, _) => pf_action(n),
+        (F::PfReason, _) => pf_reason(n),
+        (F::PfDir, 0) => "out",
+        (F::PfDir, _) => "in",
+        _ => "undef",
+    }
+}
