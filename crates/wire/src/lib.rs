@@ -1,1 +1,327 @@
 //! Export protocols of flowsuite: NetFlow v5, v9 and IPFIX datagrams to flows.
+//!
+//! A [`Decoder`] is all state of one collector. It takes datagrams with the address they came from
+//! and the time, and pushes each flow into a [`FlowSink`]; what exporters say of themselves
+//! (samplers, names) goes there too. It knows no files, no sockets and no clock, and nothing in a
+//! datagram makes it panic, stall or take memory beyond [`Limits`].
+//!
+//! In reading order:
+//!
+//! * `v5`, `v9`, `ipfix`: one file for each protocol, with its header and what is its own;
+//! * `set`: what v9 and IPFIX have in common;
+//! * `template`, `plan`, `element`: a template is compiled once into copy steps; the element table
+//!   says which information element goes where;
+//! * `derive`: times, ICMP, events, sampling: what no element carries by itself;
+//! * `options`, `exporter`, `sequence`: what is known of each exporter;
+//! * [`Counters`]: everything that was dropped, by cause.
+//!
+//! Counts and causes, not logs: the caller compares [`Counters`] and says what it finds.
+
+mod counters;
+mod cursor;
+mod derive;
+mod element;
+mod error;
+mod exporter;
+pub mod ipfix;
+mod options;
+mod plan;
+mod sequence;
+mod set;
+mod template;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod unknown;
+pub mod v5;
+pub mod v9;
+
+pub use counters::Counters;
+pub use error::DecodeError;
+pub use exporter::{ExporterView, Reported};
+pub use template::{FieldSpec, TemplateView};
+pub use unknown::UnknownElement;
+
+use exporter::Exporters;
+use plan::Kept;
+use record::{Addr, ExporterStats, Flow, FlowSink, Sampler};
+use set::Deferred;
+use template::Budget;
+use unknown::UnknownElements;
+
+/// How a decoder is set up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// A sampling rate given by the operator.
+    pub default_sampling: Option<DefaultSampling>,
+    /// How much exporters may make the decoder remember.
+    pub limits: Limits,
+}
+
+/// A sampling rate given by the operator: one packet of so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultSampling {
+    /// For records whose exporter announces no rate.
+    Otherwise(u32),
+    /// In place of whatever exporters announce.
+    Override(u32),
+}
+
+impl DefaultSampling {
+    fn sampler(self, exporter: u32) -> Sampler {
+        let (id, rate) = match self {
+            Self::Otherwise(rate) => (Sampler::DEFAULT, rate),
+            Self::Override(rate) => (Sampler::OVERRIDE, rate),
+        };
+        let space_interval = rate.saturating_sub(1);
+        Sampler { exporter, algorithm: 0, id, packet_interval: 1, space_interval }
+    }
+}
+
+/// How much exporters may make the decoder remember. Whatever does not fit is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Exporters: address, protocol and id. 100 000 unless told; those beyond the 65 535th have
+    /// no number.
+    pub exporters: usize,
+    /// Templates of one exporter and domain. 4096 unless told.
+    pub templates_per_exporter: usize,
+    /// Fields of one template. 1024 unless told.
+    pub fields_per_template: usize,
+    /// Octets that all templates of all exporters take together. 64 MiB unless told.
+    pub template_bytes: usize,
+    /// Samplers of one exporter. 4096 unless told.
+    pub samplers_per_exporter: usize,
+    /// Octets that names of interfaces, VRFs and applications of all exporters take together.
+    /// 64 MiB unless told.
+    pub name_bytes: usize,
+    /// Unknown elements that are listed. 1000 unless told.
+    pub unknown_elements: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            exporters: 100_000,
+            templates_per_exporter: 4096,
+            fields_per_template: 1024,
+            template_bytes: 64 << 20,
+            samplers_per_exporter: 4096,
+            name_bytes: 64 << 20,
+            unknown_elements: 1000,
+        }
+    }
+}
+
+/// Export protocols that are understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Protocol {
+    V5,
+    V9,
+    Ipfix,
+}
+
+impl Protocol {
+    /// The version in its headers, and in [`record::Exporter::version`].
+    const fn version(self) -> u16 {
+        match self {
+            Self::V5 => 5,
+            Self::V9 => 9,
+            Self::Ipfix => 10,
+        }
+    }
+
+    const fn of(version: u16) -> Option<Self> {
+        match version {
+            5 => Some(Self::V5),
+            9 => Some(Self::V9),
+            10 => Some(Self::Ipfix),
+            _ => None,
+        }
+    }
+
+    /// What [`record::Field::Source`] says.
+    const fn source(self) -> u8 {
+        self.version() as u8
+    }
+}
+
+/// What one datagram came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Flows delivered.
+    pub flows: u64,
+    /// The first fault; flows that were whole were delivered all the same.
+    pub error: Option<DecodeError>,
+}
+
+impl Outcome {
+    /// Whether the datagram had a fault.
+    pub const fn is_bad(&self) -> bool {
+        self.error.is_some()
+    }
+}
+
+/// One datagram and its circumstances.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Datagram<'a> {
+    pub(crate) peer: Addr,
+    pub(crate) now_ms: u64,
+    pub(crate) bytes: &'a [u8],
+}
+
+/// All state of one collector.
+///
+/// ```
+/// use record::{Addr, Flow, FlowSink, Meta};
+///
+/// struct Count(u64);
+/// impl FlowSink for Count {
+///     fn flow(&mut self, _: &Flow) {
+///         self.0 += 1;
+///     }
+///     fn meta(&mut self, _: Meta<'_>) {}
+/// }
+///
+/// let mut decoder = wire::Decoder::new(wire::Config::default());
+/// let mut sink = Count(0);
+/// let outcome = decoder.decode(Addr::V4(0xc000_0201), 1_795_000_000_000, b"\0\x07junk", &mut sink);
+/// assert_eq!(outcome.error, Some(wire::DecodeError::UnknownVersion(7)));
+/// assert_eq!(decoder.counters().unknown_version, 1);
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    pub(crate) config: Config,
+    pub(crate) counters: Counters,
+    pub(crate) exporters: Exporters,
+    pub(crate) unknown: UnknownElements,
+    pub(crate) template_budget: Budget,
+    pub(crate) name_budget: Budget,
+    /// Reused for every flow.
+    pub(crate) flow: Flow,
+    pub(crate) kept: Kept,
+    pub(crate) deferred: Vec<Deferred>,
+}
+
+impl Decoder {
+    /// A decoder that knows no exporter yet.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            counters: Counters::default(),
+            exporters: Exporters::default(),
+            unknown: UnknownElements::new(config.limits.unknown_elements),
+            template_budget: Budget::new(config.limits.template_bytes),
+            name_budget: Budget::new(config.limits.name_bytes),
+            flow: Flow::new(),
+            kept: Kept::default(),
+            deferred: Vec::new(),
+        }
+    }
+
+    /// Reads one datagram that came from `peer` at `now_ms`, milliseconds since 1970, and pushes
+    /// its flows into `sink`.
+    ///
+    /// An IPv4-mapped IPv6 peer is taken for the IPv4 address it is. Flows before a fault are
+    /// delivered.
+    pub fn decode<S: FlowSink + ?Sized>(
+        &mut self,
+        peer: Addr,
+        now_ms: u64,
+        datagram: &[u8],
+        sink: &mut S,
+    ) -> Outcome {
+        let before = self.counters.flows;
+        self.counters.datagrams += 1;
+        self.counters.bytes += datagram.len() as u64;
+        let datagram = Datagram { peer: unmapped(peer), now_ms, bytes: datagram };
+        let result = self.dispatch(&datagram, sink);
+        self.counters.bad_datagrams += u64::from(result.is_err());
+        Outcome { flows: self.counters.flows - before, error: result.err() }
+    }
+
+    fn dispatch<S: FlowSink + ?Sized>(
+        &mut self,
+        datagram: &Datagram<'_>,
+        sink: &mut S,
+    ) -> Result<(), DecodeError> {
+        let Some((version, _)) = datagram.bytes.split_first_chunk::<2>() else {
+            self.counters.short_datagrams += 1;
+            let (need, have) = (2, datagram.bytes.len());
+            return Err(DecodeError::Truncated { what: "datagram", at: 0, need, have });
+        };
+        let version = u16::from_be_bytes(*version);
+        match Protocol::of(version) {
+            Some(Protocol::V5) => v5::decode(self, datagram, sink),
+            Some(Protocol::V9) => v9::decode(self, datagram, sink),
+            Some(Protocol::Ipfix) => ipfix::decode(self, datagram, sink),
+            None => {
+                self.counters.unknown_version += 1;
+                Err(DecodeError::UnknownVersion(version))
+            }
+        }
+    }
+
+    /// The exporter a message is of.
+    pub(crate) fn exporter<S: FlowSink + ?Sized>(
+        &mut self,
+        datagram: &Datagram<'_>,
+        protocol: Protocol,
+        id: u32,
+        sink: &mut S,
+    ) -> Result<usize, DecodeError> {
+        let key = (datagram.peer, protocol, id);
+        self.exporters
+            .find_or_add(key, &self.config, &mut self.counters, sink)
+            .ok_or(DecodeError::TooManyExporters { limit: self.config.limits.exporters })
+    }
+
+    /// Tells a sink all exporters with their samplers and names: what begins each new file.
+    pub fn announce<S: FlowSink + ?Sized>(&self, sink: &mut S) {
+        for state in self.exporters.iter() {
+            state.announce(sink);
+        }
+    }
+
+    /// What each exporter sent since the last call, in order of their numbers. Exporters that
+    /// have no number are left out.
+    pub fn take_stats(&mut self) -> Vec<ExporterStats> {
+        self.exporters.take_stats()
+    }
+
+    /// What was received, delivered and dropped so far.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// All exporters in order of appearance.
+    pub fn exporters(&self) -> impl Iterator<Item = ExporterView<'_>> {
+        self.exporters.iter().map(exporter::State::view)
+    }
+
+    /// All templates, by exporter and id.
+    pub fn templates(&self) -> impl Iterator<Item = TemplateView<'_>> {
+        self.exporters.iter().flat_map(|state| {
+            state.templates.iter().map(|(id, t)| TemplateView {
+                exporter: state.exporter.sysid,
+                id,
+                is_options: t.plan.is_none(),
+                fields: &t.fields,
+                seen_ms: t.seen_ms,
+                records: t.records,
+            })
+        })
+    }
+
+    /// Elements in templates that no flow field takes, by enterprise and number.
+    pub fn unknown_elements(&self) -> impl Iterator<Item = UnknownElement> + '_ {
+        self.unknown.iter()
+    }
+}
+
+/// The IPv4 address of an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2).
+fn unmapped(peer: Addr) -> Addr {
+    match peer {
+        Addr::V6(n) if n >> 32 == 0xffff => Addr::V4(n as u32),
+        other => other,
+    }
+}

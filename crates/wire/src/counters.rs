@@ -1,0 +1,81 @@
+//! What was received, delivered and dropped, by cause.
+
+macro_rules! counters {
+    ($($name:ident: $about:literal;)*) => {
+        /// Counts since the decoder was made. Nothing is dropped without one of them moving.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counters { $(#[doc = $about] pub $name: u64,)* }
+
+        impl Counters {
+            /// Name, meaning and value of each counter, in declaration order: for log lines and
+            /// metrics.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+                [$((stringify!($name), $about, self.$name)),*].into_iter()
+            }
+
+            /// What was counted since `earlier`.
+            #[must_use]
+            pub const fn since(&self, earlier: &Self) -> Self {
+                Self { $($name: self.$name.wrapping_sub(earlier.$name)),* }
+            }
+        }
+    };
+}
+
+counters! {
+    datagrams: "datagrams received";
+    bytes: "octets of those datagrams";
+    flows: "flow records delivered";
+    options_records: "options records read";
+    bad_datagrams: "datagrams with at least one fault";
+    short_datagrams: "datagrams too short for a version number";
+    unknown_version: "datagrams of a version that is not understood";
+    truncated_headers: "message headers cut short";
+    bad_messages: "messages whose length field cannot be";
+    truncated_messages: "messages or record counts longer than their datagram";
+    truncated_sets: "sets longer than their message";
+    bad_sets: "sets with an impossible length or a reserved id";
+    truncated_records: "records cut short";
+    trailing_bytes: "octets after the last message";
+    sets_without_template: "data sets dropped because their template is not known";
+    sets_deferred: "data sets read after a template that followed them in the datagram";
+    templates_learned: "templates seen for the first time";
+    templates_refreshed: "templates repeated unchanged";
+    templates_changed: "templates redefined";
+    templates_withdrawn: "templates withdrawn";
+    templates_bad_id: "templates refused: id below 256";
+    templates_truncated: "templates refused: cut short";
+    templates_empty: "templates refused: no field, or records of no octets";
+    templates_too_wide: "templates refused: records longer than a datagram";
+    templates_many_fields: "templates refused: more fields than the limit";
+    templates_over_limit: "templates refused: exporter has as many as the limit";
+    templates_over_memory: "templates refused: all templates together take as much as the limit";
+    unknown_elements: "template fields that no flow field takes";
+    odd_lengths: "template fields of a length their element cannot have";
+    wide_values: "values too wide for their field: counters saturated, others left out";
+    exporters_refused: "datagrams dropped because the table of exporters is full";
+    exporters_unnumbered: "exporters without a number because 65535 are taken";
+    samplers_refused: "samplers dropped: more than the limit, or an id of 2^63 and above";
+    names_refused: "names dropped: more than the limit";
+    sequence_gaps: "gaps in sequence numbers, less those that late datagrams closed";
+    lost_datagrams: "datagrams missing by sequence number (v9), less late ones";
+    lost_records: "records missing by sequence number (v5, IPFIX), less late ones";
+    reordered: "datagrams that came late and closed a gap";
+    duplicates: "datagrams with a sequence number already seen";
+    restarts: "sequence numbers that began anew";
+    sequence_unchecked: "messages whose records cannot be counted for lack of a template";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn difference_counts_what_came_between() {
+        let earlier = Counters { flows: 5, ..Counters::default() };
+        let later = Counters { flows: 12, bytes: 3, ..Counters::default() };
+        let between: Vec<_> =
+            later.since(&earlier).iter().filter(|(_, _, n)| *n > 0).map(|c| (c.0, c.2)).collect();
+        assert_eq!(between, [("bytes", 3), ("flows", 7)]);
+    }
+}

@@ -1,0 +1,307 @@
+//! What is known of each exporter: number, templates, samplers, names, sequence and statistics.
+
+use crate::sequence::{Sequence, Step, Unit};
+use crate::template::{Budget, Templates};
+use crate::{Config, Counters, Protocol};
+use record::{Addr, Exporter, ExporterStats, FlowSink, Meta, NameTable, Sampler};
+use std::collections::{BTreeMap, HashMap};
+
+/// The largest number an exporter can have: flow records keep it in 16 bits.
+const MAX_SYSID: u32 = 65_535;
+
+/// An exporter to look at: for listings and logs.
+#[derive(Clone, Copy, Debug)]
+pub struct ExporterView<'a> {
+    /// Who it is. [`Exporter::sysid`] is 0 for those beyond the 65 535th.
+    pub exporter: Exporter,
+    /// Everything it sent since it was first seen.
+    pub totals: ExporterStats,
+    /// Units missing by sequence number: datagrams for v9, records for v5 and IPFIX.
+    pub lost: u64,
+    /// When it was last heard, milliseconds since 1970.
+    pub seen_ms: u64,
+    /// Templates it has.
+    pub templates: usize,
+    /// What it said of its own exports, where it did.
+    pub reported: Reported,
+    state: &'a State,
+}
+
+impl<'a> ExporterView<'a> {
+    /// Its samplers, those given by the operator included.
+    pub fn samplers(&self) -> impl Iterator<Item = Sampler> + 'a {
+        self.state.samplers.iter()
+    }
+}
+
+/// What an exporter's own statistics say (elements 40, 41 and 42).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reported {
+    /// Octets exported.
+    pub octets: Option<u64>,
+    /// Messages exported.
+    pub messages: Option<u64>,
+    /// Flow records exported.
+    pub flows: Option<u64>,
+}
+
+/// Address, protocol and id: who an exporter is.
+type Key = (Addr, Protocol, u32);
+
+/// All exporters of one decoder.
+#[derive(Debug, Default)]
+pub(crate) struct Exporters {
+    index: HashMap<Key, usize>,
+    states: Vec<State>,
+}
+
+/// Everything known of one exporter.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) exporter: Exporter,
+    pub(crate) protocol: Protocol,
+    pub(crate) templates: Templates,
+    pub(crate) samplers: Samplers,
+    pub(crate) names: Names,
+    /// Boot time it told in options data.
+    pub(crate) boot_ms: Option<u64>,
+    /// Boot time guessed from its flows.
+    pub(crate) boot_guess_ms: Option<u64>,
+    pub(crate) reported: Reported,
+    sequence: Sequence,
+    slot: ExporterStats,
+    totals: ExporterStats,
+    lost: u64,
+    seen_ms: u64,
+}
+
+impl Exporters {
+    /// The exporter with this key, made known to the sink if it is new. `None` if there are as
+    /// many as the limit.
+    pub(crate) fn find_or_add<S: FlowSink + ?Sized>(
+        &mut self,
+        (addr, protocol, id): Key,
+        config: &Config,
+        counters: &mut Counters,
+        sink: &mut S,
+    ) -> Option<usize> {
+        if let Some(at) = self.index.get(&(addr, protocol, id)) {
+            return Some(*at);
+        }
+        let at = self.states.len();
+        if at >= config.limits.exporters {
+            counters.exporters_refused += 1;
+            return None;
+        }
+        let sysid = u32::try_from(at + 1).ok().filter(|n| *n <= MAX_SYSID).unwrap_or(0);
+        counters.exporters_unnumbered += u64::from(sysid == 0);
+        let exporter = Exporter { sysid, version: protocol.version().into(), addr, id };
+        let state = State::new(exporter, protocol, config);
+        state.announce(sink);
+        self.states.push(state);
+        self.index.insert((addr, protocol, id), at);
+        Some(at)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, at: usize) -> Option<&mut State> {
+        self.states.get_mut(at)
+    }
+
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, State> {
+        self.states.iter()
+    }
+
+    /// Statistics since the last call, of all exporters that have a number.
+    pub(crate) fn take_stats(&mut self) -> Vec<ExporterStats> {
+        self.states.iter_mut().filter(|s| s.exporter.sysid != 0).map(State::take_slot).collect()
+    }
+}
+
+impl State {
+    fn new(exporter: Exporter, protocol: Protocol, config: &Config) -> Self {
+        let stats = ExporterStats { sysid: exporter.sysid, ..ExporterStats::default() };
+        Self {
+            exporter,
+            protocol,
+            templates: Templates::default(),
+            samplers: Samplers::new(exporter.sysid, config),
+            names: Names::default(),
+            boot_ms: None,
+            boot_guess_ms: None,
+            reported: Reported::default(),
+            sequence: Sequence::default(),
+            slot: stats,
+            totals: stats,
+            lost: 0,
+            seen_ms: 0,
+        }
+    }
+
+    pub(crate) fn view(&self) -> ExporterView<'_> {
+        ExporterView {
+            exporter: self.exporter,
+            totals: self.totals,
+            lost: self.lost,
+            seen_ms: self.seen_ms,
+            templates: self.templates.iter().count(),
+            reported: self.reported,
+            state: self,
+        }
+    }
+
+    /// Counts one message.
+    pub(crate) const fn count_packet(&mut self, now_ms: u64) {
+        self.slot.packets += 1;
+        self.totals.packets += 1;
+        self.seen_ms = now_ms;
+    }
+
+    /// Counts flows delivered.
+    pub(crate) const fn count_flows(&mut self, flows: u64) {
+        self.slot.flows += flows;
+        self.totals.flows += flows;
+    }
+
+    /// Judges a message's sequence number.
+    pub(crate) fn observe(&mut self, step: Step, unit: Unit, counters: &mut Counters) {
+        let verdict = self.sequence.observe(step, unit, counters);
+        for stats in [&mut self.slot, &mut self.totals] {
+            let gaps = i64::from(stats.sequence_failures).saturating_add(verdict.gaps).max(0);
+            stats.sequence_failures = u32::try_from(gaps).unwrap_or(u32::MAX);
+        }
+        self.lost = self.lost.saturating_add_signed(verdict.lost);
+    }
+
+    fn take_slot(&mut self) -> ExporterStats {
+        let empty = ExporterStats { sysid: self.exporter.sysid, ..ExporterStats::default() };
+        std::mem::replace(&mut self.slot, empty)
+    }
+
+    /// Tells a sink everything a reader of the flows needs to know of this exporter.
+    pub(crate) fn announce<S: FlowSink + ?Sized>(&self, sink: &mut S) {
+        if self.exporter.sysid == 0 {
+            return;
+        }
+        sink.meta(Meta::Exporter(self.exporter));
+        for sampler in self.samplers.iter() {
+            sink.meta(Meta::Sampler(sampler));
+        }
+        self.names.announce(self.exporter.sysid, sink);
+    }
+}
+
+/// Samplers of one exporter, and which of them applies to a record.
+#[derive(Debug, Default)]
+pub(crate) struct Samplers {
+    /// By id; the operator's own have negative ids.
+    by_id: BTreeMap<i64, Sampler>,
+}
+
+impl Samplers {
+    fn new(exporter: u32, config: &Config) -> Self {
+        let given = config.default_sampling.map(|s| s.sampler(exporter));
+        Self { by_id: given.into_iter().map(|s| (s.id, s)).collect() }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Sampler> + '_ {
+        self.by_id.values().copied()
+    }
+
+    /// Takes a sampler in. Returns whether it is new or changed, `None` if there is no room.
+    pub(crate) fn learn(&mut self, sampler: Sampler, limit: usize) -> Option<bool> {
+        let known = self.by_id.get(&sampler.id);
+        if known == Some(&sampler) {
+            return Some(false);
+        }
+        if known.is_none() && self.by_id.len() >= limit {
+            return None;
+        }
+        self.by_id.insert(sampler.id, sampler);
+        Some(true)
+    }
+
+    /// The sampler announced under this id.
+    pub(crate) fn get(&self, id: i64) -> Option<&Sampler> {
+        self.by_id.get(&id)
+    }
+
+    /// The sampler of a record that names sampler `id`, or none: what the operator forces, what
+    /// the record names, what the exporter announced without an id, what the operator gave as a
+    /// default.
+    #[inline]
+    pub(crate) fn find(&self, id: Option<u64>) -> Option<Sampler> {
+        if self.by_id.is_empty() {
+            return None;
+        }
+        let named = || self.by_id.get(&i64::try_from(id?).ok()?);
+        let found = self.by_id.get(&Sampler::OVERRIDE).or_else(named);
+        let found = found.or_else(|| self.by_id.get(&Sampler::GENERIC));
+        found.or_else(|| self.by_id.get(&Sampler::DEFAULT)).copied()
+    }
+}
+
+/// Names an exporter gave to its interfaces, VRFs and applications.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    numbered: BTreeMap<(NameTable, u32), Text>,
+    applications: BTreeMap<Text, (Text, Text)>,
+}
+
+type Text = Box<[u8]>;
+
+/// What an entry takes beside its text, roughly.
+const NAME_COST: usize = 96;
+
+impl Names {
+    /// Takes a name in. Returns whether it is new or changed, `None` if there is no room.
+    pub(crate) fn learn(
+        &mut self,
+        table: NameTable,
+        id: u32,
+        name: &[u8],
+        budget: &mut Budget,
+    ) -> Option<bool> {
+        let known = self.numbered.get(&(table, id));
+        if known.is_some_and(|k| **k == *name) {
+            return Some(false);
+        }
+        budget.give_back(known.map_or(0, |k| k.len() + NAME_COST));
+        if !budget.take(name.len() + NAME_COST) {
+            self.numbered.remove(&(table, id));
+            return None;
+        }
+        self.numbered.insert((table, id), name.into());
+        Some(true)
+    }
+
+    /// Takes the name of an application in. Returns as [`learn`](Self::learn).
+    pub(crate) fn learn_application(
+        &mut self,
+        id: &[u8],
+        name: &[u8],
+        about: &[u8],
+        budget: &mut Budget,
+    ) -> Option<bool> {
+        let known = self.applications.get(id);
+        if known.is_some_and(|(n, a)| **n == *name && **a == *about) {
+            return Some(false);
+        }
+        budget.give_back(known.map_or(0, |(n, a)| id.len() + n.len() + a.len() + NAME_COST));
+        if !budget.take(id.len() + name.len() + about.len() + NAME_COST) {
+            self.applications.remove(id);
+            return None;
+        }
+        self.applications.insert(id.into(), (name.into(), about.into()));
+        Some(true)
+    }
+
+    fn announce<S: FlowSink + ?Sized>(&self, exporter: u32, sink: &mut S) {
+        for (&(table, id), name) in &self.numbered {
+            sink.meta(Meta::Name { exporter, table, id, name });
+        }
+        for (id, (name, description)) in &self.applications {
+            sink.meta(Meta::Application { exporter, id, name, description });
+        }
+    }
+}

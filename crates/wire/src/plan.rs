@@ -1,0 +1,372 @@
+//! A template compiled once into copy steps, run for every data record.
+//!
+//! A step says where its octets begin, how many they are and what becomes of them. Offsets are
+//! fixed; where an element of variable length comes first, they count from its end.
+
+use crate::Counters;
+use crate::element::{Op, Slot, element};
+use crate::template::{FieldSpec, VARIABLE};
+use crate::{Protocol, cursor};
+use record::{Addr, Field, Flow};
+
+/// Steps from an exporter's record to a [`Flow`].
+#[derive(Debug)]
+pub(crate) struct Plan {
+    steps: Box<[Step]>,
+    /// Octets from the end of the last variable element (or the start) to the end of the record.
+    tail: usize,
+    /// Octets of the shortest record.
+    min_len: usize,
+    /// What the template as a whole says of its records.
+    pub(crate) nature: Nature,
+}
+
+/// What a template as a whole says of its records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Nature {
+    /// Firewall events: elements 233, 33002 or 40005.
+    pub(crate) is_firewall: bool,
+    /// NAT events: element 230.
+    pub(crate) is_nat: bool,
+    /// Addresses of both families: a lazy exporter, or an outer and an inner header.
+    pub(crate) is_mixed: bool,
+    /// Times as uptime and nothing better.
+    pub(crate) needs_boot: bool,
+    /// ICMP elements, but no protocol and no ports: the protocol they imply.
+    pub(crate) implied_proto: Option<u8>,
+    /// Element 138 or 149.
+    pub(crate) has_observation: bool,
+    /// Elements 176 and 177 or 178 and 179.
+    pub(crate) has_icmp: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    at: u16,
+    len: u16,
+    op: Op,
+    /// Another element came first in the template: takes effect where the field is absent or 0.
+    is_spare: bool,
+}
+
+/// Numbers kept aside until the whole record is read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    values: [u64; Slot::COUNT],
+    seen: u32,
+}
+
+impl Kept {
+    #[inline]
+    pub(crate) const fn clear(&mut self) {
+        self.seen = 0;
+    }
+
+    /// Which of `slots` (ORed [`Slot::bit`]s) were seen.
+    #[inline]
+    pub(crate) const fn seen(&self, slots: u32) -> u32 {
+        self.seen & slots
+    }
+
+    /// The value of a slot.
+    #[inline]
+    pub(crate) const fn get(&self, slot: Slot) -> Option<u64> {
+        if self.seen & slot.bit() == 0 { None } else { Some(self.values[slot as usize]) }
+    }
+
+    #[inline]
+    const fn set(&mut self, slot: Slot, value: u64) {
+        self.values[slot as usize] = value;
+        self.seen |= slot.bit();
+    }
+}
+
+impl Plan {
+    /// Compiles the fields of a template.
+    pub(crate) fn compile(
+        protocol: Protocol,
+        fields: &[FieldSpec],
+        counters: &mut Counters,
+    ) -> Self {
+        let nature = Nature::of(fields);
+        let mut claims = Claims::default();
+        let mut steps: Vec<Step> = Vec::with_capacity(fields.len());
+        let (mut at, mut min_len) = (0u16, 0);
+        for (i, field) in fields.iter().enumerate() {
+            let is_repeat = fields.iter().take(i).any(|f| (f.pen, f.id) == (field.pen, field.id));
+            let mut op = nature.resolve(protocol, field, is_repeat);
+            if !fits(op, field.len) {
+                counters.odd_lengths += 1;
+                op = Op::Skip;
+            }
+            let step = claims.enter(op, field.len, at, &mut steps);
+            if step.op != Op::Skip || field.len == VARIABLE {
+                steps.push(step);
+            }
+            if field.len == VARIABLE {
+                min_len += 1;
+                at = 0;
+            } else {
+                min_len += usize::from(field.len);
+                at = at.saturating_add(field.len);
+            }
+        }
+        Self { steps: steps.into_boxed_slice(), tail: usize::from(at), min_len, nature }
+    }
+
+    /// Octets it occupies in memory.
+    pub(crate) const fn cost(&self) -> usize {
+        size_of_val(&*self.steps)
+    }
+
+    /// Reads the record at the start of `data` and returns its length; `None` if it is cut short.
+    #[inline]
+    pub(crate) fn read(
+        &self,
+        data: &[u8],
+        flow: &mut Flow,
+        kept: &mut Kept,
+        counters: &mut Counters,
+    ) -> Option<usize> {
+        if data.len() < self.min_len {
+            return None;
+        }
+        let mut base = 0;
+        for step in &self.steps {
+            let start = base + usize::from(step.at);
+            let value = if step.len == VARIABLE {
+                let (value, end) = cursor::variable(data, start)?;
+                base = end;
+                value
+            } else {
+                data.get(start..start + usize::from(step.len))?
+            };
+            step.run(value, flow, kept, counters);
+        }
+        let end = base + self.tail;
+        (end <= data.len()).then_some(end)
+    }
+
+    /// The latest uptime in the record at the start of `data` and the record's length: for dating
+    /// a message whose exporter never told when it booted.
+    pub(crate) fn uptime(&self, data: &[u8], kept: &mut Kept) -> Option<(Option<u32>, usize)> {
+        kept.clear();
+        let mut base = 0;
+        for step in &self.steps {
+            let start = base + usize::from(step.at);
+            let value = if step.len == VARIABLE {
+                let (value, end) = cursor::variable(data, start)?;
+                base = end;
+                value
+            } else {
+                data.get(start..start + usize::from(step.len))?
+            };
+            if let Op::Keep(slot @ (Slot::FirstUptime | Slot::LastUptime)) = step.op
+                && let Some(n) = number(value)
+            {
+                kept.set(slot, n);
+            }
+        }
+        let end = base + self.tail;
+        let latest = kept.get(Slot::LastUptime).or_else(|| kept.get(Slot::FirstUptime));
+        (end <= data.len()).then_some((latest.and_then(|n| u32::try_from(n).ok()), end))
+    }
+}
+
+impl Nature {
+    fn of(fields: &[FieldSpec]) -> Self {
+        let has = |id: u16| fields.iter().any(|f| f.pen == 0 && f.id == id && f.len != 0);
+        let any = |ids: &[u16]| ids.iter().any(|id| has(*id));
+        let implied_proto = match () {
+            () if any(&[4, 7, 11]) => None,
+            () if any(&[32, 176, 177]) => Some(1),
+            () if any(&[139, 178, 179]) => Some(58),
+            () => None,
+        };
+        Self {
+            is_firewall: any(&[233, 33002, 40005]),
+            is_nat: has(230),
+            is_mixed: any(&[8, 12]) && any(&[27, 28]),
+            needs_boot: any(&[21, 22]) && !any(&[150, 151, 152, 153, 154, 155, 156, 157, 160]),
+            implied_proto,
+            has_observation: any(&[138, 149]),
+            has_icmp: any(&[32, 139, 176, 177, 178, 179]),
+        }
+    }
+
+    /// What is done with a field of this template.
+    ///
+    /// Of an element that comes twice the first is taken: the outer header, where a tunnel's outer
+    /// and inner header are both exported (RFC 7011, 8: elements keep the order of the packet).
+    fn resolve(self, protocol: Protocol, field: &FieldSpec, is_repeat: bool) -> Op {
+        if is_repeat || field.len == 0 {
+            return Op::Skip;
+        }
+        match element(field.pen, field.id) {
+            None => Op::Skip,
+            Some(Op::FlowId) if protocol == Protocol::V9 && self.is_firewall => {
+                Op::Number(Field::ConnId)
+            }
+            Some(Op::FlowId) => Op::Number(Field::FlowId),
+            // Which family's mask holds is known once the addresses are.
+            Some(Op::Number(Field::SrcMask)) if self.is_mixed => {
+                Op::Keep(if field.id == 9 { Slot::SrcMask4 } else { Slot::SrcMask6 })
+            }
+            Some(Op::Number(Field::DstMask)) if self.is_mixed => {
+                Op::Keep(if field.id == 13 { Slot::DstMask4 } else { Slot::DstMask6 })
+            }
+            Some(op) => op,
+        }
+    }
+}
+
+/// Which fields of the flow have a step already.
+#[derive(Debug)]
+struct Claims([Option<usize>; Field::COUNT]);
+
+impl Default for Claims {
+    fn default() -> Self {
+        Self([None; Field::COUNT])
+    }
+}
+
+impl Claims {
+    /// Makes a step of `op`, given that earlier steps may fill the same field.
+    fn enter(&mut self, op: Op, len: u16, at: u16, steps: &mut [Step]) -> Step {
+        let step = |op, is_spare| Step { at, len, op, is_spare };
+        let field = match op {
+            Op::Number(f) | Op::Spare(f) | Op::Counter(f, _) | Op::Bits(f) => f,
+            Op::V4(f) | Op::V6(f) | Op::Octets(f) | Op::Text(f) => f,
+            Op::Add(..) | Op::Skip | Op::FlowId | Op::Keep(_) => return step(op, false),
+        };
+        let Some(claim) = self.0.get_mut(field as usize) else { return step(Op::Skip, false) };
+        let Some(earlier) = claim.and_then(|i| steps.get_mut(i)) else {
+            *claim = Some(steps.len());
+            return step(op, false);
+        };
+        match (op, earlier.op) {
+            (Op::Counter(_, new), Op::Counter(_, old)) if new < old => {
+                earlier.op = Op::Skip;
+                *claim = Some(steps.len());
+                step(op, false)
+            }
+            (Op::V4(_) | Op::V6(_) | Op::Spare(_), _) => step(op, true),
+            (Op::Number(_), Op::Spare(_)) => {
+                earlier.op = Op::Skip;
+                *claim = Some(steps.len());
+                step(op, false)
+            }
+            _ => step(Op::Skip, false),
+        }
+    }
+}
+
+/// Whether an element can have this length.
+const fn fits(op: Op, len: u16) -> bool {
+    match op {
+        Op::V4(_) => len == 4,
+        Op::V6(_) => len == 16,
+        Op::Octets(Field::IngressAcl | Field::EgressAcl) => len == 12,
+        _ => true,
+    }
+}
+
+impl Step {
+    #[inline]
+    fn run(&self, value: &[u8], flow: &mut Flow, kept: &mut Kept, counters: &mut Counters) {
+        if value.is_empty() {
+            return;
+        }
+        let is_set = match self.op {
+            Op::Number(field) => number(value).is_some_and(|n| flow.set(field, n)),
+            Op::Counter(field, _) => match number(value) {
+                Some(n) => flow.set(field, n),
+                None => {
+                    flow.set(field, u64::MAX);
+                    false
+                }
+            },
+            Op::V4(field) => set_v4(field, value, self.is_spare, flow),
+            Op::V6(field) => set_v6(field, value, self.is_spare, flow),
+            Op::Keep(slot) => match number(value) {
+                Some(n) => {
+                    kept.set(slot, n);
+                    true
+                }
+                None => false,
+            },
+            Op::Bits(field) => flow.set(field, u64::from(value.last().copied().unwrap_or(0))),
+            _ => self.run_rare(value, flow),
+        };
+        counters.wide_values += u64::from(!is_set);
+    }
+
+    /// What few templates have: apart, to keep the loop over common steps small.
+    #[inline(never)]
+    fn run_rare(&self, value: &[u8], flow: &mut Flow) -> bool {
+        match self.op {
+            Op::Spare(field) => match number(value) {
+                Some(n) if !self.is_spare || flow.number(field) == 0 => flow.set(field, n),
+                n => n.is_some(),
+            },
+            Op::Add(field, factor) => match number(value) {
+                Some(n) => {
+                    let n = n.saturating_mul(u64::from(factor));
+                    flow.set(field, flow.number(field).saturating_add(n))
+                }
+                None => false,
+            },
+            Op::Octets(field) => flow.set_bytes(field, value),
+            Op::Text(field) => {
+                let text = cursor::text(value);
+                text.is_empty() || flow.set_bytes(field, text)
+            }
+            _ => true,
+        }
+    }
+}
+
+/// A big-endian number of any width, `None` if it needs more than 64 bits.
+#[inline]
+pub(crate) fn number(value: &[u8]) -> Option<u64> {
+    match *value {
+        [a] => Some(u64::from(a)),
+        [a, b] => Some(u64::from(u16::from_be_bytes([a, b]))),
+        [a, b, c, d] => Some(u64::from(u32::from_be_bytes([a, b, c, d]))),
+        [a, b, c, d, e, f, g, h] => Some(u64::from_be_bytes([a, b, c, d, e, f, g, h])),
+        _ => odd_number(value),
+    }
+}
+
+#[inline(never)]
+fn odd_number(value: &[u8]) -> Option<u64> {
+    let spare = value.len().saturating_sub(8);
+    let (high, low) = value.split_at_checked(spare)?;
+    let n = low.iter().fold(0, |n, b| n << 8 | u64::from(*b));
+    high.iter().all(|b| *b == 0).then_some(n)
+}
+
+#[inline]
+fn set_v4(field: Field, value: &[u8], is_spare: bool, flow: &mut Flow) -> bool {
+    let Ok(octets) = <[u8; 4]>::try_from(value) else { return false };
+    set_addr(field, Addr::V4(u32::from_be_bytes(octets)), is_spare, flow);
+    true
+}
+
+#[inline]
+fn set_v6(field: Field, value: &[u8], is_spare: bool, flow: &mut Flow) -> bool {
+    let Ok(octets) = <[u8; 16]>::try_from(value) else { return false };
+    set_addr(field, Addr::V6(u128::from_be_bytes(octets)), is_spare, flow);
+    true
+}
+
+#[inline]
+fn set_addr(field: Field, addr: Addr, is_spare: bool, flow: &mut Flow) {
+    if is_spare {
+        let taken = flow.as_row().addr(field).is_some_and(|a| !a.is_unspecified());
+        if taken || addr.is_unspecified() && flow.has(field) {
+            return;
+        }
+    }
+    flow.set_addr(field, addr);
+}

@@ -1,0 +1,209 @@
+//! Sequence numbers: loss, reordering, duplicates and restarts.
+//!
+//! The three protocols count different things (v5 flows, v9 datagrams, IPFIX data records) but all
+//! say where their counter stood when a message left. A tracker knows where the next message has
+//! to begin, and remembers the latest gaps so that a late datagram takes its loss back.
+
+use crate::Counters;
+
+/// Gaps that may still be closed by late datagrams.
+const HOLES: usize = 8;
+
+/// Units behind the newest number at which a datagram still counts as late or doubled.
+const WINDOW: u32 = 4096;
+
+/// A jump beyond this is a counter set anew rather than loss.
+const MAX_GAP: u32 = 1 << 24;
+
+/// What a sequence number counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Export datagrams (RFC 3954, 5.1).
+    Datagrams,
+    /// Flow records (v5), data records of both kinds (RFC 7011, 3.1).
+    Records,
+}
+
+/// One message as its sequence number sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    /// Sequence number of the header.
+    pub(crate) number: u32,
+    /// Units in the message, `None` if they cannot be counted.
+    pub(crate) units: Option<u32>,
+    /// Uptime clock of the header, where the protocol has one.
+    pub(crate) uptime: Option<u32>,
+}
+
+/// Sequence numbers of one exporter.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sequence {
+    next: Option<u32>,
+    uptime: Option<u32>,
+    /// Start and length of the latest gaps, length 0 where there is none.
+    holes: [(u32, u32); HOLES],
+    newest_hole: usize,
+    /// Where the next message would begin if the last one that was behind began a new count.
+    behind: Option<u32>,
+}
+
+/// What one message did to the count of gaps: to be added to the exporter's statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// Gaps opened (1) or closed (-1).
+    pub(crate) gaps: i64,
+    /// Units lost, negative if a late datagram gave them back.
+    pub(crate) lost: i64,
+}
+
+impl Sequence {
+    /// Judges one message.
+    pub(crate) fn observe(&mut self, step: Step, unit: Unit, counters: &mut Counters) -> Verdict {
+        let verdict = self.judge(step, counters);
+        let lost = match unit {
+            Unit::Datagrams => &mut counters.lost_datagrams,
+            Unit::Records => &mut counters.lost_records,
+        };
+        *lost = lost.saturating_add_signed(verdict.lost);
+        counters.sequence_gaps = counters.sequence_gaps.saturating_add_signed(verdict.gaps);
+        verdict
+    }
+
+    fn judge(&mut self, step: Step, counters: &mut Counters) -> Verdict {
+        let restarted = self.clock_went_back(step.uptime);
+        let Some(next) = self.next else {
+            return self.resume(step, counters);
+        };
+        let ahead = step.number.wrapping_sub(next);
+        let behind = next.wrapping_sub(step.number);
+        if ahead == 0 {
+            return self.resume(step, counters);
+        }
+        if restarted {
+            return self.restart(step, counters);
+        }
+        if ahead <= MAX_GAP {
+            self.newest_hole = (self.newest_hole + 1) % HOLES;
+            if let Some(hole) = self.holes.get_mut(self.newest_hole) {
+                *hole = (next, ahead);
+            }
+            self.resume(step, counters);
+            return Verdict { gaps: 1, lost: i64::from(ahead) };
+        }
+        if let Some(verdict) = self.close_hole(step) {
+            counters.reordered += 1;
+            return verdict;
+        }
+        if behind <= WINDOW && self.behind != Some(step.number) {
+            self.behind = step.units.map(|n| step.number.wrapping_add(n));
+            counters.duplicates += 1;
+            return Verdict::default();
+        }
+        self.restart(step, counters)
+    }
+
+    /// Takes the number of this message for the start of all that follows.
+    fn resume(&mut self, step: Step, counters: &mut Counters) -> Verdict {
+        counters.sequence_unchecked += u64::from(step.units.is_none());
+        self.next = step.units.map(|n| step.number.wrapping_add(n));
+        self.uptime = step.uptime;
+        self.behind = None;
+        Verdict::default()
+    }
+
+    fn restart(&mut self, step: Step, counters: &mut Counters) -> Verdict {
+        counters.restarts += 1;
+        self.holes = Default::default();
+        self.resume(step, counters)
+    }
+
+    /// A late datagram gives back the loss it was taken for.
+    fn close_hole(&mut self, step: Step) -> Option<Verdict> {
+        let units = step.units?;
+        let inside = |&(start, len): &(u32, u32)| {
+            let skip = step.number.wrapping_sub(start);
+            skip < len && units <= len - skip && units > 0
+        };
+        let at = self.holes.iter().position(inside)?;
+        let (start, len) = *self.holes.get(at)?;
+        let before = step.number.wrapping_sub(start);
+        let after = len - before - units;
+        let halves = [(start, before), (step.number.wrapping_add(units), after)];
+        // The longer half stays open; a shorter one beside it is taken for lost.
+        let [keep, spare] = if before >= after { halves } else { [halves[1], halves[0]] };
+        *self.holes.get_mut(at)? = keep;
+        if spare.1 > 0 {
+            // A free place, if there is one.
+            if let Some(free) = self.holes.iter_mut().find(|h| h.1 == 0) {
+                *free = spare;
+            }
+        }
+        let is_closed = before == 0 && after == 0;
+        Some(Verdict { gaps: -i64::from(is_closed), lost: -i64::from(units) })
+    }
+
+    /// Whether the exporter's uptime went back by more than datagrams overtake each other.
+    fn clock_went_back(&self, uptime: Option<u32>) -> bool {
+        const OVERTAKING_MS: i32 = 10_000;
+        match (self.uptime, uptime) {
+            (Some(old), Some(new)) => (new.wrapping_sub(old) as i32) < -OVERTAKING_MS,
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs (number, units, uptime) and returns (gaps, lost, reordered, duplicates, restarts).
+    fn run(steps: &[(u32, Option<u32>, Option<u32>)]) -> (u64, u64, u64, u64, u64) {
+        let (mut sequence, mut c) = (Sequence::default(), Counters::default());
+        for &(number, units, uptime) in steps {
+            sequence.observe(Step { number, units, uptime }, Unit::Records, &mut c);
+        }
+        (c.sequence_gaps, c.lost_records, c.reordered, c.duplicates, c.restarts)
+    }
+
+    /// Messages of `units` units each.
+    fn plain(numbers: &[u32], units: u32) -> (u64, u64, u64, u64, u64) {
+        run(&numbers.iter().map(|n| (*n, Some(units), None)).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn verdicts() {
+        for (name, numbers, units, want) in [
+            ("continuous", &[100, 130, 160][..], 30, (0, 0, 0, 0, 0)),
+            ("across the wrap", &[u32::MAX - 9, 0, 10], 10, (0, 0, 0, 0, 0)),
+            ("two lost", &[100, 190, 220], 30, (1, 60, 0, 0, 0)),
+            ("loss across the wrap", &[u32::MAX - 9, 20], 10, (1, 20, 0, 0, 0)),
+            ("swapped", &[100, 160, 130, 190], 30, (0, 0, 1, 0, 0)),
+            ("two late, newest first", &[0, 3, 2, 1, 4], 1, (0, 0, 2, 0, 0)),
+            ("middle of a gap is late", &[0, 50, 20, 60], 10, (1, 30, 1, 0, 0)),
+            ("doubled", &[100, 130, 130, 160], 30, (0, 0, 0, 1, 0)),
+            ("started again from 0", &[9_000_000, 9_000_030, 0, 30], 30, (0, 0, 0, 0, 1)),
+            ("young and started again", &[60, 90, 0, 30, 60], 30, (0, 0, 0, 1, 1)),
+            ("far ahead is no loss", &[0, 1 << 28, (1 << 28) + 30], 30, (0, 0, 0, 0, 1)),
+        ] {
+            assert_eq!(plain(numbers, units), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn uptime_going_back_is_a_restart() {
+        let step = |n, up| (n, Some(1), Some(up));
+        assert_eq!(run(&[step(500, 900_000), step(501, 901_000), step(700, 5_000)]).4, 1);
+        assert_eq!(run(&[step(500, 900_000), step(0, 5_000), step(1, 6_000)]), (0, 0, 0, 0, 1));
+        // The clock wraps and a datagram is lost: loss, no restart.
+        assert_eq!(run(&[step(1, u32::MAX - 10), step(3, 400)]), (1, 1, 0, 0, 0));
+    }
+
+    #[test]
+    fn messages_that_cannot_be_counted_open_no_gap() {
+        let (mut sequence, mut c) = (Sequence::default(), Counters::default());
+        for (number, units) in [(0, Some(5)), (5, None), (77, Some(3)), (80, Some(1))] {
+            sequence.observe(Step { number, units, uptime: None }, Unit::Records, &mut c);
+        }
+        assert_eq!((c.sequence_gaps, c.sequence_unchecked), (0, 1));
+    }
+}

@@ -1,0 +1,242 @@
+//! Sets: what v9 and IPFIX have in common. Templates go to the exporter's table; data sets run
+//! through the plan of their template; data that comes before its template waits until the rest
+//! of its datagram is read.
+
+use crate::derive::{self, Clock, Origin};
+use crate::exporter::State;
+use crate::options::Facts;
+use crate::template::{Definition, Learned, Template};
+use crate::{Decoder, Protocol};
+use record::FlowSink;
+
+/// One message being read.
+#[derive(Debug)]
+pub(crate) struct Message {
+    /// Which exporter it is of.
+    pub(crate) exporter: usize,
+    /// What its records share.
+    pub(crate) origin: Origin,
+    /// Data records so far, flows and options alike.
+    pub(crate) records: u32,
+    /// Whether it has data whose records cannot be counted.
+    pub(crate) has_unknown: bool,
+}
+
+/// A data set that waits for its template: id, and where its records lie in the datagram.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deferred {
+    id: u16,
+    at: usize,
+    end: usize,
+}
+
+impl Decoder {
+    /// Takes a template in.
+    pub(crate) fn learn(&mut self, message: &Message, definition: Definition) {
+        let Some(state) = self.exporters.get_mut(message.exporter) else { return };
+        let is_options = definition.is_options;
+        let learned = state.templates.learn(
+            state.protocol,
+            definition,
+            message.origin.received_ms,
+            &self.config.limits,
+            &mut self.template_budget,
+            &mut self.counters,
+        );
+        if let Learned::Fields(fields) = learned
+            && !is_options
+        {
+            self.counters.unknown_elements += self.unknown.note(fields);
+        }
+    }
+
+    /// Forgets one template.
+    pub(crate) fn withdraw(&mut self, message: &Message, id: u16) {
+        if let Some(state) = self.exporters.get_mut(message.exporter) {
+            state.templates.withdraw(id, &mut self.template_budget, &mut self.counters);
+        }
+    }
+
+    /// Forgets all templates of one kind.
+    pub(crate) fn withdraw_all(&mut self, message: &Message, is_options: bool) {
+        if let Some(state) = self.exporters.get_mut(message.exporter) {
+            let (budget, counters) = (&mut self.template_budget, &mut self.counters);
+            state.templates.withdraw_all(is_options, budget, counters);
+        }
+    }
+
+    /// Reads the data set `id` whose records lie in `datagram[at..end]`, or puts it off if its
+    /// template is not known yet.
+    pub(crate) fn data_set<S: FlowSink + ?Sized>(
+        &mut self,
+        message: &mut Message,
+        id: u16,
+        datagram: &[u8],
+        (at, end): (usize, usize),
+        sink: &mut S,
+    ) {
+        let Some(records) = datagram.get(at..end) else { return };
+        if !self.read_records(message, id, records, sink) {
+            self.deferred.push(Deferred { id, at, end });
+        }
+    }
+
+    /// Reads the data sets that were put off, now that the whole message is known.
+    pub(crate) fn read_deferred<S: FlowSink + ?Sized>(
+        &mut self,
+        message: &mut Message,
+        datagram: &[u8],
+        sink: &mut S,
+    ) {
+        let mut deferred = std::mem::take(&mut self.deferred);
+        for Deferred { id, at, end } in deferred.drain(..) {
+            let records = datagram.get(at..end).unwrap_or_default();
+            if self.read_records(message, id, records, sink) {
+                self.counters.sets_deferred += 1;
+            } else {
+                self.counters.sets_without_template += 1;
+                message.has_unknown = true;
+            }
+        }
+        self.deferred = deferred;
+    }
+
+    /// Reads the records of one data set. Returns whether its template is known.
+    fn read_records<S: FlowSink + ?Sized>(
+        &mut self,
+        message: &mut Message,
+        id: u16,
+        records: &[u8],
+        sink: &mut S,
+    ) -> bool {
+        let Some(state) = self.exporters.get_mut(message.exporter) else { return false };
+        let Some(template) = state.templates.get_mut(id) else { return false };
+        if template.plan.is_none() {
+            self.read_options(message, id, records, sink);
+            return true;
+        }
+        self.set_clock(message, id, records);
+        let (read, is_cut) = self.read_flows(message, id, records, sink);
+        self.counters.truncated_records += u64::from(is_cut);
+        self.counters.flows += read;
+        message.records = message.records.wrapping_add(read as u32);
+        if let Some(state) = self.exporters.get_mut(message.exporter) {
+            state.count_flows(read);
+        }
+        true
+    }
+
+    /// The hot loop: records of one flow template. Returns how many there were and whether the
+    /// last one was cut short.
+    fn read_flows<S: FlowSink + ?Sized>(
+        &mut self,
+        message: &Message,
+        id: u16,
+        records: &[u8],
+        sink: &mut S,
+    ) -> (u64, bool) {
+        let Some(state) = self.exporters.get_mut(message.exporter) else { return (0, false) };
+        let State { templates, samplers, .. } = state;
+        let Some(Template { plan: Some(plan), min_len, records: total, .. }) =
+            templates.get_mut(id)
+        else {
+            return (0, false);
+        };
+        let (flow, kept) = (&mut self.flow, &mut self.kept);
+        let (mut rest, mut read) = (records, 0);
+        // What is left at the end and shorter than any record is padding (RFC 7011, 3.3.1).
+        while rest.len() >= *min_len {
+            flow.clear();
+            kept.clear();
+            let Some(used) = plan.read(rest, flow, kept, &mut self.counters) else { break };
+            derive::finish(flow, kept, plan.nature, &message.origin);
+            derive::sample(flow, samplers);
+            sink.flow(flow);
+            read += 1;
+            rest = rest.get(used..).unwrap_or_default();
+        }
+        *total += read;
+        (read, rest.len() >= *min_len)
+    }
+
+    fn read_options<S: FlowSink + ?Sized>(
+        &mut self,
+        message: &mut Message,
+        id: u16,
+        records: &[u8],
+        sink: &mut S,
+    ) {
+        let Some(state) = self.exporters.get_mut(message.exporter) else { return };
+        let mut rest = records;
+        loop {
+            let Some(template) = state.templates.get_mut(id) else { return };
+            if rest.len() < template.min_len {
+                return;
+            }
+            let Some((facts, used)) = Facts::read(&template.fields, rest) else {
+                self.counters.truncated_records += 1;
+                return;
+            };
+            template.records += 1;
+            facts.apply(
+                state,
+                &self.config.limits,
+                &mut self.name_budget,
+                &mut self.counters,
+                sink,
+            );
+            self.counters.options_records += 1;
+            message.records = message.records.wrapping_add(1);
+            rest = rest.get(used..).unwrap_or_default();
+        }
+    }
+
+    /// Dates the uptimes of a set, if its exporter told when it booted or a guess can be made.
+    fn set_clock(&mut self, message: &mut Message, id: u16, records: &[u8]) {
+        let Some(state) = self.exporters.get_mut(message.exporter) else { return };
+        if state.protocol != Protocol::Ipfix {
+            return;
+        }
+        if let Some(boot) = state.boot_ms {
+            message.origin.clock = Clock::Boot(boot);
+        } else if let Some(latest) = self.latest_uptime(message.exporter, id, records) {
+            self.guess_boot(message, latest);
+        }
+    }
+
+    /// The latest uptime among the records of a set, if uptimes are all they have.
+    pub(crate) fn latest_uptime(
+        &mut self,
+        exporter: usize,
+        id: u16,
+        records: &[u8],
+    ) -> Option<u32> {
+        let state = self.exporters.get_mut(exporter).filter(|s| s.boot_ms.is_none())?;
+        let template = state.templates.get_mut(id)?;
+        let plan = template.plan.as_ref().filter(|p| p.nature.needs_boot)?;
+        let (mut rest, mut latest) = (records, None);
+        while rest.len() >= template.min_len {
+            let Some((uptime, used)) = plan.uptime(rest, &mut self.kept) else { break };
+            latest = latest.max(uptime);
+            rest = rest.get(used..).unwrap_or_default();
+        }
+        latest
+    }
+
+    /// Guesses when an exporter booted from the latest uptime in a message.
+    ///
+    /// Without element 160 the latest flow of a message is taken to have ended at its export.
+    /// That is never too early, so the earliest guess is the best one; a guess half an hour later
+    /// than it means that the exporter has booted again.
+    pub(crate) fn guess_boot(&mut self, message: &mut Message, latest: u32) {
+        const PATIENCE_MS: u64 = 30 * 60 * 1000;
+        let Some(state) = self.exporters.get_mut(message.exporter) else { return };
+        let guess = message.origin.export_ms.saturating_sub(u64::from(latest));
+        let boot = match state.boot_guess_ms {
+            Some(old) if guess >= old && guess - old < PATIENCE_MS => old,
+            _ => guess,
+        };
+        state.boot_guess_ms = Some(boot);
+        message.origin.clock = Clock::Boot(boot);
+    }
+}

@@ -1,0 +1,268 @@
+//! Builders of export datagrams, for tests, fuzz corpora and load generators.
+//!
+//! They write whatever they are told, right or wrong; they are no exporter.
+
+use crate::{ipfix, v5, v9};
+use record::Addr;
+
+/// Octets of one data record, written field by field.
+#[derive(Clone, Debug, Default)]
+pub struct Record(Vec<u8>);
+
+impl Record {
+    /// An empty record.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the low `len` octets of a number, big-endian.
+    #[must_use]
+    pub fn number(mut self, value: u64, len: usize) -> Self {
+        let octets = u128::from(value).to_be_bytes();
+        self.0.extend_from_slice(&octets[octets.len().saturating_sub(len)..]);
+        self
+    }
+
+    /// Adds the 4 or 16 octets of an address.
+    #[must_use]
+    pub fn addr(mut self, addr: Addr) -> Self {
+        match addr {
+            Addr::V4(n) => self.0.extend_from_slice(&n.to_be_bytes()),
+            Addr::V6(n) => self.0.extend_from_slice(&n.to_be_bytes()),
+        }
+        self
+    }
+
+    /// Adds octets as they are.
+    #[must_use]
+    pub fn octets(mut self, octets: &[u8]) -> Self {
+        self.0.extend_from_slice(octets);
+        self
+    }
+
+    /// Adds octets of variable length with their length (RFC 7011, 7).
+    #[must_use]
+    pub fn variable(mut self, octets: &[u8]) -> Self {
+        match u8::try_from(octets.len()) {
+            Ok(len) if len < 255 => self.0.push(len),
+            _ => {
+                self.0.push(255);
+                self.0.extend_from_slice(&(octets.len() as u16).to_be_bytes());
+            }
+        }
+        self.octets(octets)
+    }
+
+    /// What was written.
+    pub fn build(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// A v5 datagram.
+#[derive(Clone, Debug, Default)]
+pub struct V5Builder {
+    header: v5::Header,
+    records: Vec<[u8; v5::RECORD_LEN]>,
+    count: Option<u16>,
+}
+
+impl V5Builder {
+    /// A datagram with this header; its record count is filled in.
+    pub fn new(header: v5::Header) -> Self {
+        Self { header, ..Self::default() }
+    }
+
+    /// Adds a record: 48 octets.
+    #[must_use]
+    pub fn record(mut self, record: [u8; v5::RECORD_LEN]) -> Self {
+        self.records.push(record);
+        self
+    }
+
+    /// Claims so many records, whatever there are.
+    #[must_use]
+    pub const fn claim(mut self, count: u16) -> Self {
+        self.count = Some(count);
+        self
+    }
+
+    /// The datagram.
+    pub fn build(&self) -> Vec<u8> {
+        let h = &self.header;
+        let mut out = Vec::with_capacity(v5::HEADER_LEN + self.records.len() * v5::RECORD_LEN);
+        out.extend_from_slice(&5u16.to_be_bytes());
+        let count = self.count.unwrap_or(self.records.len() as u16);
+        out.extend_from_slice(&count.to_be_bytes());
+        for word in [h.uptime_ms, h.unix_secs, h.unix_nsecs, h.sequence] {
+            out.extend_from_slice(&word.to_be_bytes());
+        }
+        out.extend_from_slice(&[h.engine_type, h.engine_id]);
+        out.extend_from_slice(&h.sampling.to_be_bytes());
+        out.extend(self.records.iter().flatten());
+        out
+    }
+}
+
+/// A v9 datagram. The header's count is what RFC 3954 wants: records of all kinds.
+#[derive(Clone, Debug, Default)]
+pub struct V9Builder {
+    header: v9::Header,
+    sets: Vec<u8>,
+    count: u16,
+}
+
+impl V9Builder {
+    /// A datagram with this header; its record count is filled in.
+    pub fn new(header: v9::Header) -> Self {
+        Self { header, ..Self::default() }
+    }
+
+    /// Adds a template of (element, length).
+    #[must_use]
+    pub fn template(mut self, id: u16, fields: &[(u16, u16)]) -> Self {
+        let body = words([id, fields.len() as u16].into_iter().chain(pairs(fields)));
+        self.count += 1;
+        self.set(v9::TEMPLATES, &body)
+    }
+
+    /// Adds an options template: (scope type, length) and (element, length).
+    #[must_use]
+    pub fn options_template(
+        mut self,
+        id: u16,
+        scopes: &[(u16, u16)],
+        options: &[(u16, u16)],
+    ) -> Self {
+        let head = [id, scopes.len() as u16 * 4, options.len() as u16 * 4];
+        let body = words(head.into_iter().chain(pairs(scopes)).chain(pairs(options)));
+        self.count += 1;
+        self.set(v9::OPTIONS_TEMPLATES, &body)
+    }
+
+    /// Adds a data set of whole records.
+    #[must_use]
+    pub fn data(mut self, template: u16, records: &[Vec<u8>]) -> Self {
+        self.count += records.len() as u16;
+        self.set(template, &records.concat())
+    }
+
+    /// Adds any set, padded to a multiple of 4 octets.
+    #[must_use]
+    pub fn set(mut self, id: u16, body: &[u8]) -> Self {
+        push_set(&mut self.sets, id, body, true);
+        self
+    }
+
+    /// The datagram.
+    pub fn build(&self) -> Vec<u8> {
+        let h = &self.header;
+        let mut out = words([9, self.count].into_iter());
+        for word in [h.uptime_ms, h.unix_secs, h.sequence, h.source_id] {
+            out.extend_from_slice(&word.to_be_bytes());
+        }
+        out.extend_from_slice(&self.sets);
+        out
+    }
+}
+
+/// An IPFIX message.
+#[derive(Clone, Debug, Default)]
+pub struct IpfixBuilder {
+    header: ipfix::Header,
+    sets: Vec<u8>,
+    length: Option<u16>,
+}
+
+impl IpfixBuilder {
+    /// A message with this header; its length is filled in.
+    pub fn new(header: ipfix::Header) -> Self {
+        Self { header, ..Self::default() }
+    }
+
+    /// Adds a template of (enterprise, element, length), enterprise 0 for IANA; length 65535
+    /// where each record says.
+    #[must_use]
+    pub fn template(self, id: u16, fields: &[(u32, u16, u16)]) -> Self {
+        let mut body = words([id, fields.len() as u16].into_iter());
+        push_fields(&mut body, fields);
+        self.set(ipfix::TEMPLATES, &body)
+    }
+
+    /// Adds an options template whose first `scopes` fields are its scope.
+    #[must_use]
+    pub fn options_template(self, id: u16, scopes: u16, fields: &[(u32, u16, u16)]) -> Self {
+        let mut body = words([id, fields.len() as u16, scopes].into_iter());
+        push_fields(&mut body, fields);
+        self.set(ipfix::OPTIONS_TEMPLATES, &body)
+    }
+
+    /// Withdraws a template; id 2 withdraws all.
+    #[must_use]
+    pub fn withdraw(self, id: u16) -> Self {
+        self.set(ipfix::TEMPLATES, &words([id, 0].into_iter()))
+    }
+
+    /// Withdraws an options template; id 3 withdraws all.
+    #[must_use]
+    pub fn withdraw_options(self, id: u16) -> Self {
+        self.set(ipfix::OPTIONS_TEMPLATES, &words([id, 0].into_iter()))
+    }
+
+    /// Adds a data set of whole records.
+    #[must_use]
+    pub fn data(self, template: u16, records: &[Vec<u8>]) -> Self {
+        self.set(template, &records.concat())
+    }
+
+    /// Adds any set.
+    #[must_use]
+    pub fn set(mut self, id: u16, body: &[u8]) -> Self {
+        push_set(&mut self.sets, id, body, false);
+        self
+    }
+
+    /// Claims this length, whatever it is.
+    #[must_use]
+    pub const fn claim(mut self, length: u16) -> Self {
+        self.length = Some(length);
+        self
+    }
+
+    /// The message.
+    pub fn build(&self) -> Vec<u8> {
+        let h = &self.header;
+        let length = (ipfix::HEADER_LEN + self.sets.len()) as u16;
+        let mut out = words([10, self.length.unwrap_or(length)].into_iter());
+        for word in [h.export_secs, h.sequence, h.domain] {
+            out.extend_from_slice(&word.to_be_bytes());
+        }
+        out.extend_from_slice(&self.sets);
+        out
+    }
+}
+
+fn push_set(out: &mut Vec<u8>, id: u16, body: &[u8], is_padded: bool) {
+    let padding = if is_padded { body.len().next_multiple_of(4) - body.len() } else { 0 };
+    out.extend(words([id, (4 + body.len() + padding) as u16].into_iter()));
+    out.extend_from_slice(body);
+    out.resize(out.len() + padding, 0);
+}
+
+fn push_fields(out: &mut Vec<u8>, fields: &[(u32, u16, u16)]) {
+    for &(pen, id, len) in fields {
+        let flag = if pen == 0 { 0 } else { 0x8000 };
+        out.extend(words([id | flag, len].into_iter()));
+        if pen != 0 {
+            out.extend_from_slice(&pen.to_be_bytes());
+        }
+    }
+}
+
+fn pairs(fields: &[(u16, u16)]) -> impl Iterator<Item = u16> + '_ {
+    fields.iter().flat_map(|&(id, len)| [id, len])
+}
+
+fn words(words: impl Iterator<Item = u16>) -> Vec<u8> {
+    words.flat_map(u16::to_be_bytes).collect()
+}

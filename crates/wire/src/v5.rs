@@ -1,0 +1,207 @@
+//! NetFlow v5: a header of 24 octets and up to 30 records of 48 octets, all big-endian.
+
+use crate::cursor::{self, Parsed};
+use crate::derive::{self, Clock, Origin};
+use crate::options::learn_sampler;
+use crate::sequence::{Step, Unit};
+use crate::{Datagram, DecodeError, Decoder, Protocol};
+use nom::Parser;
+use nom::number::complete::{be_u16, be_u32};
+use record::time::from_uptime;
+use record::{Addr, Field, Flow, FlowSink, Sampler};
+
+/// Octets of the header.
+pub const HEADER_LEN: usize = 24;
+
+/// Octets of a record.
+pub const RECORD_LEN: usize = 48;
+
+/// What the header of a datagram says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// Records in the datagram.
+    pub count: u16,
+    /// Milliseconds since the device booted.
+    pub uptime_ms: u32,
+    /// Export time, seconds since 1970.
+    pub unix_secs: u32,
+    /// The rest of the second in nanoseconds.
+    pub unix_nsecs: u32,
+    /// Flows exported before this datagram.
+    pub sequence: u32,
+    /// Type of the flow switching engine.
+    pub engine_type: u8,
+    /// Slot number of the engine.
+    pub engine_id: u8,
+    /// Two bits of mode, 14 bits of interval: one packet of so many.
+    pub sampling: u16,
+}
+
+impl Header {
+    /// Reads the 24 octets of a header.
+    pub(crate) fn parse(input: &[u8]) -> Parsed<'_, Self> {
+        let (input, (_version, count, uptime_ms, unix_secs)) =
+            (be_u16, be_u16, be_u32, be_u32).parse(input)?;
+        let (input, (unix_nsecs, sequence, engine, sampling)) =
+            (be_u32, be_u32, be_u16, be_u16).parse(input)?;
+        let [engine_type, engine_id] = engine.to_be_bytes();
+        let header = Self {
+            count,
+            uptime_ms,
+            unix_secs,
+            unix_nsecs,
+            sequence,
+            engine_type,
+            engine_id,
+            sampling,
+        };
+        Ok((input, header))
+    }
+
+    /// Export time in milliseconds since 1970.
+    pub const fn export_ms(&self) -> u64 {
+        self.unix_secs as u64 * 1000 + (self.unix_nsecs / 1_000_000) as u64
+    }
+
+    /// The sampler it speaks of, none for an interval of 0 or 1.
+    fn sampler(&self, exporter: u32) -> Option<Sampler> {
+        let interval = u32::from(self.sampling & 0x3fff);
+        (interval > 1).then(|| Sampler {
+            exporter,
+            algorithm: self.sampling >> 14,
+            id: Sampler::GENERIC,
+            packet_interval: 1,
+            space_interval: interval - 1,
+        })
+    }
+}
+
+/// Reads one datagram.
+pub(crate) fn decode<S: FlowSink + ?Sized>(
+    decoder: &mut Decoder,
+    datagram: &Datagram<'_>,
+    sink: &mut S,
+) -> Result<(), DecodeError> {
+    let bytes = datagram.bytes;
+    let header = cursor::take(bytes, 0, ("v5 header", HEADER_LEN), Header::parse)
+        .inspect_err(|_| decoder.counters.truncated_headers += 1)?;
+    let id = u32::from(header.engine_type) << 8 | u32::from(header.engine_id);
+    let at = decoder.exporter(datagram, Protocol::V5, id, sink)?;
+    let Some(state) = decoder.exporters.get_mut(at) else { return Ok(()) };
+    state.count_packet(datagram.now_ms);
+    let units = Some(u32::from(header.count));
+    let step = Step { number: header.sequence, units, uptime: Some(header.uptime_ms) };
+    state.observe(step, Unit::Records, &mut decoder.counters);
+
+    let sysid = state.exporter.sysid;
+    let origin = Origin {
+        export_ms: header.export_ms(),
+        clock: Clock::Uptime(header.uptime_ms),
+        received_ms: datagram.now_ms,
+        router: datagram.peer,
+        sysid,
+        source: Protocol::V5.source(),
+        engine: (header.engine_type, header.engine_id),
+        domain: id,
+    };
+    // A device that stops sampling says so by an interval of 0 or 1.
+    let announced = header.sampler(sysid).or_else(|| {
+        let old = state.samplers.get(Sampler::GENERIC)?;
+        Some(Sampler { space_interval: 0, ..*old })
+    });
+    if let Some(sampler) = announced {
+        learn_sampler(state, sampler, &decoder.config.limits, &mut decoder.counters, sink);
+    }
+    let sampler =
+        state.samplers.find(None).filter(|s| s.id != Sampler::GENERIC || s.space_interval > 0);
+
+    let body = bytes.get(HEADER_LEN..).unwrap_or_default();
+    let (records, rest) = body.as_chunks::<RECORD_LEN>();
+    let wanted = usize::from(header.count);
+    for record in records.iter().take(wanted) {
+        read_record(record, &origin, &mut decoder.flow);
+        if let Some(sampler) = &sampler {
+            derive::scale(&mut decoder.flow, sampler);
+        }
+        sink.flow(&decoder.flow);
+    }
+    let read = wanted.min(records.len());
+    state.count_flows(read as u64);
+    decoder.counters.flows += read as u64;
+    if read < wanted {
+        decoder.counters.truncated_messages += 1;
+        decoder.counters.truncated_records += u64::from(!rest.is_empty());
+        let need = wanted * RECORD_LEN;
+        return Err(DecodeError::Truncated {
+            what: "v5 records",
+            at: HEADER_LEN,
+            need,
+            have: body.len(),
+        });
+    }
+    decoder.counters.trailing_bytes += (body.len() - read * RECORD_LEN) as u64;
+    Ok(())
+}
+
+/// Offsets in a record, in wire order.
+mod at {
+    pub(super) const SRC_ADDR: usize = 0;
+    pub(super) const DST_ADDR: usize = 4;
+    pub(super) const NEXT_HOP: usize = 8;
+    pub(super) const INPUT: usize = 12;
+    pub(super) const OUTPUT: usize = 14;
+    pub(super) const PACKETS: usize = 16;
+    pub(super) const OCTETS: usize = 20;
+    pub(super) const FIRST: usize = 24;
+    pub(super) const LAST: usize = 28;
+    pub(super) const SRC_PORT: usize = 32;
+    pub(super) const DST_PORT: usize = 34;
+    pub(super) const TCP_FLAGS: usize = 37;
+    pub(super) const PROTO: usize = 38;
+    pub(super) const TOS: usize = 39;
+    pub(super) const SRC_AS: usize = 40;
+    pub(super) const DST_AS: usize = 42;
+    pub(super) const SRC_MASK: usize = 44;
+    pub(super) const DST_MASK: usize = 45;
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "offsets of module `at` plus their widths lie within the 48 octets of the array"
+)]
+fn read_record(record: &[u8; RECORD_LEN], origin: &Origin, flow: &mut Flow) {
+    let u8_at = |i: usize| u64::from(record[i]);
+    let u16_at = |i: usize| u64::from(u16::from_be_bytes([record[i], record[i + 1]]));
+    let u32_at =
+        |i: usize| u32::from_be_bytes([record[i], record[i + 1], record[i + 2], record[i + 3]]);
+    let uptime = if let Clock::Uptime(uptime) = origin.clock { uptime } else { 0 };
+    let time_at = |i: usize| from_uptime(origin.export_ms, uptime, u32_at(i));
+
+    flow.clear();
+    flow.set(Field::First, time_at(at::FIRST));
+    flow.set(Field::Last, time_at(at::LAST));
+    flow.set(Field::Packets, u64::from(u32_at(at::PACKETS)));
+    flow.set(Field::Bytes, u64::from(u32_at(at::OCTETS)));
+    flow.set(Field::SrcPort, u16_at(at::SRC_PORT));
+    flow.set(Field::DstPort, u16_at(at::DST_PORT));
+    flow.set(Field::Proto, u8_at(at::PROTO));
+    flow.set(Field::TcpFlags, u8_at(at::TCP_FLAGS));
+    flow.set(Field::SrcTos, u8_at(at::TOS));
+    flow.set_addr(Field::SrcAddr, Addr::V4(u32_at(at::SRC_ADDR)));
+    flow.set_addr(Field::DstAddr, Addr::V4(u32_at(at::DST_ADDR)));
+    flow.set(Field::Input, u16_at(at::INPUT));
+    flow.set(Field::Output, u16_at(at::OUTPUT));
+    flow.set(Field::SrcMask, u8_at(at::SRC_MASK));
+    flow.set(Field::DstMask, u8_at(at::DST_MASK));
+    let (src_as, dst_as) = (u16_at(at::SRC_AS), u16_at(at::DST_AS));
+    if src_as != 0 || dst_as != 0 {
+        flow.set(Field::SrcAs, src_as);
+        flow.set(Field::DstAs, dst_as);
+    }
+    let next_hop = u32_at(at::NEXT_HOP);
+    if next_hop != 0 {
+        flow.set_addr(Field::NextHop, Addr::V4(next_hop));
+    }
+    derive::icmp_ports(flow);
+    derive::stamp(flow, origin, 0);
+}
