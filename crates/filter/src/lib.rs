@@ -41,6 +41,8 @@ mod check;
 mod error;
 mod eval;
 mod names;
+#[cfg(test)]
+mod oracle;
 mod parse;
 mod primitive;
 mod program;

@@ -12,9 +12,14 @@ pub(crate) fn nearest<'c>(
         return None;
     }
     let word = word.to_ascii_lowercase();
-    let distance = |c: &str| strsim::osa_distance(&word, &c.to_ascii_lowercase());
-    let (best, name) = candidates.map(|c| (distance(c), c)).min_by_key(|(d, _)| *d)?;
-    (best <= word.len() / 3).then_some(name)
+    let rank = |c: &'c str| {
+        let lower = c.to_ascii_lowercase();
+        // Of words as far away, the one that begins alike.
+        let alike = strsim::jaro_winkler(&word, &lower);
+        (strsim::osa_distance(&word, &lower), (1e6 * (1.0 - alike)) as u64, c)
+    };
+    let (distance, _, name) = candidates.map(rank).min()?;
+    (distance <= word.len() / 3).then_some(name)
 }
 
 /// What to write instead of the unknown `word` behind the known words of `path`.
