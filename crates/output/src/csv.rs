@@ -233,3 +233,109 @@ impl Line<'_> {
 fn push_pf(out: &mut Vec<u8>, code: Option<u64>, name: fn(u64) -> &'static str) {
     out.extend_from_slice(code.map_or("no-pf", name).as_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::column::TOKENS;
+    use crate::sample::{four, printed, random, rich, six};
+    use record::Flow;
+
+    #[test]
+    fn the_default_columns() {
+        let flows: Vec<_> = [rich()].into_iter().chain(six()).chain(four().split_off(3)).collect();
+        assert_eq!(
+            printed("csv", &flows),
+            "\
+firstSeen,duration,proto,srcAddr,srcPort,dstAddr,dstPort,packets,bytes,flows
+2026-11-20 10:00:01.000,60.000,6,10.9.0.1,1234,192.0.2.99,8080,100,123456,1
+2026-11-20 10:00:02.000,0.500,17,2001:db8:1:2:3:4:5:6,5353,2001:db8::53,53,3,900,1
+2026-11-20 10:00:03.000,1.000,58,2001:db8::a,0,2001:db8::b,135.0,2,144,1
+2026-11-20 10:00:07.000,97200.000,6,10.1.0.5,51001,192.0.2.81,80,3000000,4200000000,1
+"
+        );
+    }
+
+    #[test]
+    fn the_fixed_columns() {
+        let flows: Vec<_> = [rich()].into_iter().chain(six()).chain([Flow::new()]).collect();
+        assert_eq!(
+            printed("csv-fast", &flows),
+            "\
+cnt,af,firstSeen,lastSeen,proto,srcAddr,srcPort,dstAddr,dstPort,srcAS,dstAS,input,output,flags,srcTos,packets,bytes
+1,2,1795168801000,1795168861000,6,10.9.0.1,1234,192.0.2.99,8080,64500,4200000001,11,12,...AP.SF,16,100,123456
+2,10,1795168802000,1795168802500,17,2001:db8:1:2:3:4:5:6,5353,2001:db8::53,53,0,0,0,0,........,0,3,900
+3,10,1795168803000,1795168804000,58,2001:db8::a,0,2001:db8::b,34560,0,0,0,0,........,0,2,144
+4,0,0,0,0,0.0.0.0,0,0.0.0.0,0,0,0,0,0,........,0,0,0
+"
+        );
+    }
+
+    #[test]
+    fn the_header_stays_when_quiet() {
+        let options = crate::FormatOptions { quiet: true, ..Default::default() };
+        let text = crate::sample::printed_with("csv:%sp", &[rich()], options);
+        assert_eq!(text, "srcPort\n1234\n");
+    }
+
+    /// Fields of one line as RFC 4180 has them.
+    fn parse(line: &str) -> Vec<String> {
+        let (mut fields, mut rest) = (Vec::new(), line);
+        loop {
+            let mut field = String::new();
+            if let Some(quoted) = rest.strip_prefix('"') {
+                rest = quoted;
+                loop {
+                    let end = rest.find('"').expect("a closing quote");
+                    field.push_str(&rest[..end]);
+                    rest = &rest[end + 1..];
+                    match rest.strip_prefix('"') {
+                        Some(after) => {
+                            field.push('"');
+                            rest = after;
+                        }
+                        None => break,
+                    }
+                }
+            } else {
+                let end = rest.find(',').unwrap_or(rest.len());
+                assert!(!rest[..end].contains('"'), "a quote inside an unquoted field: {line}");
+                field.push_str(&rest[..end]);
+                rest = &rest[end..];
+            }
+            fields.push(field);
+            match rest.strip_prefix(',') {
+                Some(after) => rest = after,
+                None => {
+                    assert!(rest.is_empty(), "{line}");
+                    return fields;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn random_records_read_back() {
+        let tokens: Vec<_> = TOKENS.iter().filter(|t| !t.csv.is_empty()).collect();
+        let spec: Vec<_> = tokens.iter().map(|t| format!("%{}", t.name)).collect();
+        let flows = random(3000);
+        let text = printed(&format!("csv:{}", spec.join(",")), &flows);
+        let mut lines = text.lines();
+        let header = parse(lines.next().unwrap());
+        assert_eq!(header, tokens.iter().map(|t| t.csv).collect::<Vec<_>>());
+        let at = |name| tokens.iter().position(|t| t.name == name).unwrap();
+        for (i, flow) in flows.iter().enumerate() {
+            let fields = parse(lines.next().unwrap());
+            assert_eq!(fields.len(), tokens.len(), "record {i}");
+            let row = flow.as_row();
+            assert_eq!(fields[at("byt")], row.number(Field::Bytes).to_string());
+            if let Some(addr) = row.addr(Field::SrcAddr) {
+                assert_eq!(fields[at("sa")], addr.to_string());
+            }
+            let mut user = Vec::new();
+            crate::escape::push_text(&mut user, row.text(Field::Username).unwrap_or(b"<empty>"));
+            assert_eq!(fields[at("uname")].as_bytes(), user, "record {i}");
+        }
+        assert_eq!(lines.next(), None);
+    }
+}

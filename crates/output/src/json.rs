@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::column::MPLS;
 use crate::digits::{push_addr, push_hex, push_mac, push_thousandths, push_u64};
 use crate::escape::push_json;
-use crate::text::{acl_ids, is_icmp, push_mpls};
+use crate::text::{acl_ids, event_time, is_icmp, push_mpls};
 use Field as F;
 use record::code::{FwEvent, NatEvent, TcpFlags, record_flags};
 use record::{Addr, Field, Mac, Row};
@@ -78,6 +78,9 @@ impl Numbers {
         Self { keys, bits }
     }
 }
+
+/// Presence bits of extension 19.
+const FIREWALL: u128 = bits(&[F::FwEventTime, F::ConnId, F::FwXEvent, F::FwEvent]);
 
 /// Presence bits of some fields.
 const fn bits(fields: &[Field]) -> u128 {
@@ -303,7 +306,7 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
 
     /// Extension 19.
     fn firewall_event(&mut self) {
-        if !self.has_any(const { bits(&[F::FwEventTime, F::ConnId, F::FwXEvent, F::FwEvent]) }) {
+        if !self.has_any(FIREWALL) {
             return;
         }
         let event = self.row.number(F::FwEvent);
@@ -311,7 +314,7 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
         self.number(key!("event_id"), F::FwEvent);
         self.event(key!("event"), event, FwEvent(event as u8).name(), "-Unknw");
         self.number(key!("xevent_id"), F::FwXEvent);
-        self.event_time(self.row.number(F::FwEventTime));
+        self.event_time();
     }
 
     /// Extensions 20 to 22.
@@ -342,7 +345,7 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
         }
     }
 
-    /// Extension 25. A record with both kinds of events has two times; the key can stand once.
+    /// Extension 25. A record with both kinds of events has one key for their time.
     fn nat_event(&mut self) {
         if !self.has_any(const { bits(&[F::NatEventTime, F::NatPool, F::NatEvent]) }) {
             return;
@@ -351,8 +354,8 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
         self.number(key!("nat_event_id"), F::NatEvent);
         self.event(key!("nat_event"), event, NatEvent(event as u8).long_name(), "-Unknown");
         self.number(key!("nat_pool_id"), F::NatPool);
-        if !self.row.has(F::FwEventTime) {
-            self.event_time(self.row.number(F::NatEventTime));
+        if !self.has_any(FIREWALL) {
+            self.event_time();
         }
     }
 
@@ -450,11 +453,10 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
         self.out.push(b'"');
     }
 
-    fn event_time(&mut self, ms: u64) {
-        if ms == 0 {
-            self.word(key!("t_event"), "<unknown>");
-        } else {
-            self.time(key!("t_event"), ms);
+    fn event_time(&mut self) {
+        match event_time(self.row) {
+            0 => self.word(key!("t_event"), "<unknown>"),
+            ms => self.time(key!("t_event"), ms),
         }
     }
 
@@ -488,5 +490,219 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
     #[inline]
     fn key(&mut self, key: Key) {
         self.out.extend_from_slice(if PRETTY { key.pretty } else { key.compact });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{events, flow, printed, random, rich, six};
+    use record::Flow;
+    use serde_json::Value;
+
+    #[test]
+    fn one_array() {
+        let mut flow = six().swap_remove(0);
+        for (field, n) in [
+            (F::ExporterId, 1),
+            (F::Received, 1_795_244_010_109),
+            (F::Input, 21),
+            (F::Output, 22),
+            (F::SrcMask, 48),
+            (F::DstMask, 32),
+        ] {
+            flow.set(field, n);
+        }
+        flow.set_addr(F::BgpNextHop, crate::sample::addr("2001:db8::ffff"));
+        flow.set_addr(F::NextHop, crate::sample::addr("fe80::1"));
+        flow.set_addr(F::Router, crate::sample::addr("127.0.0.1"));
+        let want = r#"[
+ {
+  "cnt" : 1,
+  "type" : "FLOW",
+  "ident" : "lab-v9",
+  "export_sysid" : 1,
+  "first" : "2026-11-20T10:00:02.000",
+  "last" : "2026-11-20T10:00:02.500",
+  "received" : "2026-11-21T06:53:30.109",
+  "in_packets" : 3,
+  "in_bytes" : 900,
+  "proto" : 17,
+  "tcp_flags" : "........",
+  "src_port" : 5353,
+  "dst_port" : 53,
+  "fwd_status" : 0,
+  "src_tos" : 0,
+  "src6_addr" : "2001:db8:1:2:3:4:5:6",
+  "dst6_addr" : "2001:db8::53",
+  "src6_geo" : "",
+  "dst6_geo" : "",
+  "input_snmp" : 21,
+  "output_snmp" : 22,
+  "src_mask" : 48,
+  "dst_mask" : 32,
+  "src_net" : "2001:db8:1::",
+  "dst_net" : "2001:db8::",
+  "direction" : 0,
+  "dst_tos" : 0,
+  "bgp6_next_hop" : "2001:db8::ffff",
+  "ip6_next_hop" : "fe80::1",
+  "ip4_router" : "127.0.0.1",
+  "sampled" : 0
+ }
+]
+"#;
+        assert_eq!(printed("json", &[flow]), want);
+    }
+
+    #[test]
+    fn arrays_of_none_and_many() {
+        assert_eq!(printed("json", &[]), "[\n]\n");
+        assert_eq!(printed("ndjson", &[]), "");
+        let two = printed("json", &[Flow::new(), Flow::new()]);
+        assert!(two.starts_with("[\n {\n  \"cnt\" : 1,\n"), "{two}");
+        assert!(two.contains("\n },\n {\n  \"cnt\" : 2,\n"), "{two}");
+        assert!(two.ends_with("\n }\n]\n"), "{two}");
+    }
+
+    #[test]
+    fn events_one_a_line() {
+        let text = printed("ndjson", &events());
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].starts_with(
+            r#"{"cnt":1,"type":"EVENT","ident":"lab-v9","export_sysid":1,"first":"2026-11-20T10:00:05.123","#
+        ));
+        assert!(lines[0].ends_with(concat!(
+            r#","src4_addr":"10.9.0.7","dst4_addr":"203.0.113.5","src4_geo":"","dst4_geo":"","#,
+            r#""connect_id":777,"event_id":1,"event":"CREATE","xevent_id":1001,"t_event":"2026-11-20T10:00:05.123","#,
+            r#""src4_xlt_ip":"198.51.100.7","dst4_xlt_ip":"203.0.113.5","src_xlt_port":60001,"dst_xlt_port":443,"#,
+            r#""ingress_acl":"0xaaaa/0xbbbb/0xcccc","egress_acl":"0x1/0x2/0x3","user_name":"alice","sampled":0}"#
+        )), "{}", lines[0]);
+        assert!(lines[1].ends_with(concat!(
+            r#""nat_event_id":4,"nat_event":"NAT44 session create","nat_pool_id":5,"t_event":"2026-11-20T10:00:06.007","#,
+            r#""pblock_start":1024,"pblock_end":2047,"pblock_step":1,"pblock_size":1024,"ingress_vrf":30,"egress_vrf":40,"sampled":0}"#
+        )), "{}", lines[1]);
+        let icmp = printed("ndjson", &six()[1..]);
+        assert!(icmp.contains(
+            r#""proto":58,"icmp_type":135,"icmp_code":0,"src_tos":0,"src6_addr":"2001:db8::a""#
+        ));
+        assert!(!icmp.contains("src_port"));
+    }
+
+    #[test]
+    fn rare_values() {
+        let object = |numbers: &[(Field, u64)]| -> Value {
+            serde_json::from_str(&printed("ndjson", &[flow(numbers, &[])])).unwrap()
+        };
+        let rich: Value = serde_json::from_str(&printed("ndjson", &[rich()])).unwrap();
+        for (key, want) in [
+            ("mpls_1", Value::from("1000-3-0")),
+            ("mpls_10", Value::from("0-0-0")),
+            ("in_src_mac", Value::from("00:11:22:33:44:55")),
+            ("cli_latency", Value::from(1.5)),
+            ("app_latency", Value::from(1003.5)),
+            ("src_net", Value::from("10.9.0.0")),
+            ("dst_net", Value::from("192.0.0.0")),
+            ("ip_fragment", Value::from("DF")),
+            ("ip_minttl", Value::from(60)),
+            ("ethertype", Value::from(2048)),
+            ("aggr_flows", Value::from(1)),
+        ] {
+            assert_eq!(rich[key], want, "{key}");
+        }
+        assert_eq!(object(&[(F::FragmentFlags, 0x60)])["ip_fragment"], "DFMF");
+        assert_eq!(object(&[(F::FragmentFlags, 0x20)])["ip_fragment"], "MF");
+        assert_eq!(object(&[(F::FragmentFlags, 0)]).get("ip_fragment"), None);
+        assert_eq!(object(&[(F::NatEvent, 4)])["t_event"], "<unknown>");
+        assert_eq!(object(&[(F::FwEvent, 9)])["event"], "9-Unknw");
+        assert_eq!(object(&[(F::NatEvent, 99)])["nat_event"], "99-Unknown");
+        assert_eq!(object(&[(F::RecordFlags, 3)])["sampled"], 1);
+        assert_eq!(object(&[(F::Input, 1)])["src_net"], "");
+        assert_eq!(object(&[(F::ObservationPoint, u64::MAX)])["observationPointID"], u64::MAX);
+    }
+
+    /// Keys of an object in order; a key that stands twice fails.
+    fn keys(object: &str) -> Vec<String> {
+        let mut keys = Vec::new();
+        let mut rest = object.trim();
+        while let Some(start) = rest.find("\n  \"") {
+            rest = &rest[start + 4..];
+            let key = rest[..rest.find('"').unwrap()].to_string();
+            assert!(!keys.contains(&key), "{key} twice in {object}");
+            keys.push(key);
+        }
+        keys
+    }
+
+    #[test]
+    fn random_records_read_back() {
+        let flows = random(3000);
+        let array: Vec<Value> = serde_json::from_str(&printed("json", &flows)).unwrap();
+        let text = printed("ndjson", &flows);
+        assert_eq!(text.lines().count(), flows.len());
+        for ((flow, object), line) in flows.iter().zip(&array).zip(text.lines()) {
+            let row = flow.as_row();
+            assert_eq!(serde_json::from_str::<Value>(line).unwrap(), *object);
+            for field in Field::ALL.iter().filter(|f| f.kind().is_number() && !f.is_derived()) {
+                // Keys whose value is the number itself, where the object has them.
+                if let Some(n) = object[field.def().json].as_u64() {
+                    assert_eq!(n, row.number(*field), "{field:?}");
+                }
+            }
+            for (field, key) in [(F::Username, "user_name"), (F::NatString, "natString")] {
+                if let Some(text) = row.text(field) {
+                    assert_eq!(object[key], *String::from_utf8_lossy(text), "{key}");
+                }
+            }
+            if let Some(addr) = row.addr(F::XlateSrcAddr) {
+                let key = if addr.width() == 4 { "src4_xlt_ip" } else { "src6_xlt_ip" };
+                assert_eq!(object[key], addr.to_string());
+            }
+        }
+        for flow in &flows {
+            keys(&printed("json", std::slice::from_ref(flow)));
+        }
+    }
+
+    #[test]
+    fn a_hostile_ident() {
+        let format = crate::Format::parse("ndjson", &crate::FormatOptions::default()).unwrap();
+        for ident in ["a\"b", "back\\slash", "line\nend\x1b[2J", "\u{2028}ü", ""] {
+            let mut out = Vec::new();
+            let context = RecordContext::new(ident, 1);
+            format.printer().record(Flow::new().as_row(), &context, &mut out);
+            let object: Value = serde_json::from_slice(&out).unwrap();
+            let want = if ident.is_empty() { Value::Null } else { Value::from(ident) };
+            assert_eq!(object["ident"], want);
+        }
+    }
+
+    #[test]
+    fn keys_are_those_of_the_field_table() {
+        let table: Vec<String> = Field::ALL
+            .iter()
+            .flat_map(|f| ["4", "6"].map(|family| f.def().json.replace("{}", family)))
+            .collect();
+        // Keys that no single field has: of the object itself, or told in words.
+        let ours = [
+            "cnt",
+            "type",
+            "ident",
+            "sampled",
+            "event",
+            "nat_event",
+            "src_net",
+            "dst_net",
+            "src4_geo",
+            "dst4_geo",
+            "src6_geo",
+            "dst6_geo",
+        ];
+        for flow in random(300) {
+            for key in keys(&printed("json", &[flow])) {
+                assert!(table.contains(&key) || ours.contains(&key.as_str()), "{key}");
+            }
+        }
     }
 }

@@ -163,3 +163,8 @@ impl Printer {
         &self.format
     }
 }
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod sample;

@@ -1,9 +1,12 @@
-//! All of a record, one value a line: a label in 14 columns, and the value right-aligned in 19.
+//! All of a record, one value a line: a label in 14 columns, `=`, and the value right-aligned in 19;
+//! text begins in the ninth of them.
 
 use crate::RecordContext;
 use crate::clock::Clock;
 use crate::column::MPLS;
-use crate::digits::{push_addr, push_hex, push_mac, push_thousandths, push_u64};
+use crate::digits::{
+    pad, push_addr, push_hex, push_left_text, push_mac, push_thousandths, push_u64,
+};
 use crate::escape::push_text;
 use crate::names::{pf_action, pf_reason, xevent};
 use crate::text::{Source, acl_ids, is_icmp, proto, push_app_id, push_mpls, push_time};
@@ -162,20 +165,21 @@ impl Block<'_> {
             }
             Kind::Addr => {
                 if let Some(addr) = row.addr(field) {
-                    self.line(label, |out| push_addr(out, addr));
+                    self.value(label, 3, 16, |out| push_addr(out, addr));
                 }
             }
             Kind::Mac => {
                 self.line(label, |out| push_mac(out, row.mac(field).unwrap_or(Mac(0))));
             }
-            Kind::Acl => self.line(label, |out| {
+            Kind::Acl => self.value(label, 8, 0, |out| {
                 for (i, id) in acl_ids(row, field).into_iter().enumerate() {
                     out.extend_from_slice(if i == 0 { b"0x" } else { b"/0x" });
                     push_hex(out, id, 1);
                 }
             }),
             Kind::Text(_) => {
-                self.line(label, |out| push_text(out, row.text(field).unwrap_or(b"")));
+                let text = row.text(field).unwrap_or(b"");
+                self.value(label, 8, 0, |out| push_text(out, text));
             }
             Kind::Bytes => {
                 let bytes = row.bytes(field).unwrap_or(b"");
@@ -240,15 +244,27 @@ impl Block<'_> {
         self.out.push(b'\n');
     }
 
-    /// A label, and a value right-aligned in 19 columns.
+    /// A label, and a value right-aligned in 19 columns, the first of them blank.
     fn line<T>(&mut self, label: &str, value: impl FnOnce(&mut Vec<u8>) -> T) {
+        self.value(label, 1, 18, value);
+    }
+
+    /// A label, blanks, and a value right-aligned in `width`.
+    fn value<T>(
+        &mut self,
+        label: &str,
+        blanks: usize,
+        width: usize,
+        value: impl FnOnce(&mut Vec<u8>) -> T,
+    ) {
         self.out.extend_from_slice(b"  ");
-        crate::digits::push_left_text(self.out, label.as_bytes(), 12);
+        push_left_text(self.out, label.as_bytes(), 12);
         self.out.extend_from_slice(b" =");
+        pad(self.out, blanks);
         let start = self.out.len();
         value(self.out);
-        let short = 19usize.saturating_sub(self.out.len() - start);
-        crate::digits::pad(self.out, short);
+        let short = width.saturating_sub(self.out.len() - start);
+        pad(self.out, short);
         self.out[start..].rotate_right(short);
         self.out.push(b'\n');
     }
@@ -309,5 +325,105 @@ fn meaning(field: Field, n: u64) -> &'static str {
         (F::PfDir, 0) => "out",
         (F::PfDir, _) => "in",
         _ => "undef",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{addr, events, printed, random, six};
+
+    #[test]
+    fn one_block() {
+        let mut flow = six().swap_remove(0);
+        for (field, n) in [
+            (F::Source, 9),
+            (F::EngineId, 9),
+            (F::ExporterId, 1),
+            (F::Received, 1_795_244_010_109),
+            (F::Input, 21),
+            (F::Output, 22),
+            (F::SrcMask, 48),
+            (F::DstMask, 32),
+            (F::DstTos, 0),
+            (F::Direction, 0),
+            (F::BiflowDir, 0),
+            (F::EndReason, 0),
+        ] {
+            flow.set(field, n);
+        }
+        flow.set_addr(F::BgpNextHop, addr("2001:db8::ffff"));
+        flow.set_addr(F::NextHop, addr("fe80::1"));
+        flow.set_addr(F::Router, addr("127.0.0.1"));
+        let text = printed("raw", &[flow]);
+        let lines: Vec<_> = text.lines().filter(|l| !l.starts_with("  size ")).collect();
+        assert_eq!(
+            lines.join("\n"),
+            "
+Flow Record: 
+  RecordCount  =                  1
+  Ident        =             lab-v9
+  Flags        =               0x00 NETFLOW v9, Unsampled
+  engine type  =                  0
+  engine ID    =                  9
+  export sysid =                  1
+  first        =      1795168802000 [2026-11-20 10:00:02.000]
+  last         =      1795168802500 [2026-11-20 10:00:02.500]
+  received at  =      1795244010109 [2026-11-21 06:53:30.109]
+  proto        =                 17 UDP
+  tcp flags    =               0x00 ........
+  src port     =               5353
+  dst port     =                 53
+  src tos      =                  0
+  fwd status   =                  0
+  in packets   =                  3
+  in bytes     =                900
+  src addr     =   2001:db8:1:2:3:4:5:6
+  dst addr     =       2001:db8::53
+  input        =                 21
+  output       =                 22
+  src mask     =                 48 2001:db8:1::/48
+  dst mask     =                 32 2001:db8::/32
+  dst tos      =                  0
+  direction    =                  0
+  biFlow Dir   =               0x00 
+  end reason   =               0x00 
+  bgp next hop =     2001:db8::ffff
+  ip next hop  =            fe80::1
+  ip exporter  =          127.0.0.1"
+        );
+    }
+
+    #[test]
+    fn events_have_one_time() {
+        let text = printed("raw", &events());
+        for line in [
+            "  Flags        =               0x01 EVENT, Unsampled\n",
+            "  Event time   =      1795168805123 [2026-11-20 10:00:05.123]\n",
+            "  fw event     =                  1: CREATE\n",
+            "  fw ext event =               1001: I-ACL\n",
+            "  Ingress ACL  =        0xaaaa/0xbbbb/0xcccc\n",
+            "  username     =        alice\n",
+            "  nat event    =                  4: NAT44 session create\n",
+        ] {
+            assert!(text.contains(line), "{line}{text}");
+        }
+        assert!(!text.contains("  first "));
+    }
+
+    #[test]
+    fn each_line_has_a_label_whatever_the_record_says() {
+        for flow in random(1000) {
+            let mut flow = flow;
+            for field in [F::InPayload, F::OutPayload, F::Frame] {
+                flow.unset(field);
+            }
+            let text = printed("raw", &[flow]);
+            let lines = text.strip_prefix("\nFlow Record: \n").unwrap().lines();
+            for line in lines {
+                assert_eq!(line.get(14..17), Some(" = "), "{line:?}");
+                assert!(!line.bytes().any(|b| b.is_ascii_control()), "{line:?}");
+            }
+        }
     }
 }

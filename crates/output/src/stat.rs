@@ -347,3 +347,214 @@ fn push_key(out: &mut Vec<u8>, key: StatKey<'_>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TimeZone;
+    use crate::sample::{TEN, addr};
+
+    const TOTALS: StatTotals = StatTotals { flows: 10, packets: 3_093_610, bytes: 4_324_700_921 };
+
+    fn row(key: StatKey<'_>, from: u64, ms: u64, n: (u64, u64, u64)) -> StatRow<'_> {
+        let counts = Counts {
+            first_ms: TEN + from,
+            last_ms: TEN + from + ms,
+            flows: n.0,
+            in_packets: n.1,
+            in_bytes: n.2,
+            ..Counts::default()
+        };
+        StatRow { key, proto: None, counts }
+    }
+
+    fn sources() -> [StatRow<'static>; 3] {
+        let key = |text| StatKey::Addr(addr(text));
+        [
+            row(key("10.1.0.5"), 0, 97_207_000, (3, 3_001_201, 4_201_500_071)),
+            row(key("10.2.0.1"), 6000, 59_000, (1, 90_000, 120_000_000)),
+            row(key("192.0.2.80"), 1000, 12_000, (1, 2400, 3_200_000)),
+        ]
+    }
+
+    fn table<'a>(rows: &'a [StatRow<'a>], order: &str) -> StatTable<'a> {
+        StatTable {
+            title: "Src IP Addr",
+            element: "srcip",
+            order: Order::from_statistic_name(order).unwrap(),
+            limit: 3,
+            is_address: true,
+            rows,
+            totals: TOTALS,
+        }
+    }
+
+    fn options() -> FormatOptions {
+        FormatOptions { time_zone: TimeZone::Utc, ..FormatOptions::default() }
+    }
+
+    fn print(table: &StatTable<'_>, kind: Kind, options: FormatOptions) -> String {
+        let mut out = Vec::new();
+        table.print(kind, &options, false, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn text() {
+        let rows = sources();
+        assert_eq!(
+            print(&table(&rows, "bytes"), Kind::Text, options()),
+            "\
+Top 3 Src IP Addr ordered by bytes:
+Date first seen             Duration     Proto       Src IP Addr    Flows(%)     Packets(%)       Bytes(%)         pps      bps   bpp
+2026-11-20 10:00:00.000  1d 03:00:07.000 any            10.1.0.5        3(30.0)    3.0 M(97.0)    4.2 G(97.2)       30   345777  1399
+2026-11-20 10:00:06.000     00:00:59.000 any            10.2.0.1        1(10.0)    90000( 2.9)  120.0 M( 2.8)     1525   16.3 M  1333
+2026-11-20 10:00:01.000     00:00:12.000 any          192.0.2.80        1(10.0)     2400( 0.1)    3.2 M( 0.1)      200    2.1 M  1333
+"
+        );
+    }
+
+    #[test]
+    fn text_by_protocol_plain_wide_and_all() {
+        let mut rows = [row(StatKey::Number(80), 7000, 97_200_000, (1, 3_000_000, 4_200_000_000))];
+        rows[0].proto = Some(6);
+        let ports =
+            StatTable { limit: 0, title: "Dst Port", is_address: false, ..table(&rows, "flows") };
+        assert_eq!(
+            print(&ports, Kind::Text, options()),
+            "\
+Top Dst Port ordered by flows:
+Date first seen             Duration     Proto          Dst Port    Flows(%)     Packets(%)       Bytes(%)         pps      bps   bpp
+2026-11-20 10:00:07.000  1d 03:00:00.000 TCP                  80        1(10.0)    3.0 M(97.0)    4.2 G(97.1)       30   345679  1400
+"
+        );
+        let plain = FormatOptions { plain_numbers: true, quiet: true, ..options() };
+        assert_eq!(
+            print(&ports, Kind::Text, plain),
+            "2026-11-20 10:00:07.000        97200.000 6                    80        1(10.0)  3000000(97.0) 4200000000(97.1)       30   345679  1400\n"
+        );
+        let rows = [row(StatKey::Addr(addr("2001:db8:1:2:3:4:5:6")), 0, 0, (1, 1, 1))];
+        let narrow = print(&table(&rows, "flows"), Kind::Text, options());
+        assert!(narrow.contains(" any    2001:db..3:4:5:6        1(10.0)"), "{narrow}");
+        let wide = FormatOptions { ipv6_wide: true, ..options() };
+        let wide = print(&table(&rows, "flows"), Kind::Text, wide);
+        let want = format!(" any   {:>43}        1(10.0)", "2001:db8:1:2:3:4:5:6");
+        assert!(wide.contains(&want), "{wide}");
+        assert!(wide.contains(&format!("Proto {:>43}    Flows(%)", "Src IP Addr")), "{wide}");
+    }
+
+    #[test]
+    fn csv_has_three_headers() {
+        let rows = sources();
+        let mut out_rows = sources();
+        out_rows[0].counts.out_packets = 7;
+        out_rows[0].counts.out_bytes = 700;
+        for (order, rows, header, line) in [
+            (
+                "flows",
+                &rows,
+                "ts,te,td,pr,val,fl,flP,ipkt,ipktP,ibyt,ibytP,ipps,ibps,ibpp",
+                "3,30.0,3001201,97.0,4201500071,97.2,30,345777,1399",
+            ),
+            (
+                "opkg",
+                &out_rows,
+                "ts,te,td,pr,val,fl,flP,opkt,opktP,obyt,obytP,opps,obps,obpp",
+                "3,30.0,7,0.0,700,0.0,0,0,100",
+            ),
+            (
+                "bpp",
+                &out_rows,
+                "ts,te,td,pr,val,fl,flP,pkt,pktP,byt,bytP,pps,bps,bpp",
+                "3,30.0,3001208,97.0,4201500771,97.2,30,345777,1399",
+            ),
+        ] {
+            let text = print(&table(rows, order), Kind::Csv, options());
+            let mut lines = text.lines();
+            assert_eq!(lines.next(), Some(header));
+            let want =
+                format!("2026-11-20 10:00:00,2026-11-21 13:00:07,97207.000,any,10.1.0.5,{line}");
+            assert_eq!(lines.next(), Some(want.as_str()));
+        }
+    }
+
+    #[test]
+    fn json_is_one_array_over_all_tables() {
+        let rows = sources();
+        let table = table(&rows, "flows");
+        let mut out = Vec::new();
+        Kind::Json.open(&mut out);
+        table.print(Kind::Json, &options(), false, &mut out);
+        table.print(Kind::Json, &options(), true, &mut out);
+        StatTable { rows: &[], ..table }.print(Kind::Json, &options(), true, &mut out);
+        Kind::Json.close(&mut out);
+        let array: Vec<serde_json::Value> = serde_json::from_slice(&out).unwrap();
+        assert_eq!(array.len(), 6);
+        let lines = print(&table, Kind::Ndjson, options());
+        assert_eq!(
+            lines.lines().next().unwrap(),
+            r#"{ "first" : "2026-11-20T10:00:00.000", "last" : "2026-11-21T13:00:07.000", "proto" : 0, "srcip" : "10.1.0.5", "flows" : 3, "packets" : 3001201, "bytes" : 4201500071, "pps" : 30, "bps" : 345777, "bpp" : 1399}"#
+        );
+        for (line, object) in lines.lines().zip(&array) {
+            assert_eq!(serde_json::from_str::<serde_json::Value>(line).unwrap(), *object);
+        }
+    }
+
+    #[test]
+    fn values() {
+        for (key, text, other) in [
+            (StatKey::Number(443), "              443", "443"),
+            (StatKey::Hex(0xabc), "            0xabc", "0xabc"),
+            (StatKey::Addr(addr("::1")), "              ::1", "::1"),
+            (StatKey::Mac(Mac(0x0211)), "00:00:00:00:02:11", "00:00:00:00:02:11"),
+            (StatKey::Proto(17), "               17", "17"),
+            (StatKey::TcpFlags(0x12), "         ...A..S.", "...A..S."),
+            (StatKey::Mpls(100 << 4 | 7), "          100-3-1", "100-3-1"),
+            (StatKey::Latency(1500), "            1.500", "1.500"),
+            (StatKey::FwEvent(0), "           ignore", "ignore"),
+            (StatKey::FwEvent(2), "           DELETE", "DELETE"),
+            (StatKey::FwEvent(9), "          UNKNOWN", "UNKNOWN"),
+            (StatKey::NatEvent(4), "            ADD44", "ADD44"),
+            (StatKey::NatEvent(200), "          UNKNOWN", "UNKNOWN"),
+            (StatKey::Text(b"a\x1bb,"), "          a\\x1bb,", "\"a\\x1bb,\""),
+        ] {
+            let rows = [row(key, 0, 1000, (1, 1, 1))];
+            let table = StatTable { is_address: false, ..table(&rows, "flows") };
+            let line = print(&table, Kind::Text, FormatOptions { quiet: true, ..options() });
+            assert_eq!(line.get(47..64), Some(text), "{key:?} in {line}");
+            let csv = print(&table, Kind::Csv, options());
+            assert!(csv.contains(&format!(",{other},1,10.0,")), "{key:?} in {csv}");
+        }
+        let rows = [row(StatKey::TcpFlags(0x12), 0, 0, (1, 1, 1))];
+        let plain = FormatOptions { plain_numbers: true, ..options() };
+        assert!(print(&table(&rows, "flows"), Kind::Text, plain).contains("             0x12 "));
+    }
+
+    #[test]
+    fn the_element_proto_is_one_key() {
+        let rows = [row(StatKey::Proto(6), 0, 0, (1, 1, 1))];
+        let table = StatTable { element: "proto", is_address: false, ..table(&rows, "flows") };
+        let text = print(&table, Kind::Ndjson, options());
+        assert_eq!(text.matches("\"proto\"").count(), 1, "{text}");
+        assert!(text.contains("\"proto\" : 6, \"flows\" : 1"), "{text}");
+        assert!(print(&table, Kind::Text, options()).contains(" TCP                   6 "));
+        assert!(print(&table, Kind::Csv, options()).contains(",TCP,6,1,"));
+    }
+
+    #[test]
+    fn hostile_text_stays_a_string() {
+        let rows = [row(StatKey::Text(b"\"}\xff\n"), 0, 0, (1, 1, 1))];
+        let text = print(&table(&rows, "flows"), Kind::Ndjson, options());
+        let object: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(object["srcip"], "\"}\u{fffd}\n");
+        assert_eq!(text.matches('\n').count(), 1);
+    }
+
+    #[test]
+    fn formats_without_statistics_print_nothing() {
+        let rows = sources();
+        for kind in [Kind::CsvFast, Kind::Raw, Kind::Null] {
+            assert_eq!(print(&table(&rows, "flows"), kind, options()), "");
+        }
+    }
+}

@@ -509,9 +509,12 @@ pub(crate) fn is_icmp(row: Row<'_>) -> bool {
     proto(row).is_icmp()
 }
 
-/// Time of the firewall event, or of the NAT event where there is none.
+/// Time of the firewall event, or of the NAT event where that has none.
 pub(crate) fn event_time(row: Row<'_>) -> u64 {
-    row.u64(Field::FwEventTime).or_else(|| row.u64(Field::NatEventTime)).unwrap_or(0)
+    match row.number(Field::FwEventTime) {
+        0 => row.number(Field::NatEventTime),
+        ms => ms,
+    }
 }
 
 fn events(row: Row<'_>) -> (Option<FwEvent>, Option<NatEvent>) {
@@ -524,5 +527,253 @@ pub(crate) fn event_number(row: Row<'_>) -> u64 {
     match row.number(Field::FwEvent) {
         0 => row.number(Field::NatEvent),
         n => n,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{events, flow, four, printed, printed_with, random, rich, six};
+    use record::Flow;
+
+    /// What a list prints of the records, without its header.
+    fn lines(spec: &str, flows: &[Flow], options: FormatOptions) -> Vec<String> {
+        let options = FormatOptions { quiet: true, ..options };
+        printed_with(spec, flows, options).lines().map(str::to_string).collect()
+    }
+
+    #[test]
+    fn lists_of_ipv4() {
+        let want = "\
+Date first seen         Duration         Proto      Src IP Addr:Port          Dst IP Addr:Port   Packets    Bytes Flows
+2026-11-20 10:00:00.000     00:00:12.345 TCP           10.1.0.5:51000 ->       192.0.2.80:443       1200    1.5 M     1
+2026-11-20 10:00:02.000     00:00:00.030 UDP           10.1.0.5:40001 ->    198.51.100.53:53           1       71     1
+2026-11-20 10:00:03.000     00:00:04.000 ICMP          10.1.0.7:0     ->        192.0.2.1:8.0          5      420     1
+2026-11-20 10:00:07.000  1d 03:00:00.000 TCP           10.1.0.5:51001 ->       192.0.2.81:80       3.0 M    4.2 G     1
+";
+        let got = printed("line", &four());
+        // The reference document ends the header without the blank of the port column.
+        assert_eq!(got, want);
+        for (spec, want) in [
+            (
+                "long",
+                "2026-11-20 10:00:00.000     00:00:12.345 TCP           10.1.0.5:51000 ->       192.0.2.80:443   ...AP.SF    0     1200    1.5 M     1",
+            ),
+            (
+                "extended",
+                "2026-11-20 10:00:00.000     00:00:12.345 TCP           10.1.0.5:51000 ->       192.0.2.80:443   ...AP.SF    0     1200    1.5 M       97   972053   1250     1",
+            ),
+            (
+                "biline",
+                "2026-11-20 10:00:00.000     00:00:12.345 TCP           10.1.0.5:51000 <->       192.0.2.80:443          0     1200        0    1.5 M     1",
+            ),
+            (
+                "bilong",
+                "2026-11-20 10:00:00.000     00:00:12.345 TCP           10.1.0.5:51000 <->       192.0.2.80:443   ...AP.SF    0        0     1200        0    1.5 M     1",
+            ),
+        ] {
+            assert_eq!(lines(spec, &four(), FormatOptions::default())[0], want, "{spec}");
+        }
+    }
+
+    #[test]
+    fn lists_of_ipv6() {
+        let narrow = [
+            "2026-11-20 10:00:02.000     00:00:00.500 UDP   2001:db..3:4:5:6.5353  ->     2001:db8::53.53           3      900     1",
+            "2026-11-20 10:00:03.000     00:00:01.000 ICMP6      2001:db8::a.0     ->      2001:db8::b.135.0        2      144     1",
+        ];
+        let wide = "2026-11-20 10:00:02.000     00:00:00.500 UDP                      2001:db8:1:2:3:4:5:6.5353  ->                            2001:db8::53.53           3      900     1";
+        assert_eq!(lines("line", &six(), FormatOptions::default()), narrow);
+        assert_eq!(lines("line6", &six(), FormatOptions::default())[0], wide);
+        let six_wide = FormatOptions { ipv6_wide: true, ..FormatOptions::default() };
+        assert_eq!(lines("line", &six(), six_wide)[0], wide);
+    }
+
+    #[test]
+    fn lists_of_events() {
+        assert_eq!(
+            lines("nsel", &events(), FormatOptions::default()),
+            [
+                "2026-11-20 10:00:05.123   CREATE   I-ACL TCP           10.9.0.7:3333  ->      203.0.113.5:443       198.51.100.7:60001 ->      203.0.113.5:443          0        0",
+                "2026-11-20 10:00:06.007    ADD44 <no-evt> UDP           10.9.0.8:4444  ->      203.0.113.6:80        198.51.100.8:61000 ->      203.0.113.6:80           0        0",
+            ]
+        );
+        assert_eq!(
+            lines("nat", &events(), FormatOptions::default())[1],
+            "2026-11-20 10:00:06.007    ADD44 UDP           10.9.0.8:4444  ->      203.0.113.6:80        198.51.100.8:61000 ->      203.0.113.6:80   "
+        );
+        let plain = FormatOptions { plain_numbers: true, ..FormatOptions::default() };
+        assert_eq!(lines("fmt:%evt|%xevt", &events(), plain), ["1|  I-ACL", "4|<no-evt>"]);
+        for (numbers, want) in [
+            (vec![], "<no-evt>"),
+            (vec![(Field::FwEvent, 0)], "  IGNORE"),
+            (vec![(Field::FwEvent, 5)], "  UPDATE"),
+            (vec![(Field::FwEvent, 77)], "77-Unknw"),
+            (vec![(Field::NatEvent, 0)], " INVALID"),
+            (vec![(Field::NatEvent, 77)], "77-Unknown"),
+            (vec![(Field::FwEvent, 0), (Field::NatEvent, 4)], "   ADD44"),
+            (vec![(Field::FwEvent, 2), (Field::NatEvent, 4)], "  DELETE"),
+        ] {
+            assert_eq!(lines("fmt:%evt", &[flow(&numbers, &[])], FormatOptions::default()), [want]);
+        }
+        assert_eq!(
+            lines("fmt:%iacl|%eacl|%uname", &events()[..1], FormatOptions::default()),
+            ["0xaaaa     0xbbbb     0xcccc    |         1          2          3|alice"]
+        );
+    }
+
+    #[test]
+    fn plain_numbers() {
+        let plain = FormatOptions { plain_numbers: true, ..FormatOptions::default() };
+        assert_eq!(
+            lines("long", &four()[3..], plain),
+            [
+                "2026-11-20 10:00:07.000        97200.000 6             10.1.0.5:51001 ->       192.0.2.81:80          27    0  3000000 4200000000     1"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_record_without_fields() {
+        assert_eq!(
+            lines("extended", &[Flow::new()], FormatOptions::default()),
+            [
+                "0000-00-00 00:00:00.000     00:00:00.000 0              0.0.0.0:0     ->          0.0.0.0:0     ........    0        0        0        0        0      0     1"
+            ]
+        );
+        // Neither a missing end nor one before the start makes a duration.
+        for (first, last) in [(0, 5), (5, 0), (9, 5)] {
+            let flow = flow(&[(Field::First, first), (Field::Last, last)], &[]);
+            assert_eq!(
+                lines("fmt:%td%tds", &[flow], FormatOptions::default()),
+                ["    00:00:00.000           0.000"]
+            );
+        }
+    }
+
+    #[test]
+    fn flags_belong_to_tcp_and_icmp_codes_to_icmp() {
+        for (proto, want) in [
+            (6, "...AP.SF  2048|   8   0|    0.0.0.0:2048 "),
+            (17, "........  2048|   8   0|    0.0.0.0:2048 "),
+            (1, "........   8.0|   8   0|    0.0.0.0:8.0  "),
+            (58, "........   8.0|   8   0|    0.0.0.0:8.0  "),
+        ] {
+            let numbers = [(Field::Proto, proto), (Field::TcpFlags, 0x1b), (Field::DstPort, 2048)];
+            let flow = flow(&numbers, &[]);
+            let got = lines("fmt:%flg%dp|%it%ic|%dap", &[flow], FormatOptions::default());
+            let squeezed = got[0]
+                .replace("     8     0", "   8   0")
+                .replace("         0.0.0.0", "    0.0.0.0");
+            assert_eq!(squeezed, want, "proto {proto}");
+        }
+    }
+
+    #[test]
+    fn text_from_outside_cannot_reach_the_terminal() {
+        let mut flow = rich();
+        flow.set_bytes(Field::Username, b"a\x1b[2Jb\xff");
+        flow.set_bytes(Field::NatString, b"x\ny");
+        flow.set_bytes(Field::PfInterface, b"\x07");
+        flow.set_bytes(Field::Label, "g\u{202e}h".as_bytes());
+        assert_eq!(
+            lines("fmt:%uname|%nats|%pfifn|%lbl", &[flow], FormatOptions::default()),
+            ["a\\x1b[2Jb\\xff|x\\x0ay|     \\x07|      g\\u{202e}h"]
+        );
+        let all: String = crate::column::TOKENS
+            .iter()
+            .filter(|t| !matches!(t.cell, Cell::NewLine | Cell::Payload(_)))
+            .map(|t| format!("%{} ", t.name))
+            .collect();
+        for (i, flow) in random(2000).iter().enumerate() {
+            let text = printed(&format!("fmt:{all}"), std::slice::from_ref(flow));
+            assert_eq!(text.matches('\n').count(), 2, "record {i}");
+            assert!(!text.bytes().any(|b| b.is_ascii_control() && b != b'\n'), "record {i}");
+        }
+    }
+
+    #[test]
+    fn payload_as_text_and_as_octets() {
+        let mut flow = Flow::new();
+        flow.set_bytes(Field::InPayload, b"GET / HTTP/1.1\r\nHost: a\r\n\0\0");
+        flow.set_bytes(Field::OutPayload, b"\x16\x03\x01hello, this is binary");
+        assert_eq!(
+            lines("fmt:%ipl%opl", &[flow], FormatOptions::default()),
+            [
+                "GET / HTTP/1.1",
+                "Host: a",
+                "",
+                "0000  16 03 01 68 65 6c 6c 6f 2c 20 74 68 69 73 20 69  ...hello, this i",
+                "0010  73 20 62 69 6e 61 72 79                          s binary",
+                "",
+            ]
+        );
+    }
+
+    #[test]
+    fn names_of_interfaces_and_applications() {
+        #[derive(Debug)]
+        struct Known;
+        impl crate::Names for Known {
+            fn name(&self, exporter: u32, table: NameTable, id: u32) -> Option<&[u8]> {
+                match (exporter, table, id) {
+                    (1, NameTable::Interface, 11) => Some(b"eth\x1b0"),
+                    (1, NameTable::Vrf, 3) => Some(b"customer-a"),
+                    _ => None,
+                }
+            }
+            fn application(&self, _: u32, id: &[u8]) -> Option<&[u8]> {
+                (id == [3, 0, 80]).then_some(b"http".as_slice())
+            }
+        }
+        let mut flow = rich();
+        flow.set_bytes(Field::AppId, &[3, 0, 80]);
+        let context = RecordContext { names: Some(&Known), ..RecordContext::new("x", 1) };
+        for (spec, want) in [
+            (
+                "fmt:%inam|%onam|%ivrfnam|%evrfnam|%nbnam|%nbid\n",
+                " eth\\x1b0|| customer-a||http| 3..80\n\n",
+            ),
+            ("csv:%inam,%onam,%ivrfnam,%nbnam,%nbid", "eth\\x1b0,,customer-a,http,3..80\n"),
+        ] {
+            let mut out = Vec::new();
+            let format = crate::Format::parse(spec, &FormatOptions::default()).unwrap();
+            format.printer().record(flow.as_row(), &context, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), want);
+        }
+    }
+
+    #[test]
+    fn application_ids() {
+        for (id, padded, plain) in [
+            (None, "0..0..0", "0..0..0"),
+            (Some([13].as_slice()), "13..0", "13..0"),
+            (Some(&[3, 0, 0, 80]), " 3..80", "3..80"),
+            (Some(&[20, 0, 0, 0, 9, 1, 0]), "20..9..256", "20..9..256"),
+            (Some(&[20, 0, 9]), "20..9", "20..9"),
+            (Some(&[1; 30]), " 1..72340172838076673", "1..72340172838076673"),
+        ] {
+            for (pad, want) in [(true, padded), (false, plain)] {
+                let mut out = Vec::new();
+                push_app_id(&mut out, id, pad);
+                assert_eq!(String::from_utf8(out).unwrap(), want, "{id:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn sources() {
+        for (source, flags, text, csv) in [
+            (9, 0, "Nv9", "netflowV9"),
+            (10, 0, "Nv10", "netflowV10"),
+            (0x85, 2, "Sv5", "sflowV5"),
+            (0x41, 0, "Pv1", "pcapdV1"),
+            (9, 1, "EVT9", "event9"),
+            (0, 0, "FLO", "flow"),
+        ] {
+            let flow = [flow(&[(Field::Source, source), (Field::RecordFlags, flags)], &[])];
+            assert_eq!(lines("fmt:%nfv", &flow, FormatOptions::default()), [text]);
+            assert_eq!(printed("csv:%nfv", &flow), format!("version\n{csv}\n"));
+        }
     }
 }
