@@ -1,1 +1,56 @@
 //! nfcapd-compatible flow files of flowsuite: blocks, rows, rotation.
+//!
+//! A flow file is a header, blocks of records, and an appendix with the name of its source and
+//! sums. Section numbers in this crate refer to the description of that format. Files of layout 2
+//! are read and written, those of layout 1 (nfcapd 1.6) are read.
+//!
+//! Reading: a [`FlowFile`] knows where its blocks are and may be shared by threads; each thread
+//! has a [`BlockReader`] that turns one block after the other into [`record::Rows`].
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let file = store::FlowFile::open("nfcapd.202611181105")?;
+//! let mut reader = store::BlockReader::new();
+//! for n in 0..file.blocks().len() {
+//!     let block = reader.load(&file, n)?;
+//!     println!("{} rows", block.rows.len());
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! Writing: a [`Writer`] takes flows as a [`record::FlowSink`]. [`rotate`] says which file a moment
+//! belongs to and gives finished files their name; [`select`] turns file arguments of the command
+//! line into a list; [`verify`] looks at every block of a file.
+//!
+//! This crate knows neither export protocols nor filters, and never asks what time it is.
+#![forbid(unsafe_code)]
+
+mod appendix;
+mod block;
+mod compress;
+mod encode;
+mod error;
+mod extension;
+mod header;
+mod layout;
+mod legacy;
+mod lzo_encode;
+mod merge;
+mod meta;
+mod reader;
+pub mod rotate;
+mod row;
+pub mod select;
+mod source;
+pub mod verify;
+mod writer;
+
+pub use appendix::Statistics;
+pub use block::{BlockKind, BlockRef};
+pub use compress::{Compression, Packing, UnknownPacking};
+pub use error::{BlockCause, BlockError, StoreError};
+pub use header::{Creator, FileHeader};
+pub use meta::MetaRecord;
+pub use reader::{Block, BlockReader, Damage, FileState, FlowFile, SalvageReason};
+pub use row::Skipped;
+pub use writer::{Closed, Dropped, Writer, WriterOptions};

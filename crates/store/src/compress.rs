@@ -1,0 +1,332 @@
+//! Compression of block payloads: one function each way, with a limit on the output (3.2).
+
+use crate::layout::MAX_PAYLOAD;
+use crate::lzo_encode::LzoEncoder;
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+
+/// How the blocks of a file are compressed. Discriminants are the numbers in file headers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None = 0,
+    /// LZO1X. Kept for files of old: LZ4 is faster and packs as well.
+    Lzo = 1,
+    /// bzip2: small and slow.
+    Bz2 = 2,
+    /// LZ4 blocks: the fastest, and read by every nfdump 1.7.
+    Lz4 = 3,
+    /// zstd: small and fast, read by nfdump from 1.7.3 on.
+    Zstd = 4,
+}
+
+impl Compression {
+    /// The method of this number in a file header.
+    pub const fn from_number(n: u8) -> Option<Self> {
+        match n {
+            0 => Some(Self::None),
+            1 => Some(Self::Lzo),
+            2 => Some(Self::Bz2),
+            3 => Some(Self::Lz4),
+            4 => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    /// The name that options use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Lzo => "lzo",
+            Self::Bz2 => "bz2",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A compression method and how hard it tries: what `-z=zstd:3` says.
+///
+/// Only zstd has levels here. Those of LZ4 are accepted and make no difference: its blocks are
+/// read alike whatever the level was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Packing {
+    /// The method.
+    pub method: Compression,
+    /// The level asked for.
+    pub level: Option<u8>,
+}
+
+impl From<Compression> for Packing {
+    fn from(method: Compression) -> Self {
+        Self { method, level: None }
+    }
+}
+
+/// Text that names no compression.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown compression `{0}`: use none, lzo, bz2, lz4[:LEVEL] or zstd[:LEVEL], or 0 to 4")]
+pub struct UnknownPacking(String);
+
+impl FromStr for Packing {
+    type Err = UnknownPacking;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPacking> {
+        let unknown = || UnknownPacking(text.to_owned());
+        let (name, level) = match text.split_once(':') {
+            Some((name, level)) => (name, Some(level.parse::<u8>().map_err(|_| unknown())?)),
+            None => (text, None),
+        };
+        let (method, max_level) = match name {
+            "none" | "0" => (Compression::None, 0),
+            "lzo" | "1" => (Compression::Lzo, 0),
+            "bz2" | "bzip2" | "2" => (Compression::Bz2, 0),
+            "lz4" | "3" => (Compression::Lz4, 12),
+            "zstd" | "4" => (Compression::Zstd, 19),
+            _ => return Err(unknown()),
+        };
+        match level {
+            Some(n) if n == 0 || n > max_level => Err(unknown()),
+            _ => Ok(Self { method, level }),
+        }
+    }
+}
+
+/// Unpacks payloads into a buffer that it keeps.
+#[derive(Default)]
+pub(crate) struct Unpacker {
+    /// `MAX_PAYLOAD` octets once something was unpacked. Its memory is zeroed pages of the system
+    /// until an octet is written, so small blocks cost little.
+    buffer: Vec<u8>,
+    zstd: Option<zstd::bulk::Decompressor<'static>>,
+}
+
+impl Unpacker {
+    /// Unpacks one payload. `None` if it is damaged or larger than a payload may be.
+    pub(crate) fn unpack(&mut self, method: Compression, packed: &[u8]) -> Option<&[u8]> {
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; MAX_PAYLOAD];
+        }
+        let out = self.buffer.as_mut_slice();
+        let len = match method {
+            Compression::None => {
+                let room = out.get_mut(..packed.len())?;
+                room.copy_from_slice(packed);
+                packed.len()
+            }
+            Compression::Lzo => lzo::decompress_into(packed, out).ok()?,
+            Compression::Bz2 => unpack_bz2(packed, out)?,
+            Compression::Lz4 => lz4_flex::block::decompress_into(packed, out).ok()?,
+            Compression::Zstd => {
+                if self.zstd.is_none() {
+                    self.zstd = Some(zstd::bulk::Decompressor::new().ok()?);
+                }
+                self.zstd.as_mut()?.decompress_to_buffer(packed, out).ok()?
+            }
+        };
+        self.buffer.get(..len)
+    }
+}
+
+fn unpack_bz2(packed: &[u8], out: &mut [u8]) -> Option<usize> {
+    let mut decoder = bzip2::Decompress::new(false);
+    // The whole input and all room for output are there, so one call either ends the stream or
+    // never will.
+    match decoder.decompress(packed, out) {
+        Ok(bzip2::Status::StreamEnd) => usize::try_from(decoder.total_out()).ok(),
+        _ => None,
+    }
+}
+
+/// Packs payloads into a buffer that it keeps.
+pub(crate) struct Packer {
+    packing: Packing,
+    state: State,
+    out: Vec<u8>,
+}
+
+/// What each method keeps from block to block.
+enum State {
+    None,
+    Lzo(Box<LzoEncoder>),
+    Bz2,
+    Lz4(lz4_flex::block::CompressTable),
+    Zstd(zstd::bulk::Compressor<'static>),
+}
+
+impl Packer {
+    /// Level for zstd where none is asked for: flow data come out as small as with 3, faster.
+    const ZSTD_LEVEL: u8 = 1;
+
+    /// # Errors
+    /// If zstd cannot get memory.
+    pub(crate) fn new(packing: Packing) -> io::Result<Self> {
+        let state = match packing.method {
+            Compression::None => State::None,
+            Compression::Lzo => State::Lzo(Box::default()),
+            Compression::Bz2 => State::Bz2,
+            Compression::Lz4 => State::Lz4(lz4_flex::block::CompressTable::large()),
+            Compression::Zstd => {
+                let level = packing.level.unwrap_or(Self::ZSTD_LEVEL);
+                State::Zstd(zstd::bulk::Compressor::new(i32::from(level))?)
+            }
+        };
+        Ok(Self { packing, state, out: Vec::new() })
+    }
+
+    pub(crate) const fn method(&self) -> Compression {
+        self.packing.method
+    }
+
+    /// Packs one payload; with no compression, hands it back.
+    ///
+    /// # Errors
+    /// If zstd runs out of memory.
+    pub(crate) fn pack<'a>(&'a mut self, payload: &'a [u8]) -> io::Result<&'a [u8]> {
+        let out = &mut self.out;
+        let len = match &mut self.state {
+            State::None => return Ok(payload),
+            State::Lzo(encoder) => {
+                out.clear();
+                encoder.encode(payload, out);
+                out.len()
+            }
+            State::Bz2 => {
+                // Incompressible input grows by 1 % and 600 octets at most.
+                let out = room(out, payload.len() + payload.len() / 100 + 600);
+                pack_bz2(payload, out)?
+            }
+            State::Lz4(table) => {
+                let out = room(out, lz4_flex::block::get_maximum_output_size(payload.len()));
+                lz4_flex::block::compress_into_with_table(payload, out, table)
+                    .map_err(io::Error::other)?
+            }
+            State::Zstd(encoder) => {
+                let out = room(out, payload.len() + payload.len() / 128 + 1024);
+                encoder.compress_to_buffer(payload, out)?
+            }
+        };
+        Ok(self.out.get(..len).unwrap_or_default())
+    }
+}
+
+/// At least `len` octets to write to, kept from block to block.
+fn room(out: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    if out.len() < len {
+        out.resize(len, 0);
+    }
+    out
+}
+
+fn pack_bz2(payload: &[u8], out: &mut [u8]) -> io::Result<usize> {
+    let mut encoder = bzip2::Compress::new(bzip2::Compression::best(), 0);
+    match encoder.compress(payload, out, bzip2::Action::Finish) {
+        Ok(bzip2::Status::StreamEnd) => {
+            usize::try_from(encoder.total_out()).map_err(io::Error::other)
+        }
+        Ok(_) => Err(io::Error::other("bzip2 output exceeds its bound")),
+        Err(e) => Err(io::Error::other(e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Compression; 5] = [
+        Compression::None,
+        Compression::Lzo,
+        Compression::Bz2,
+        Compression::Lz4,
+        Compression::Zstd,
+    ];
+
+    /// Octets that compress by about half, the same each time.
+    fn sample(len: usize) -> Vec<u8> {
+        let mut x = 12345u32;
+        (0..len)
+            .map(|i| {
+                x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                if i / 16 % 2 == 0 { (x >> 24) as u8 } else { 7 }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_method_round_trips() {
+        for method in ALL {
+            let mut packer = Packer::new(method.into()).unwrap();
+            let mut unpacker = Unpacker::default();
+            for len in [1, 3, 4, 5, 19, 20, 273, 4096, 70_000, 1 << 20, 2 << 20] {
+                let want = sample(len);
+                let packed = packer.pack(&want).unwrap().to_vec();
+                assert_eq!(unpacker.unpack(method, &packed), Some(&*want), "{method} {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn output_beyond_a_payload_is_refused() {
+        let zeros = vec![0; MAX_PAYLOAD + 1];
+        for method in ALL {
+            let mut packer = Packer::new(method.into()).unwrap();
+            let mut unpacker = Unpacker::default();
+            let packed = packer.pack(&zeros[..MAX_PAYLOAD]).unwrap().to_vec();
+            assert!(unpacker.unpack(method, &packed).is_some(), "{method}");
+            let packed = packer.pack(&zeros).unwrap().to_vec();
+            assert_eq!(unpacker.unpack(method, &packed), None, "{method}");
+        }
+    }
+
+    #[test]
+    fn cut_payloads_are_refused() {
+        let want = sample(600);
+        for method in ALL.into_iter().skip(1) {
+            let mut packer = Packer::new(method.into()).unwrap();
+            let mut unpacker = Unpacker::default();
+            let packed = packer.pack(&want).unwrap().to_vec();
+            for len in 1..packed.len() {
+                // An LZ4 block has no end mark: cut at a sequence it is a shorter block.
+                let got = unpacker.unpack(method, &packed[..len]);
+                let is_shorter = got.is_some_and(|g| g.len() < want.len());
+                assert!(
+                    got.is_none() || method == Compression::Lz4 && is_shorter,
+                    "{method} {len}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn options_name_methods_and_levels() {
+        for (text, method, level) in [
+            ("none", Compression::None, None),
+            ("0", Compression::None, None),
+            ("lzo", Compression::Lzo, None),
+            ("2", Compression::Bz2, None),
+            ("bz2", Compression::Bz2, None),
+            ("lz4", Compression::Lz4, None),
+            ("lz4:9", Compression::Lz4, Some(9)),
+            ("3", Compression::Lz4, None),
+            ("zstd:19", Compression::Zstd, Some(19)),
+            ("4", Compression::Zstd, None),
+        ] {
+            assert_eq!(text.parse(), Ok(Packing { method, level }), "{text}");
+        }
+        for text in ["", "5", "gzip", "lzo:3", "lz4:", "lz4:x", "zstd:0", "zstd:99", "LZ4"] {
+            assert!(text.parse::<Packing>().is_err(), "{text}");
+        }
+        for n in 0..=255 {
+            assert_eq!(Compression::from_number(n).is_some_and(|c| c as u8 == n), n <= 4);
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Which file a moment belongs to, what it is called, and how it gets its name (12).
+
+use crate::error::StoreError;
+use crate::merge;
+use chrono::{DateTime, Local, NaiveDateTime, TimeZone};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An interval of time that one file covers, aligned to multiples of its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slot {
+    /// First second, since 1970.
+    pub start: u64,
+    /// Seconds.
+    pub len: u32,
+}
+
+/// The slot of `interval` seconds that `now_secs` lies in; an interval of 0 counts as 1.
+pub const fn slot_of(now_secs: u64, interval: u32) -> Slot {
+    let len = if interval == 0 { 1 } else { interval };
+    Slot { start: now_secs - now_secs % len as u64, len }
+}
+
+impl Slot {
+    /// First second after it.
+    pub const fn end(&self) -> u64 {
+        self.start.saturating_add(self.len as u64)
+    }
+
+    /// Name of its file: `nfcapd.YYYYMMDDhhmm`, with seconds where slots are shorter than a
+    /// minute, in local time. The repeated hour at the end of daylight saving time has the same
+    /// names twice; [`publish`] then merges.
+    pub fn file_name(&self) -> String {
+        self.file_name_in(&Local)
+    }
+
+    /// As [`file_name`](Self::file_name), with the offset from UTC: `nfcapd.202611181105+0100`.
+    /// Unambiguous, but nfexpire does not know such names.
+    pub fn file_name_with_zone(&self) -> String {
+        format!("{}{}", self.file_name(), local(self.start, &Local).format("%z"))
+    }
+
+    fn file_name_in<Tz: TimeZone>(&self, tz: &Tz) -> String
+    where
+        Tz::Offset: std::fmt::Display,
+    {
+        let pattern = if self.len < 60 { "nfcapd.%Y%m%d%H%M%S" } else { "nfcapd.%Y%m%d%H%M" };
+        local(self.start, tz).format(pattern).to_string()
+    }
+
+    /// Directory of its file below the base directory.
+    pub fn sub_directory(&self, layout: SubDirs) -> PathBuf {
+        local(self.start, &Local).format(layout.pattern()).to_string().into()
+    }
+}
+
+/// Times beyond the calendar, which no clock shows, count as 1970.
+fn local<Tz: TimeZone>(secs: u64, tz: &Tz) -> DateTime<Tz> {
+    let utc = i64::try_from(secs).ok().and_then(|s| DateTime::from_timestamp(s, 0));
+    utc.unwrap_or_default().with_timezone(tz)
+}
+
+/// How files are spread over sub directories: the number of option `-S` (12.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SubDirs(u8);
+
+const PATTERNS: [&str; 9] =
+    ["", "%Y/%m/%d", "%Y/%m/%d/%H", "%Y/%W/%u", "%Y/%W/%u/%H", "%Y/%j", "%Y/%j/%H", "%F", "%F/%H"];
+
+impl SubDirs {
+    /// All files in the base directory.
+    pub const NONE: Self = Self(0);
+
+    /// Layout 0 to 8; `None` for other numbers.
+    pub fn new(number: u8) -> Option<Self> {
+        (usize::from(number) < PATTERNS.len()).then_some(Self(number))
+    }
+
+    /// All layouts that have sub directories.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        (1..PATTERNS.len() as u8).map(Self)
+    }
+
+    /// The pattern in the letters of strftime.
+    pub fn pattern(self) -> &'static str {
+        PATTERNS.get(usize::from(self.0)).copied().unwrap_or_default()
+    }
+
+    /// Sub directory of a local time.
+    pub(crate) fn of(self, time: NaiveDateTime) -> PathBuf {
+        time.format(self.pattern()).to_string().into()
+    }
+}
+
+/// Name of a file that is being written: `nfcapd.current.` and something that no other process
+/// writing to the directory uses, such as a process number.
+pub fn temporary_name(unique: impl std::fmt::Display) -> String {
+    format!("nfcapd.current.{unique}")
+}
+
+/// Local time in a file's name, `None` if there is none: `nfcapd.` and 12 or 14 digits, and maybe
+/// an offset from UTC, which is not looked at.
+pub fn time_in_name(name: &str) -> Option<NaiveDateTime> {
+    let digits = name.strip_prefix("nfcapd.")?;
+    let end = digits.find(['+', '-']).unwrap_or(digits.len());
+    let digits = digits.get(..end)?;
+    if !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    match digits.len() {
+        12 => NaiveDateTime::parse_from_str(&format!("{digits}00"), "%Y%m%d%H%M%S").ok(),
+        14 => NaiveDateTime::parse_from_str(digits, "%Y%m%d%H%M%S").ok(),
+        _ => None,
+    }
+}
+
+/// How a file got its final name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// Renamed to this.
+    Renamed(PathBuf),
+    /// Merged with the file that had the name already (12.4).
+    Merged(PathBuf),
+}
+
+impl Published {
+    /// The final path.
+    pub fn path(&self) -> &Path {
+        let (Self::Renamed(path) | Self::Merged(path)) = self;
+        path
+    }
+}
+
+/// Gives a finished file its final name: `base/sub/name`. Directories are created as needed; should
+/// that fail, the file goes into `base` itself (12.2). A file that has the name already, from a
+/// restart within the slot, is merged with: at no moment is there less under the name than before.
+/// The new name is on disk when this returns.
+///
+/// # Errors
+/// If the file can be neither renamed nor merged. It is then still where it was.
+pub fn publish(
+    temporary: &Path,
+    base: &Path,
+    sub: &Path,
+    name: &str,
+) -> Result<Published, StoreError> {
+    let wanted = base.join(sub);
+    let directory = match create_directories(base, sub) {
+        Ok(()) => wanted,
+        Err(_) => base.to_owned(),
+    };
+    let target = directory.join(name);
+    let merged = match fs::symlink_metadata(&target) {
+        Ok(_) => {
+            let together = with_suffix(temporary, ".merged");
+            merge::merge(&target, temporary, &together)?;
+            fs::rename(&together, &target).map_err(StoreError::io("rename", &together))?;
+            true
+        }
+        Err(_) => {
+            fs::rename(temporary, &target).map_err(StoreError::io("rename", temporary))?;
+            false
+        }
+    };
+    sync_directory(&directory).map_err(StoreError::io("sync", &directory))?;
+    if merged {
+        fs::remove_file(temporary).map_err(StoreError::io("remove", temporary))?;
+        return Ok(Published::Merged(target));
+    }
+    Ok(Published::Renamed(target))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+/// Creates `base/sub` and puts each new name on disk.
+fn create_directories(base: &Path, sub: &Path) -> io::Result<()> {
+    let mut at = base.to_owned();
+    for part in sub.components() {
+        let parent = at.clone();
+        at.push(part);
+        match fs::create_dir(&at) {
+            Ok(()) => sync_directory(&parent)?,
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && at.is_dir() => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::FixedOffset;
+
+    /// 2026-11-18 11:07:09 UTC, a Wednesday.
+    const NOW: u64 = 1_795_000_029;
+
+    #[test]
+    fn slots_are_aligned_and_follow_each_other() {
+        for interval in [1, 2, 5, 60, 300, 3600, 86_400] {
+            let slot = slot_of(NOW, interval);
+            assert!(slot.start <= NOW && NOW < slot.end());
+            assert_eq!(slot.start % u64::from(interval), 0);
+            assert_eq!(slot_of(slot.end() - 1, interval), slot);
+            assert_eq!(slot_of(slot.end(), interval).start, slot.end());
+        }
+        assert_eq!(slot_of(7, 0), Slot { start: 7, len: 1 });
+    }
+
+    #[test]
+    fn names_are_local_time_of_the_start() {
+        let utc = FixedOffset::east_opt(0).unwrap();
+        let india = FixedOffset::east_opt(19_800).unwrap();
+        for (interval, tz, want) in [
+            (300, utc, "nfcapd.202611181105"),
+            (60, utc, "nfcapd.202611181107"),
+            (2, utc, "nfcapd.20261118110708"),
+            (300, india, "nfcapd.202611181635"),
+        ] {
+            assert_eq!(slot_of(NOW, interval).file_name_in(&tz), want);
+            assert!(time_in_name(want).is_some());
+        }
+        assert_eq!(time_in_name("nfcapd.202611181105+0100"), time_in_name("nfcapd.202611181105"));
+        for name in ["nfcapd.current.77", "nfcapd.2026", "nfcapd.202613181105", "x.202611181105"] {
+            assert_eq!(time_in_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn sub_directories_follow_the_patterns() {
+        let time = time_in_name("nfcapd.202611181105").unwrap();
+        for (n, want) in [
+            (0, ""),
+            (1, "2026/11/18"),
+            (2, "2026/11/18/11"),
+            (3, "2026/46/3"),
+            (4, "2026/46/3/11"),
+            (5, "2026/322"),
+            (6, "2026/322/11"),
+            (7, "2026-11-18"),
+            (8, "2026-11-18/11"),
+        ] {
+            assert_eq!(SubDirs::new(n).unwrap().of(time), Path::new(want), "-S {n}");
+        }
+        assert_eq!(SubDirs::new(9), None);
+    }
+
+    #[test]
+    fn publish_makes_directories_and_falls_back_to_the_base() {
+        let dir = tempfile::tempdir().unwrap();
+        let temporary = dir.path().join(temporary_name(1));
+        let publish = |sub: &str| {
+            fs::write(&temporary, b"x").unwrap();
+            publish(&temporary, dir.path(), Path::new(sub), &format!("name{}", sub.len())).unwrap()
+        };
+        assert_eq!(publish("2026/11"), Published::Renamed(dir.path().join("2026/11/name7")));
+        assert_eq!(publish(""), Published::Renamed(dir.path().join("name0")));
+        fs::write(dir.path().join("file"), b"x").unwrap();
+        assert_eq!(publish("file/a"), Published::Renamed(dir.path().join("name6")));
+        assert!(!temporary.exists());
+    }
+}

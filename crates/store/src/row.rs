@@ -1,0 +1,284 @@
+//! Walking a payload: where each flow record is and what shape it has (5, 6).
+//!
+//! Nearly all records of a file have one of a few sequences of elements. A record whose element
+//! headers are those of a sequence met before has that sequence's shape, and comparing them costs
+//! one load and one comparison an element; only a new sequence is taken apart.
+
+use crate::extension::{self, Choice, Element, Extension};
+use crate::layout::{record_type, split_record, u16_at, u64_at, v3};
+use crate::meta::{self, MetaRecord};
+use record::{Field, RowRef, ShapeTable, Slot};
+use std::collections::HashMap;
+
+/// What a walk passed over, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// Records of types that this program does not know; fillers are not counted.
+    pub unknown_records: u64,
+    /// Elements of types that this program does not know, in records that were delivered.
+    pub unknown_elements: u64,
+    /// Records whose content does not fit their size, and flows of 1.6 without an extension map.
+    pub malformed: u64,
+    /// Flows that were not delivered because a block has more than 65 536 kinds of records.
+    pub too_many_shapes: u64,
+    /// Octets at the end of a payload that are no record.
+    pub tail: u64,
+}
+
+impl Skipped {
+    /// Adds what another walk passed over.
+    pub const fn add(&mut self, other: &Self) {
+        self.unknown_records += other.unknown_records;
+        self.unknown_elements += other.unknown_elements;
+        self.malformed += other.malformed;
+        self.too_many_shapes += other.too_many_shapes;
+        self.tail += other.tail;
+    }
+}
+
+/// What a walk found beside rows.
+pub(crate) struct Found<'a> {
+    pub(crate) index: &'a mut Vec<RowRef>,
+    pub(crate) meta: &'a mut Vec<MetaRecord>,
+    pub(crate) skipped: &'a mut Skipped,
+}
+
+/// Shapes by sequence of elements.
+pub(crate) struct Walker {
+    table: ShapeTable,
+    forms: Vec<Form>,
+    /// Index into `forms` by size and element headers.
+    by_headers: HashMap<Box<[u32]>, u16>,
+    /// Forms worth trying, by a hash of size and number of elements.
+    sets: Vec<[u16; WAYS]>,
+    /// Element headers of the record at hand.
+    headers: Vec<u32>,
+}
+
+/// A sequence of elements.
+struct Form {
+    size: u16,
+    elements: u16,
+    /// Offset of each element's header, and the header.
+    headers: Box<[(u16, u32)]>,
+    shape: u16,
+    unknown: u16,
+    /// For sequences whose shape depends on values, what to look at.
+    values: Option<Box<Values>>,
+}
+
+/// What the shape of a record depends on beside its elements.
+struct Values {
+    elements: Vec<Element>,
+    /// Extension 38, IP version.
+    ip_version: Slot,
+    /// Addresses of extension 2, if extension 3 is there, too.
+    v4_addrs: Slot,
+    /// Start of the flow, if there is the time of an event, too.
+    first: Slot,
+    /// Shapes made so far, by choice.
+    shapes: [Option<u16>; 4],
+}
+
+const SETS: usize = 256;
+const WAYS: usize = 4;
+const NO_FORM: u16 = u16::MAX;
+/// Shapes after which the next block starts with an empty table, so that files of random records
+/// do not pile them up.
+const SHAPES_KEPT: usize = 8192;
+
+impl Walker {
+    pub(crate) fn new() -> Self {
+        Self {
+            table: ShapeTable::new(),
+            forms: Vec::new(),
+            by_headers: HashMap::new(),
+            sets: vec![[NO_FORM; WAYS]; SETS],
+            headers: Vec::new(),
+        }
+    }
+
+    pub(crate) const fn table(&self) -> &ShapeTable {
+        &self.table
+    }
+
+    /// Appends the rows of a payload to the index and returns how many records there are of any
+    /// type. A record whose size cannot be right ends the walk: what follows cannot be found.
+    pub(crate) fn walk(&mut self, payload: &[u8], found: &mut Found<'_>) -> u32 {
+        if self.table.shapes().len() > SHAPES_KEPT {
+            *self = Self::new();
+        }
+        let mut records = 0;
+        let mut rest = payload;
+        while let Some((kind, record, next)) = split_record(rest) {
+            if kind == record_type::FLOW {
+                let at = (payload.len() - rest.len()) as u32;
+                if let Some(shape) = self.shape(record, found.skipped) {
+                    found.index.push(RowRef { at, len: record.len() as u16, shape });
+                }
+            } else {
+                other_record(kind, record, found);
+            }
+            records += 1;
+            rest = next;
+        }
+        found.skipped.tail += rest.len() as u64;
+        records
+    }
+
+    /// Index of the record's shape; `None`, counted, if it is to be passed over.
+    #[inline]
+    fn shape(&mut self, record: &[u8], skipped: &mut Skipped) -> Option<u16> {
+        let size = record.len() as u16;
+        let Some(elements) = u16_at(record, v3::ELEMENTS) else {
+            skipped.malformed += 1;
+            return None;
+        };
+        let set = usize::from(size.wrapping_mul(31) ^ elements.wrapping_mul(7)) % SETS;
+        for way in self.sets.get(set).copied().unwrap_or([NO_FORM; WAYS]) {
+            let Some(form) = self.forms.get(usize::from(way)) else { break };
+            if form.size == size && form.elements == elements && form.is_of(record) {
+                skipped.unknown_elements += u64::from(form.unknown);
+                return match form.values {
+                    None => Some(form.shape),
+                    Some(_) => self.shape_by_values(way, record, skipped),
+                };
+            }
+        }
+        let form = self.look_up(record, skipped)?;
+        // The newest comes first; the oldest of a full set makes room.
+        if let Some(ways) = self.sets.get_mut(set) {
+            ways.rotate_right(1);
+            ways[0] = form;
+        }
+        skipped.unknown_elements += u64::from(self.forms.get(usize::from(form))?.unknown);
+        self.shape_by_values(form, record, skipped)
+    }
+
+    /// The form of a record that no candidate fits, made if there is none yet.
+    #[cold]
+    fn look_up(&mut self, record: &[u8], skipped: &mut Skipped) -> Option<u16> {
+        self.headers.clear();
+        self.headers.push(record.len() as u32);
+        for element in extension::elements(record) {
+            let Some(e) = element else {
+                skipped.malformed += 1;
+                return None;
+            };
+            self.headers.push(u32::from(e.id) | u32::from(e.len) << 16);
+        }
+        if record.len() < v3::LEN {
+            skipped.malformed += 1;
+            return None;
+        }
+        if let Some(form) = self.by_headers.get(self.headers.as_slice()) {
+            return Some(*form);
+        }
+        let made = self.add_form(record);
+        if made.is_none() {
+            skipped.too_many_shapes += 1;
+        }
+        made
+    }
+
+    fn add_form(&mut self, record: &[u8]) -> Option<u16> {
+        let index = u16::try_from(self.forms.len()).ok().filter(|i| *i != NO_FORM)?;
+        let elements: Vec<Element> = extension::elements(record).flatten().collect();
+        let shape = extension::shape(&elements, Choice::default());
+        let header = |e: &Element| {
+            let len = u32::from(e.len) + v3::ELEMENT_HEADER as u32;
+            (e.at - v3::ELEMENT_HEADER as u16, u32::from(e.id) | len << 16)
+        };
+        let is_unknown = |e: &&Element| e.id != 0 && Extension::of(e.id).is_none();
+        let form = Form {
+            size: record.len() as u16,
+            elements: elements.len() as u16,
+            headers: elements.iter().map(header).collect(),
+            unknown: elements.iter().filter(is_unknown).count() as u16,
+            values: Values::of(&elements, &shape),
+            shape: self.table.push(shape)?,
+        };
+        self.forms.push(form);
+        self.by_headers.insert(self.headers.as_slice().into(), index);
+        Some(index)
+    }
+
+    /// The shape that the values of a record choose; the form's own where they do not matter.
+    fn shape_by_values(&mut self, form: u16, record: &[u8], skipped: &mut Skipped) -> Option<u16> {
+        let form = self.forms.get_mut(usize::from(form))?;
+        let Some(values) = form.values.as_deref_mut() else { return Some(form.shape) };
+        let choice = values.choose(record);
+        if choice == Choice::default() {
+            return Some(form.shape);
+        }
+        let known =
+            values.shapes.get_mut(usize::from(choice.v4) + 2 * usize::from(choice.event_time))?;
+        if known.is_none() {
+            *known = self.table.push(extension::shape(&values.elements, choice));
+            if known.is_none() {
+                skipped.too_many_shapes += 1;
+            }
+        }
+        *known
+    }
+}
+
+impl Form {
+    #[inline]
+    fn is_of(&self, record: &[u8]) -> bool {
+        self.headers.iter().all(|(at, header)| {
+            let at = usize::from(*at);
+            record.get(at..at + 4) == Some(&header.to_le_bytes())
+        })
+    }
+}
+
+impl Values {
+    /// What to look at in records with these elements, `None` if nothing.
+    fn of(elements: &[Element], shape: &record::Shape) -> Option<Box<Self>> {
+        let has = |id| elements.iter().rev().find(|e| e.id == id);
+        let v4_addrs = match (has(2), has(3)) {
+            (Some(v4), Some(_)) => Slot { at: v4.at, len: v4.len },
+            _ => Slot::default(),
+        };
+        let first = match extension::event_time(shape) {
+            Some(_) => shape.slot(Field::First),
+            None => Slot::default(),
+        };
+        if !v4_addrs.is_present() && !first.is_present() {
+            return None;
+        }
+        let ip_version = shape.slot(Field::IpVersion);
+        Some(Box::new(Self {
+            elements: elements.to_vec(),
+            ip_version,
+            v4_addrs,
+            first,
+            shapes: [None; 4],
+        }))
+    }
+
+    /// The rules of section 6.2.
+    fn choose(&self, record: &[u8]) -> Choice {
+        let octets =
+            |s: Slot| record.get(usize::from(s.at)..usize::from(s.at) + usize::from(s.len));
+        let v4 = match octets(self.ip_version) {
+            Some([6]) => false,
+            Some([4]) => self.v4_addrs.is_present(),
+            _ => octets(self.v4_addrs).is_some_and(|a| a.iter().any(|b| *b != 0)),
+        };
+        let event_time =
+            self.first.is_present() && u64_at(record, usize::from(self.first.at)) == Some(0);
+        Choice { v4, event_time }
+    }
+}
+
+fn other_record(kind: u16, record: &[u8], found: &mut Found<'_>) {
+    if meta::is_known(kind) {
+        if meta::decode(kind, record, found.meta).is_none() {
+            found.skipped.malformed += 1;
+        }
+    } else if !matches!(kind, record_type::SLACK | record_type::IDENT | record_type::STATISTICS) {
+        found.skipped.unknown_records += 1;
+    }
+}

@@ -1,0 +1,298 @@
+//! Which files a command line means: options `-r`, `-R` and `-M`.
+//!
+//! | Form | Meaning |
+//! |---|---|
+//! | `-r FILE` | one file |
+//! | `-r DIR`, `-R DIR` | all files below, in order of their paths |
+//! | `-R DIR/A` | all files of that directory from A on |
+//! | `-R DIR/A:B` | from A to B inclusive, across sub directories if B lies in another |
+//! | `-M BASE/D1:D2` | the same names below BASE/D1 and BASE/D2 |
+//! | `-M BASE@` | the same names below every directory in BASE |
+
+use crate::error::StoreError;
+use crate::rotate::{SubDirs, time_in_name};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// What the options say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Input<'a> {
+    /// `-r`: a file or a directory.
+    pub read: Option<&'a str>,
+    /// `-R`: a directory, a file in one, or a range of files.
+    pub range: Option<&'a str>,
+    /// `-M`: several directories in which the same names are looked for.
+    pub sources: Option<&'a str>,
+}
+
+/// The files that the options mean, in the order of their flows. Temporary files, dot files and
+/// captures inside directories are left out.
+///
+/// # Errors
+/// If a file or directory that was named is not there, or the options contradict each other.
+pub fn files(input: &Input<'_>) -> Result<Vec<PathBuf>, StoreError> {
+    match (input.sources, input.read, input.range) {
+        (_, Some(text), Some(_)) => {
+            Err(selection("-r and -R exclude each other, give one of them", text))
+        }
+        (Some(text), None, None) => Err(selection("-M needs -r or -R beside it", text)),
+        (None, None, None) => Ok(Vec::new()),
+        (None, Some(name), None) => read(Path::new(name)),
+        (None, None, Some(range)) => self::range(range, Path::new("")),
+        (Some(sources), Some(name), None) => {
+            in_each(sources, name, |directory| named(directory, Path::new(name)))
+        }
+        (Some(sources), None, Some(range)) => {
+            in_each(sources, range, |directory| self::range(range, directory))
+        }
+    }
+}
+
+fn selection(what: &'static str, text: &str) -> StoreError {
+    StoreError::Selection { what, text: text.to_owned() }
+}
+
+/// One file, or all below a directory.
+fn read(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let meta = path.metadata().map_err(StoreError::io("read", path))?;
+    if meta.is_dir() { Tree::new(path).walk() } else { Ok(vec![path.to_owned()]) }
+}
+
+/// Runs `find` in each of the directories that `-M` names. A directory without the file adds
+/// nothing, as long as another has it: not every source exists all the time.
+fn in_each(
+    sources: &str,
+    name: &str,
+    find: impl Fn(&Path) -> Result<Vec<PathBuf>, StoreError>,
+) -> Result<Vec<PathBuf>, StoreError> {
+    if name.starts_with('/') {
+        return Err(selection("with -M, names are relative to its directories", name));
+    }
+    let (mut all, mut missing) = (Vec::new(), None);
+    for directory in directories(sources)? {
+        match find(&directory) {
+            Ok(files) => all.extend(files),
+            Err(StoreError::Io { source, path, what })
+                if source.kind() == io::ErrorKind::NotFound && directory.is_dir() =>
+            {
+                missing = Some(StoreError::Io { what, path, source });
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    match missing {
+        Some(e) if all.is_empty() => Err(e),
+        _ => Ok(all),
+    }
+}
+
+/// `BASE/D1:D2:D3` or `BASE@`.
+fn directories(sources: &str) -> Result<Vec<PathBuf>, StoreError> {
+    if let Some(base) = sources.strip_suffix('@') {
+        if base.contains(':') {
+            return Err(selection("-M takes a list with `:` or `@` at the end, not both", sources));
+        }
+        let base = Path::new(base);
+        let mut all: Vec<PathBuf> = list(base)?
+            .into_iter()
+            .filter(|e| e.is_directory && !e.name.starts_with('.'))
+            .map(|e| base.join(e.name))
+            .collect();
+        all.sort();
+        return Ok(all);
+    }
+    let mut parts = sources.split(':');
+    let first = Path::new(parts.next().unwrap_or_default());
+    let base = parent(first);
+    let rest = parts.filter(|p| !p.is_empty()).map(|p| base.join(p));
+    Ok(std::iter::once(first.to_owned()).chain(rest).collect())
+}
+
+/// A file by name, in `directory` itself or where one of the layouts of `-S` would put it.
+fn named(directory: &Path, name: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let here = directory.join(name);
+    let time = name.file_name().and_then(|n| time_in_name(n.to_str()?));
+    let elsewhere = time
+        .into_iter()
+        .flat_map(|t| SubDirs::all().map(move |s| directory.join(s.of(t)).join(name)));
+    let found = std::iter::once(here.clone()).chain(elsewhere).find(|p| p.exists());
+    read(&found.unwrap_or(here))
+}
+
+/// `DIR`, `DIR/A` or `DIR/A:B`, below `base`.
+fn range(text: &str, base: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let (from, to) = match text.split_once(':') {
+        Some((from, to)) => (from, Some(to)),
+        None => (text, None),
+    };
+    let wanted = base.join(from);
+    let first = match to {
+        // Below a source, sub directories need not be given.
+        _ if base.as_os_str().is_empty() => wanted,
+        _ => named_path(base, Path::new(from)).unwrap_or(wanted),
+    };
+    let meta = first.metadata().map_err(StoreError::io("read", &first))?;
+    match (meta.is_dir(), to) {
+        (true, None) => Tree::new(&first).walk(),
+        (true, Some(_)) => Err(selection("the first of a range has to be a file", text)),
+        (false, None) => from_on(&first),
+        (false, Some(to)) => between(&first, to, text),
+    }
+}
+
+fn named_path(base: &Path, name: &Path) -> Option<PathBuf> {
+    let time = time_in_name(name.file_name()?.to_str()?)?;
+    let there = |p: &PathBuf| p.exists();
+    let here = Some(base.join(name)).filter(there);
+    here.or_else(|| SubDirs::all().map(|s| base.join(s.of(time)).join(name)).find(there))
+}
+
+/// All files of a directory from one on; sub directories are left alone.
+fn from_on(first: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let directory = parent(first);
+    let name = first.file_name().unwrap_or_default();
+    let mut names: Vec<String> = list(directory)?
+        .into_iter()
+        .filter(|e| {
+            !e.is_directory && is_data(&e.name) && e.name.as_str() >= name.to_str().unwrap_or("")
+        })
+        .map(|e| e.name)
+        .collect();
+    names.sort();
+    Ok(names.into_iter().map(|n| directory.join(n)).collect())
+}
+
+/// From `first` to `to`: a bare name, or a path with as many directories as the tree is deep.
+fn between(first: &Path, to: &str, text: &str) -> Result<Vec<PathBuf>, StoreError> {
+    let to = Path::new(to);
+    if to.is_absolute() {
+        return Err(selection("the end of a range is relative to its directory", text));
+    }
+    let directory = parent(first);
+    let name = first.file_name().unwrap_or_default();
+    let depth = to.components().count() - usize::from(to.file_name().is_some());
+    let (base, last) = if depth > 0 {
+        let base = directory.ancestors().nth(depth);
+        (base.ok_or_else(|| selection("the end of a range lies too deep", text))?, to.to_owned())
+    } else {
+        match tree_of(first, to) {
+            Some((base, last)) => (base, last),
+            None => (directory, to.to_owned()),
+        }
+    };
+    let from = directory.strip_prefix(base).unwrap_or(directory).join(name);
+    let tree = Tree { root: base, from: Some(from), to: Some(last) };
+    tree.walk()
+}
+
+/// If the directory of `first` is what a layout of `-S` makes of the time in its name: the base of
+/// that tree, and where in it `to` lies.
+fn tree_of<'a>(first: &'a Path, to: &Path) -> Option<(&'a Path, PathBuf)> {
+    let time = |p: &Path| time_in_name(p.file_name()?.to_str()?);
+    let (from_time, to_time) = (time(first)?, time(to)?);
+    let directory = parent(first);
+    let layout = SubDirs::all().filter(|s| directory.ends_with(s.of(from_time)));
+    // 2026/11/18/11 ends with what -S 2 makes; 11 alone must not stand for less.
+    let layout = layout.max_by_key(|s| s.of(from_time).components().count())?;
+    let depth = layout.of(from_time).components().count();
+    let base = directory.ancestors().nth(depth)?;
+    Some((base, layout.of(to_time).join(to.file_name()?)))
+}
+
+/// The directory of a file; that of a bare name is the one we are in.
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or_else(|| Path::new(""))
+}
+
+/// Whether a name inside a directory is one of a flow file (12.5).
+fn is_data(name: &str) -> bool {
+    !name.starts_with('.') && !name.starts_with("nfcapd.current") && !name.contains("pcap")
+}
+
+struct Entry {
+    name: String,
+    is_directory: bool,
+}
+
+/// What is in a directory: regular files and directories, links followed. Names that are not
+/// UTF-8 are none of ours.
+fn list(directory: &Path) -> Result<Vec<Entry>, StoreError> {
+    let here = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let mut all = Vec::new();
+    for entry in fs::read_dir(here).map_err(StoreError::io("list", here))? {
+        let entry = entry.map_err(StoreError::io("list", here))?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        // A file may be gone by now: a collector rotates, a pruner deletes.
+        let Ok(meta) = fs::metadata(entry.path()) else { continue };
+        if meta.is_dir() || meta.is_file() {
+            all.push(Entry { name, is_directory: meta.is_dir() });
+        }
+    }
+    Ok(all)
+}
+
+/// All files below a directory, or those of a range of paths relative to it.
+struct Tree<'a> {
+    root: &'a Path,
+    from: Option<PathBuf>,
+    to: Option<PathBuf>,
+}
+
+impl<'a> Tree<'a> {
+    const fn new(root: &'a Path) -> Self {
+        Self { root, from: None, to: None }
+    }
+
+    fn walk(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let mut all = Vec::new();
+        self.add(Path::new(""), &mut Vec::new(), &mut all)?;
+        Ok(all)
+    }
+
+    /// Adds what lies in `root/sub`. `above` has the directories on the way here, so that links
+    /// that lead back end the walk instead of going round.
+    fn add(
+        &self,
+        sub: &Path,
+        above: &mut Vec<(u64, u64)>,
+        all: &mut Vec<PathBuf>,
+    ) -> Result<(), StoreError> {
+        let directory = self.root.join(sub);
+        let here = if directory.as_os_str().is_empty() { Path::new(".") } else { &directory };
+        let meta = here.metadata().map_err(StoreError::io("read", here))?;
+        let identity = (meta.dev(), meta.ino());
+        if above.contains(&identity) {
+            return Ok(());
+        }
+        above.push(identity);
+        let mut entries = list(&directory)?;
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        for e in entries {
+            let path = sub.join(&e.name);
+            if e.is_directory {
+                if !e.name.starts_with('.') && self.may_hold(&path) {
+                    self.add(&path, above, all)?;
+                }
+            } else if is_data(&e.name) && self.holds(&path) {
+                all.push(self.root.join(path));
+            }
+        }
+        above.pop();
+        Ok(())
+    }
+
+    fn holds(&self, path: &Path) -> bool {
+        self.from.as_ref().is_none_or(|f| path >= f) && self.to.as_ref().is_none_or(|t| path <= t)
+    }
+
+    /// Whether a directory can have files of the range: compared to the ends of the range, cut at
+    /// its depth.
+    fn may_hold(&self, directory: &Path) -> bool {
+        let depth = directory.components().count();
+        let cut = |p: &PathBuf| p.components().take(depth).collect::<PathBuf>();
+        self.from.as_ref().is_none_or(|f| directory >= cut(f))
+            && self.to.as_ref().is_none_or(|t| directory <= cut(t))
+    }
+}
