@@ -57,6 +57,7 @@ counters! {
     exporters_unnumbered: "exporters without a number because 65535 are taken";
     samplers_refused: "samplers dropped: more than the limit, or an id of 2^63 and above";
     names_refused: "names dropped: more than the limit";
+    odd_uptimes: "flows that would end an hour after their export: dated by it instead";
     sequence_gaps: "gaps in sequence numbers, less those that late datagrams closed";
     lost_datagrams: "datagrams missing by sequence number (v9), less late ones";
     lost_records: "records missing by sequence number (v5, IPFIX), less late ones";

@@ -58,10 +58,13 @@ impl Clock {
     }
 }
 
-/// Completes a flow that a plan has filled.
+/// Completes a flow that a plan has filled. Returns whether its uptimes were plausible.
 #[inline]
-pub(crate) fn finish(flow: &mut Flow, kept: &Kept, nature: Nature, origin: &Origin) {
+pub(crate) fn finish(flow: &mut Flow, kept: &Kept, nature: Nature, origin: &Origin) -> bool {
     let (first, last) = times(kept, nature, origin);
+    let has_uptime = kept.seen(Slot::FirstUptime.bit() | Slot::LastUptime.bit()) != 0;
+    let (first, last, is_sane) =
+        if has_uptime { not_in_future(first, last, origin.export_ms) } else { (first, last, true) };
     flow.set(Field::First, first);
     flow.set(Field::Last, last);
     if nature.is_mixed {
@@ -79,6 +82,21 @@ pub(crate) fn finish(flow: &mut Flow, kept: &Kept, nature: Nature, origin: &Orig
         flow.set(Field::ObservationDomain, u64::from(origin.domain));
     }
     stamp(flow, origin, flags);
+    is_sane
+}
+
+/// Keeps a flow dated by an uptime clock from ending after its export: start, end, and whether
+/// they were fine.
+///
+/// A second or so is the slack between two clocks of a device. An hour means that the header and
+/// the records have different uptimes, and the export is the better date.
+#[inline]
+pub(crate) const fn not_in_future(first: u64, last: u64, export_ms: u64) -> (u64, u64, bool) {
+    const SLACK_MS: u64 = 60 * 60 * 1000;
+    if last <= export_ms.saturating_add(SLACK_MS) {
+        return (first, last, true);
+    }
+    (export_ms.saturating_sub(last.saturating_sub(first)), export_ms, false)
 }
 
 /// The identity of the exporter, and when its datagram came.

@@ -102,7 +102,7 @@ fn message<S: FlowSink + ?Sized>(
         engine: (0, 0),
         domain: header.domain,
     };
-    let mut message = Message { exporter, origin, records: 0, has_unknown: false };
+    let mut message = Message { exporter, origin, records: 0, flows: 0, has_unknown: false };
     let bytes = datagram.bytes.get(..end).unwrap_or_default();
     if let Some(latest) = latest_uptime(decoder, exporter, bytes, at + HEADER_LEN) {
         decoder.guess_boot(&mut message, latest);
@@ -112,7 +112,8 @@ fn message<S: FlowSink + ?Sized>(
     let is_whole = outcome.is_ok() && usize::from(header.length) == end - at;
     let units = (is_whole && !message.has_unknown).then_some(message.records);
     if let Some(state) = decoder.exporters.get_mut(exporter) {
-        let step = Step { number: header.sequence, units, uptime: None };
+        let flows = Some(message.flows);
+        let step = Step { number: header.sequence, units, flows, uptime: None };
         state.observe(step, Unit::Records, &mut decoder.counters);
     }
     outcome

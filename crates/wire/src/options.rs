@@ -98,10 +98,12 @@ impl<'a> Facts<'a> {
     ///
     /// A rate of nothing is no rate: 0 packets taken, or one of 0.
     fn sampler(&self, exporter: u32) -> Option<Result<Sampler, TooLarge>> {
-        let (taken, skipped) = if let Some(taken) = self.taken {
-            (taken, self.skipped.unwrap_or(0))
+        let (taken, skipped) = if let (Some(taken), Some(skipped)) = (self.taken, self.skipped) {
+            (taken, skipped)
         } else if let (Some(size), Some(population)) = (self.size, self.population) {
             (size, population.saturating_sub(size))
+        } else if let Some(taken) = self.taken {
+            (taken, 0)
         } else if let Some(one_of) = self.one_of {
             (1, one_of.checked_sub(1)?)
         } else {

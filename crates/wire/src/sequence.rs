@@ -31,15 +31,48 @@ pub(crate) struct Step {
     pub(crate) number: u32,
     /// Units in the message, `None` if they cannot be counted.
     pub(crate) units: Option<u32>,
+    /// How many of them are flows, where an exporter may count those only.
+    pub(crate) flows: Option<u32>,
     /// Uptime clock of the header, where the protocol has one.
     pub(crate) uptime: Option<u32>,
+}
+
+/// What an exporter counts. RFC 7011 is clear, but not all exporters follow it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Habit {
+    /// All data records before this message.
+    #[default]
+    Standard,
+    /// Flow records before this message, options records left out.
+    FlowsOnly,
+    /// Flow records up to the end of this message (softflowd).
+    Inclusive,
+}
+
+impl Habit {
+    const ALL: [Self; 3] = [Self::Standard, Self::FlowsOnly, Self::Inclusive];
+
+    /// A message as it would be by the standard: number of its first unit, and units.
+    fn standardize(self, step: Step) -> Step {
+        let Some(flows) = step.flows else { return step };
+        match self {
+            Self::Standard => step,
+            Self::FlowsOnly => Step { units: step.units.and(Some(flows)), ..step },
+            Self::Inclusive => {
+                let number = step.number.wrapping_sub(flows);
+                Step { number, units: step.units.and(Some(flows)), ..step }
+            }
+        }
+    }
 }
 
 /// Sequence numbers of one exporter.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sequence {
     next: Option<u32>,
-    uptime: Option<u32>,
+    habit: Habit,
+    /// The newest message as it came, to tell a loss from another habit.
+    newest: Option<Step>,
     /// Start and length of the latest gaps, length 0 where there is none.
     holes: [(u32, u32); HOLES],
     newest_hole: usize,
@@ -69,25 +102,29 @@ impl Sequence {
         verdict
     }
 
-    fn judge(&mut self, step: Step, counters: &mut Counters) -> Verdict {
-        let restarted = self.clock_went_back(step.uptime);
+    fn judge(&mut self, raw: Step, counters: &mut Counters) -> Verdict {
+        let step = self.habit.standardize(raw);
         let Some(next) = self.next else {
-            return self.resume(step, counters);
+            return self.resume(raw, counters);
         };
         let ahead = step.number.wrapping_sub(next);
         let behind = next.wrapping_sub(step.number);
         if ahead == 0 {
-            return self.resume(step, counters);
+            return self.resume(raw, counters);
         }
-        if restarted {
-            return self.restart(step, counters);
+        if let Some(habit) = self.other_habit(raw) {
+            self.habit = habit;
+            return self.resume(raw, counters);
+        }
+        if self.clock_went_back(raw.uptime) {
+            return self.restart(raw, counters);
         }
         if ahead <= MAX_GAP {
             self.newest_hole = (self.newest_hole + 1) % HOLES;
             if let Some(hole) = self.holes.get_mut(self.newest_hole) {
                 *hole = (next, ahead);
             }
-            self.resume(step, counters);
+            self.resume(raw, counters);
             return Verdict { gaps: 1, lost: i64::from(ahead) };
         }
         if let Some(verdict) = self.close_hole(step) {
@@ -99,22 +136,33 @@ impl Sequence {
             counters.duplicates += 1;
             return Verdict::default();
         }
-        self.restart(step, counters)
+        self.restart(raw, counters)
     }
 
-    /// Takes the number of this message for the start of all that follows.
-    fn resume(&mut self, step: Step, counters: &mut Counters) -> Verdict {
-        counters.sequence_unchecked += u64::from(step.units.is_none());
+    /// Takes this message for the newest, which all that follow come after.
+    fn resume(&mut self, raw: Step, counters: &mut Counters) -> Verdict {
+        counters.sequence_unchecked += u64::from(raw.units.is_none());
+        let step = self.habit.standardize(raw);
         self.next = step.units.map(|n| step.number.wrapping_add(n));
-        self.uptime = step.uptime;
+        self.newest = Some(raw);
         self.behind = None;
         Verdict::default()
     }
 
-    fn restart(&mut self, step: Step, counters: &mut Counters) -> Verdict {
+    fn restart(&mut self, raw: Step, counters: &mut Counters) -> Verdict {
         counters.restarts += 1;
         self.holes = Default::default();
-        self.resume(step, counters)
+        self.resume(raw, counters)
+    }
+
+    /// The habit by which this message follows the newest without a gap, if there is one.
+    fn other_habit(&self, raw: Step) -> Option<Habit> {
+        raw.flows?;
+        let newest = self.newest?;
+        Habit::ALL.into_iter().filter(|h| *h != self.habit).find(|habit| {
+            let (newest, step) = (habit.standardize(newest), habit.standardize(raw));
+            newest.units.is_some_and(|units| newest.number.wrapping_add(units) == step.number)
+        })
     }
 
     /// A late datagram gives back the loss it was taken for.
@@ -145,7 +193,7 @@ impl Sequence {
     /// Whether the exporter's uptime went back by more than datagrams overtake each other.
     fn clock_went_back(&self, uptime: Option<u32>) -> bool {
         const OVERTAKING_MS: i32 = 10_000;
-        match (self.uptime, uptime) {
+        match (self.newest.and_then(|n| n.uptime), uptime) {
             (Some(old), Some(new)) => (new.wrapping_sub(old) as i32) < -OVERTAKING_MS,
             _ => false,
         }
@@ -160,7 +208,8 @@ mod tests {
     fn run(steps: &[(u32, Option<u32>, Option<u32>)]) -> (u64, u64, u64, u64, u64) {
         let (mut sequence, mut c) = (Sequence::default(), Counters::default());
         for &(number, units, uptime) in steps {
-            sequence.observe(Step { number, units, uptime }, Unit::Records, &mut c);
+            let step = Step { number, units, flows: units, uptime };
+            sequence.observe(step, Unit::Records, &mut c);
         }
         (c.sequence_gaps, c.lost_records, c.reordered, c.duplicates, c.restarts)
     }
@@ -179,6 +228,7 @@ mod tests {
             ("loss across the wrap", &[u32::MAX - 9, 20], 10, (1, 20, 0, 0, 0)),
             ("swapped", &[100, 160, 130, 190], 30, (0, 0, 1, 0, 0)),
             ("two late, newest first", &[0, 3, 2, 1, 4], 1, (0, 0, 2, 0, 0)),
+            ("two late in a row", &[0, 30, 40, 10, 20, 50], 10, (0, 0, 2, 0, 0)),
             ("middle of a gap is late", &[0, 50, 20, 60], 10, (1, 30, 1, 0, 0)),
             ("doubled", &[100, 130, 130, 160], 30, (0, 0, 0, 1, 0)),
             ("started again from 0", &[9_000_000, 9_000_030, 0, 30], 30, (0, 0, 0, 0, 1)),
@@ -199,10 +249,32 @@ mod tests {
     }
 
     #[test]
+    fn habits_of_ipfix_exporters() {
+        // (number, options records, flows)
+        for (name, messages, want) in [
+            ("standard", &[(0, 1, 9), (10, 0, 5), (15, 0, 5)][..], (0, 0)),
+            ("flows only", &[(0, 1, 9), (9, 0, 5), (14, 2, 5), (19, 0, 1)], (0, 0)),
+            ("inclusive", &[(9, 1, 9), (14, 0, 5), (21, 1, 7)], (0, 0)),
+            ("flows only, 20 lost", &[(0, 1, 9), (9, 0, 5), (34, 0, 5)], (1, 20)),
+            ("inclusive, 20 lost", &[(9, 1, 9), (14, 0, 5), (41, 1, 7)], (1, 20)),
+        ] {
+            let (mut sequence, mut c) = (Sequence::default(), Counters::default());
+            for &(number, options, flows) in messages {
+                let units = Some(options + flows);
+                let step = Step { number, units, flows: Some(flows), uptime: None };
+                sequence.observe(step, Unit::Records, &mut c);
+            }
+            assert_eq!((c.sequence_gaps, c.lost_records), want, "{name}");
+            assert_eq!((c.duplicates, c.restarts), (0, 0), "{name}");
+        }
+    }
+
+    #[test]
     fn messages_that_cannot_be_counted_open_no_gap() {
         let (mut sequence, mut c) = (Sequence::default(), Counters::default());
         for (number, units) in [(0, Some(5)), (5, None), (77, Some(3)), (80, Some(1))] {
-            sequence.observe(Step { number, units, uptime: None }, Unit::Records, &mut c);
+            let step = Step { number, units, flows: units, uptime: None };
+            sequence.observe(step, Unit::Records, &mut c);
         }
         assert_eq!((c.sequence_gaps, c.sequence_unchecked), (0, 1));
     }

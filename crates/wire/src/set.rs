@@ -18,6 +18,8 @@ pub(crate) struct Message {
     pub(crate) origin: Origin,
     /// Data records so far, flows and options alike.
     pub(crate) records: u32,
+    /// Flows among them.
+    pub(crate) flows: u32,
     /// Whether it has data whose records cannot be counted.
     pub(crate) has_unknown: bool,
 }
@@ -120,6 +122,7 @@ impl Decoder {
         self.counters.truncated_records += u64::from(is_cut);
         self.counters.flows += read;
         message.records = message.records.wrapping_add(read as u32);
+        message.flows = message.flows.wrapping_add(read as u32);
         if let Some(state) = self.exporters.get_mut(message.exporter) {
             state.count_flows(read);
         }
@@ -149,7 +152,8 @@ impl Decoder {
             flow.clear();
             kept.clear();
             let Some(used) = plan.read(rest, flow, kept, &mut self.counters) else { break };
-            derive::finish(flow, kept, plan.nature, &message.origin);
+            let is_sane = derive::finish(flow, kept, plan.nature, &message.origin);
+            self.counters.odd_uptimes += u64::from(!is_sane);
             derive::sample(flow, samplers);
             sink.flow(flow);
             read += 1;

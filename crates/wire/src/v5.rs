@@ -90,7 +90,8 @@ pub(crate) fn decode<S: FlowSink + ?Sized>(
     let Some(state) = decoder.exporters.get_mut(at) else { return Ok(()) };
     state.count_packet(datagram.now_ms);
     let units = Some(u32::from(header.count));
-    let step = Step { number: header.sequence, units, uptime: Some(header.uptime_ms) };
+    let uptime = Some(header.uptime_ms);
+    let step = Step { number: header.sequence, units, flows: None, uptime };
     state.observe(step, Unit::Records, &mut decoder.counters);
 
     let sysid = state.exporter.sysid;
@@ -119,7 +120,8 @@ pub(crate) fn decode<S: FlowSink + ?Sized>(
     let (records, rest) = body.as_chunks::<RECORD_LEN>();
     let wanted = usize::from(header.count);
     for record in records.iter().take(wanted) {
-        read_record(record, &origin, &mut decoder.flow);
+        let is_sane = read_record(record, &origin, &mut decoder.flow);
+        decoder.counters.odd_uptimes += u64::from(!is_sane);
         if let Some(sampler) = &sampler {
             derive::scale(&mut decoder.flow, sampler);
         }
@@ -165,11 +167,12 @@ mod at {
     pub(super) const DST_MASK: usize = 45;
 }
 
+/// Fills the flow. Returns whether its uptimes were plausible.
 #[expect(
     clippy::indexing_slicing,
     reason = "offsets of module `at` plus their widths lie within the 48 octets of the array"
 )]
-fn read_record(record: &[u8; RECORD_LEN], origin: &Origin, flow: &mut Flow) {
+fn read_record(record: &[u8; RECORD_LEN], origin: &Origin, flow: &mut Flow) -> bool {
     let u8_at = |i: usize| u64::from(record[i]);
     let u16_at = |i: usize| u64::from(u16::from_be_bytes([record[i], record[i + 1]]));
     let u32_at =
@@ -177,9 +180,11 @@ fn read_record(record: &[u8; RECORD_LEN], origin: &Origin, flow: &mut Flow) {
     let uptime = if let Clock::Uptime(uptime) = origin.clock { uptime } else { 0 };
     let time_at = |i: usize| from_uptime(origin.export_ms, uptime, u32_at(i));
 
+    let (first, last) = (time_at(at::FIRST), time_at(at::LAST));
+    let (first, last, is_sane) = derive::not_in_future(first, last, origin.export_ms);
     flow.clear();
-    flow.set(Field::First, time_at(at::FIRST));
-    flow.set(Field::Last, time_at(at::LAST));
+    flow.set(Field::First, first);
+    flow.set(Field::Last, last);
     flow.set(Field::Packets, u64::from(u32_at(at::PACKETS)));
     flow.set(Field::Bytes, u64::from(u32_at(at::OCTETS)));
     flow.set(Field::SrcPort, u16_at(at::SRC_PORT));
@@ -204,4 +209,5 @@ fn read_record(record: &[u8; RECORD_LEN], origin: &Origin, flow: &mut Flow) {
     }
     derive::icmp_ports(flow);
     derive::stamp(flow, origin, 0);
+    is_sane
 }

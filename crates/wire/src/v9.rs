@@ -54,7 +54,8 @@ pub(crate) fn decode<S: FlowSink + ?Sized>(
     let exporter = decoder.exporter(datagram, Protocol::V9, header.source_id, sink)?;
     let Some(state) = decoder.exporters.get_mut(exporter) else { return Ok(()) };
     state.count_packet(datagram.now_ms);
-    let step = Step { number: header.sequence, units: Some(1), uptime: Some(header.uptime_ms) };
+    let uptime = Some(header.uptime_ms);
+    let step = Step { number: header.sequence, units: Some(1), flows: None, uptime };
     state.observe(step, Unit::Datagrams, &mut decoder.counters);
     let [.., engine_type, engine_id] = header.source_id.to_be_bytes();
     let origin = Origin {
@@ -67,7 +68,7 @@ pub(crate) fn decode<S: FlowSink + ?Sized>(
         engine: (engine_type, engine_id),
         domain: header.source_id,
     };
-    let mut message = Message { exporter, origin, records: 0, has_unknown: false };
+    let mut message = Message { exporter, origin, records: 0, flows: 0, has_unknown: false };
     let outcome = sets(decoder, &mut message, datagram.bytes, sink);
     decoder.read_deferred(&mut message, datagram.bytes, sink);
     outcome

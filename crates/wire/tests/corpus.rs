@@ -1,0 +1,235 @@
+//! Exports of real devices, against what an independent collector made of them.
+//!
+//! Reads the collection named by `FLOWSUITE_CORPUS`: captures of export datagrams, and beside them
+//! the counts and records that nfcapd stored. Every field of every record has to agree, or to be
+//! one of the differences that [`explained`] gives a reason for.
+
+mod explained;
+mod pcap;
+mod stored;
+
+use record::{Field, Flow, FlowSink, Meta};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use wire::{Config, Decoder};
+
+/// What a decoder delivered.
+#[derive(Default)]
+struct Collected {
+    flows: Vec<Flow>,
+    known: BTreeSet<u32>,
+}
+
+impl FlowSink for Collected {
+    fn flow(&mut self, flow: &Flow) {
+        let exporter = flow.number(Field::ExporterId) as u32;
+        assert!(self.known.contains(&exporter), "flow of exporter {exporter} before its name");
+        self.flows.push(flow.clone());
+    }
+
+    fn meta(&mut self, meta: Meta<'_>) {
+        match meta {
+            Meta::Exporter(e) => assert!(self.known.insert(e.sysid), "exporter {} twice", e.sysid),
+            Meta::Sampler(s) => assert!(self.known.contains(&s.exporter), "{s:?}"),
+            Meta::Name { exporter, .. } | Meta::Application { exporter, .. } => {
+                assert!(self.known.contains(&exporter));
+            }
+        }
+    }
+}
+
+/// The folder of the collection, if there is one.
+fn corpus() -> Option<PathBuf> {
+    let folder = std::env::var_os("FLOWSUITE_CORPUS").map(PathBuf::from);
+    if folder.is_none() {
+        println!("skipped: FLOWSUITE_CORPUS not set");
+    }
+    folder
+}
+
+/// All datagrams of a set that are exports: some captures hold other traffic too.
+fn datagrams(path: &Path) -> Vec<pcap::Datagram> {
+    let file = std::fs::read(path).unwrap();
+    let mut all = pcap::datagrams(&file);
+    all.retain(|(_, _, payload)| matches!(payload.get(..2), Some([0, 1 | 5 | 9 | 10])));
+    all
+}
+
+fn decode(path: &Path) -> (Decoder, Collected) {
+    let (mut decoder, mut collected) = (Decoder::new(Config::default()), Collected::default());
+    for (peer, at_ms, payload) in datagrams(path) {
+        let before = collected.flows.len();
+        let outcome = decoder.decode(peer, at_ms, &payload, &mut collected);
+        assert_eq!(outcome.flows as usize, collected.flows.len() - before);
+    }
+    (decoder, collected)
+}
+
+/// One line of the summary of all sets.
+struct Line {
+    set: String,
+    columns: BTreeMap<String, String>,
+}
+
+impl Line {
+    fn number(&self, column: &str) -> u64 {
+        self.columns[column].parse().unwrap_or(0)
+    }
+
+    fn path(&self, corpus: &Path) -> PathBuf {
+        corpus.join(format!("{}.pcap", self.set))
+    }
+}
+
+fn summary(corpus: &Path) -> Vec<Line> {
+    let text = std::fs::read_to_string(corpus.join("expected/SUMMARY.tsv")).unwrap();
+    let mut lines = text.lines().map(|l| l.split('\t').map(String::from).collect::<Vec<_>>());
+    let names = lines.next().unwrap();
+    let lines: Vec<_> = lines
+        .map(|cells| Line {
+            set: cells[0].clone(),
+            columns: names.iter().cloned().zip(cells).collect(),
+        })
+        .filter(|l| ["ipfix/", "netflow-v5/", "netflow-v9/"].iter().any(|p| l.set.starts_with(p)))
+        .collect();
+    assert!(lines.len() > 90, "{} sets only", lines.len());
+    lines
+}
+
+fn counts(flows: &[Flow]) -> [u64; 3] {
+    let sum = |field| flows.iter().map(|f| f.number(field)).sum();
+    [flows.len() as u64, sum(Field::Bytes), sum(Field::Packets)]
+}
+
+/// Flows, octets and packets of each set, and records of options data.
+#[test]
+fn counts_agree() {
+    let Some(corpus) = corpus() else { return };
+    let mut report = String::new();
+    for line in summary(&corpus) {
+        let (decoder, collected) = decode(&line.path(&corpus));
+        let ours = counts(&collected.flows);
+        let stored = ["flows", "bytes", "packets"].map(|c| line.number(&format!("nfcapd178_{c}")));
+        let explained = explained::COUNTS.iter().find(|e| e.0 == line.set);
+        let want = explained.map_or(stored, |e| e.1);
+        let options = decoder.counters().options_records;
+        let on_wire = [line.number("wire_flow_records"), line.number("wire_options_records")];
+        let is_counted = explained.is_some() || on_wire == [ours[0], options];
+        if ours != want || !is_counted {
+            let _ = writeln!(
+                report,
+                "{}: ours {ours:?} and {options} options, want {want:?}, on the wire {on_wire:?}",
+                line.set
+            );
+        }
+        assert_eq!(decoder.counters().flows, ours[0]);
+    }
+    assert!(report.is_empty(), "\n{report}");
+}
+
+/// Each field of each record.
+#[test]
+fn records_agree() {
+    let Some(corpus) = corpus() else { return };
+    let mut used = BTreeSet::new();
+    let mut compared = 0;
+    let mut report: BTreeMap<(String, String), (usize, String)> = BTreeMap::new();
+    for line in summary(&corpus) {
+        let json = corpus.join(format!("expected/{}.nfdump.json", line.set));
+        let stored = stored::records(&std::fs::read_to_string(json).unwrap());
+        let (_, collected) = decode(&line.path(&corpus));
+        if !explained::COUNTS.iter().any(|e| e.0 == line.set) {
+            assert_eq!(stored.len(), collected.flows.len(), "{}", line.set);
+        }
+        for (stored, flow) in stored.iter().zip(&collected.flows) {
+            compared += 1;
+            for difference in stored::compare(stored, flow) {
+                if let Some(rule) = explained::explain(&line.set, &difference) {
+                    used.insert(rule);
+                    continue;
+                }
+                let entry = report.entry((line.set.clone(), difference.key.clone())).or_default();
+                entry.0 += 1;
+                entry.1 = format!("stored {} ours {}", difference.stored, difference.ours);
+            }
+        }
+    }
+    let mut text = String::new();
+    for ((set, key), (n, example)) in &report {
+        let _ = writeln!(text, "{set} {key} in {n} records: {example}");
+    }
+    assert!(report.is_empty(), "\n{text}");
+    for (i, rule) in explained::DIFFERENCES.iter().enumerate() {
+        assert!(used.contains(&i), "explains nothing: {}", rule.why);
+    }
+    assert!(compared > 4500, "{compared} records only");
+}
+
+/// One capture exported in all time formats has to give the same times.
+#[test]
+fn time_formats_agree() {
+    let Some(corpus) = corpus() else { return };
+    let times = |format: &str| {
+        let name = format!("ipfix/generated/softflowd-v10-A{format}_test.pcap");
+        let (_, collected) = decode(&corpus.join(name));
+        let mut times: Vec<_> = collected
+            .flows
+            .iter()
+            .map(|f| (f.number(Field::SrcPort), f.number(Field::First), f.number(Field::Last)))
+            .collect();
+        times.sort_unstable();
+        times
+    };
+    let milli = times("milli");
+    assert_eq!(milli.len(), 45);
+    for (format, slack) in [("micro", 1), ("nano", 1), ("sec", 1000)] {
+        for (a, b) in milli.iter().zip(times(format)) {
+            assert_eq!(a.0, b.0, "{format}");
+            let off = a.1.abs_diff(b.1).max(a.2.abs_diff(b.2));
+            assert!(off <= slack, "{format}: {a:?} {b:?}");
+        }
+    }
+}
+
+/// No sequence number of an unbroken export counts as lost.
+#[test]
+fn unbroken_exports_have_no_gaps() {
+    let Some(corpus) = corpus() else { return };
+    let mut seen = 0;
+    for line in summary(&corpus).iter().filter(|l| l.set.contains("/generated/")) {
+        let (decoder, _) = decode(&line.path(&corpus));
+        let c = decoder.counters();
+        let odd = [c.sequence_gaps, c.lost_records, c.lost_datagrams, c.duplicates, c.restarts];
+        assert_eq!(odd, [0; 5], "{}", line.set);
+        seen += 1;
+    }
+    assert!(seen > 20);
+}
+
+/// Every datagram cut at every length, and with octets changed, is survived; what is whole before
+/// the cut is delivered.
+#[test]
+fn damaged_datagrams_are_survived() {
+    let Some(corpus) = corpus() else { return };
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    for line in summary(&corpus) {
+        let all = datagrams(&line.path(&corpus));
+        let (mut decoder, mut sink) = (Decoder::new(Config::default()), Collected::default());
+        for (peer, at_ms, payload) in all.iter().take(40) {
+            for len in (0..payload.len()).step_by(7) {
+                decoder.decode(*peer, *at_ms, &payload[..len], &mut sink);
+            }
+            let mut damaged = payload.clone();
+            for _ in 0..40 {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                let at = (random >> 8) as usize % damaged.len();
+                damaged[at] = random as u8;
+                decoder.decode(*peer, *at_ms, &damaged, &mut sink);
+            }
+            sink.flows.clear();
+        }
+    }
+}
