@@ -68,7 +68,7 @@ pub(crate) fn address(word: &str) -> Result<Net, ErrorKind> {
         return Ok(Net::V6 { addr: addr.to_bits(), mask: u128::MAX });
     }
     if word.eq_ignore_ascii_case("tor") {
-        return Err(ErrorKind::Unsupported("tests for tor exits are"));
+        return Err(ErrorKind::Unsupported("`ip tor`"));
     }
     if word.bytes().any(|b| b.is_ascii_alphabetic()) {
         return Err(ErrorKind::HostName);

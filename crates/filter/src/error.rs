@@ -76,7 +76,7 @@ pub enum ErrorKind {
     #[error("not a time: {0}")]
     Time(&'static str),
     /// A part of the language that this version lacks.
-    #[error("{0} not supported yet")]
+    #[error("{0} is not supported yet")]
     Unsupported(&'static str),
     /// A quote without its counterpart on the same line.
     #[error("the quote is not closed on this line")]

@@ -46,6 +46,7 @@ mod oracle;
 mod parse;
 mod primitive;
 mod program;
+mod ratio;
 mod select;
 mod sets;
 mod suggest;
@@ -92,6 +93,13 @@ pub struct Context<'a> {
     /// number 1.
     pub first_count: u64,
 }
+
+// Workers share one filter; each has an evaluator of its own.
+const _: () = {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<Filter>();
+    is_shared::<Error>();
+};
 
 impl Filter {
     /// Reads a filter whose times are in the zone of the process.

@@ -228,13 +228,17 @@ fn value(r: &mut Random, field: Field, len: usize) -> Vec<u8> {
     out
 }
 
-struct Data {
+pub(crate) struct Data {
     table: ShapeTable,
     bytes: Vec<u8>,
     index: Vec<RowRef>,
 }
 
 impl Data {
+    pub(crate) fn random(seed: u64) -> Self {
+        Self::new(&mut Random(seed))
+    }
+
     fn new(r: &mut Random) -> Self {
         let mut data = Self { table: ShapeTable::new(), bytes: Vec::new(), index: Vec::new() };
         data.add(r);
@@ -277,7 +281,7 @@ impl Data {
         self.bytes.extend(row);
     }
 
-    fn rows(&self) -> Rows<'_> {
+    pub(crate) fn rows(&self) -> Rows<'_> {
         Rows { bytes: &self.bytes, index: &self.index, table: &self.table }
     }
 }
@@ -286,7 +290,12 @@ impl Data {
 
 const OPTIONS: ParseOptions<'_> = ParseOptions { source: None, zone: Zone::Utc };
 
-fn agrees(filter: &Filter, data: &Data, evaluator: &mut crate::Evaluator<'_>, what: &str) -> usize {
+pub(crate) fn agrees(
+    filter: &Filter,
+    data: &Data,
+    evaluator: &mut crate::Evaluator<'_>,
+    what: &str,
+) -> usize {
     let rows = data.rows();
     let ctx = Context { ident: "alice", first_count: 3 };
     let mut out = Selection::default();
@@ -303,7 +312,7 @@ fn agrees(filter: &Filter, data: &Data, evaluator: &mut crate::Evaluator<'_>, wh
 #[test]
 fn batches_agree_with_the_interpreter() {
     let mut passed = 0;
-    for seed in 0..1500 {
+    for seed in 0..500 {
         let r = &mut Random(seed);
         let text = expr(r, 3);
         let what = format!("seed {seed}: {text}");
@@ -316,7 +325,7 @@ fn batches_agree_with_the_interpreter() {
             passed += agrees(&filter, &data, &mut evaluator, &what);
         }
     }
-    assert!(passed > 10_000, "{passed} rows passed: the filters or the rows are too odd");
+    assert!(passed > 5_000, "{passed} rows passed: the filters or the rows are too odd");
 }
 
 /// One term at a time, so that no part of it is decided by others.

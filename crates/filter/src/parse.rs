@@ -129,7 +129,7 @@ impl Parser<'_> {
             Token::Other('&') => Some("write `and`".to_owned()),
             Token::Other('|') => Some("write `or`".to_owned()),
             Token::Other('@') => {
-                return (ErrorKind::Unsupported("`@include` is"), self.span);
+                return (ErrorKind::Unsupported("`@include`"), self.span);
             }
             _ => None,
         };
@@ -188,14 +188,7 @@ impl<'t> Parser<'t> {
             }
             Operand::Text(max, numbers) => self.text(phrase, max, numbers)?,
             Operand::Time => self.time(phrase)?,
-            Operand::Unsupported(what) => {
-                let what = match what {
-                    "geo" => "`geo`, which needs a database of countries, is",
-                    "pf" => "`pf` is",
-                    _ => "`payload` is",
-                };
-                return Err((ErrorKind::Unsupported(what), start));
-            }
+            Operand::Unsupported(what) => return Err((ErrorKind::Unsupported(what), start)),
         };
         Ok((phrase, value))
     }
@@ -505,4 +498,134 @@ impl Parser<'_> {
 
 fn is_comparator(word: &str) -> bool {
     ["eq", "lt", "gt", "le", "ge"].iter().any(|c| word.eq_ignore_ascii_case(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Error, Filter, MAX_TEXT, ParseOptions};
+
+    fn error(text: &str) -> Error {
+        Filter::parse(text).expect_err(text)
+    }
+
+    #[test]
+    fn trees_print_in_one_spelling() {
+        for (text, want) in [
+            ("PORT=80", "port 80"),
+            ("src HOST 10.1.2.3 AND not(any)", "src ip 10.1.2.3 and not any"),
+            ("xlate port gt 0x50", "nat port > 80"),
+            ("a", ""),
+            ("proto 6 or proto TC", "proto tcp or proto tcp"),
+            ("proto 35 or proto 38", "proto idpr or proto 38"),
+            ("flags \"AS\" or flags =X", "flags SA or flags =FSRPAU"),
+            ("net 10/8", "net 10.0.0.0/8"),
+            ("net 10.1.2.3/32 or ip in [::1/128]", "net 10.1.2.3/32 or ip in [::1]"),
+            ("ident a=b or asa user 'a \"b'", "ident \"a=b\" or asa user 'a \"b'"),
+            ("asa event deny ingress", "asa denied ingress"),
+            ("(any or any) and (any and (any))", "(any or any) and (any and any)"),
+            ("! ! any", "not not any"),
+            ("port in xlate pblock", "port in nat pblock"),
+            ("first seen 2026", "first seen 2026-01-01T00:00:00.000"),
+        ] {
+            match Filter::parse(text) {
+                Ok(filter) => assert_eq!(filter.tree().to_string(), want, "{text}"),
+                Err(_) => assert_eq!(want, "", "{text}"),
+            }
+        }
+    }
+
+    #[test]
+    fn spans_cover_what_was_read() {
+        let text = "  src port 80 or ( not  any )  ";
+        let tree = parse(text, Zone::Utc).unwrap();
+        let cut = |span: Span| &text[span.start as usize..span.end as usize];
+        assert_eq!(cut(tree.span), "src port 80 or ( not  any )");
+        let Kind::Or(parts) = &tree.kind else { unreachable!() };
+        assert_eq!(cut(parts[0].span), "src port 80");
+        assert_eq!(cut(parts[1].span), "( not  any )");
+    }
+
+    #[test]
+    fn errors_are_nfdumps_where_it_has_them() {
+        for (text, line) in [
+            ("port eq eq", "Line 1: syntax error at 'eq'"),
+            ("any\nand foo bar", "Line 2: syntax error at 'foo'"),
+            ("port 80 443", "Line 1: syntax error at '443'"),
+            ("(port 80", "Line 1: syntax error at ''"),
+            ("port 65536", "Line 1: `port` takes a number up to 65535 at '65536'"),
+            ("proto foo", "Line 1: unknown protocol at 'foo'"),
+        ] {
+            assert_eq!(error(text).nfdump_line(), line, "{text}");
+        }
+        let options = ParseOptions { source: Some("list"), ..Default::default() };
+        let e = Filter::parse_with("\n\nfoo", &options).unwrap_err();
+        assert_eq!(e.nfdump_line(), "File 'list' line 3: syntax error at 'foo'");
+    }
+
+    /// What is wrong, and what to write instead, as far as it can be said.
+    #[test]
+    fn errors_help() {
+        for (text, says) in [
+            ("sport 80", "did you mean `src port`?"),
+            ("tcp", "did you mean `proto tcp`?"),
+            ("src prot 80", "did you mean `src port`?"),
+            ("acl 5", "did you mean `egress acl`?"),
+            ("port 80 or 443", "repeat the primitive"),
+            ("port 80 && port 443", "expected `and`, `or` or the end, found `&`"),
+            ("port != 80", "write `not port ...` for `!=`"),
+            ("port 80-90", "write a range as"),
+            ("vlan > 5", "`vlan` takes no comparator"),
+            ("if in [1 2]", "`if` takes no list"),
+            ("router ip in [::1]", "takes no list"),
+            ("ip = 10.1.2.3", "`ip` takes no comparator"),
+            ("src ip 10.0.0.0/8", "write `src net`"),
+            ("ip foo.example", "host names are not looked up: use an address"),
+            ("ip tor", "not supported yet"),
+            ("geo CH", "not supported yet"),
+            ("in payload dns defined", "`payload` is not supported yet"),
+            ("pf rule 5", "`pf` is not supported yet"),
+            ("@include list", "`@include` is not supported yet"),
+            ("flags = S", "`flags =S`, without a blank"),
+            ("asa user 1234", "write `asa user \"1234\"`"),
+            ("\"port\" 80", "keywords stand without quotes"),
+            ("ident 'open", "the quote is not closed"),
+            ("nat event ad44", "did you mean `ADD44`?"),
+            ("fwdstat bogus", "known: Ukwn Forw Frag"),
+            ("packets > 99999999999999999999", "more than 64 bits"),
+            ("net 10.0.0.0/33", "at most 32 bits"),
+            ("net 10.0.0.0", "`/` and a prefix length"),
+            ("mac 00:00:00:00:00:00", "zeros"),
+            ("first seen > 2026-13", "the month has two digits, 01 to 12"),
+            ("mpls label0 5", "`label1`"),
+            ("src", "expected `as`"),
+            ("engine foo 1", "expected `id`, `type` after `engine`"),
+        ] {
+            let shown = error(text).to_string();
+            assert!(shown.contains(says), "{text}:\n{shown}");
+        }
+    }
+
+    #[test]
+    fn limits_hold() {
+        let nested = |n: usize| format!("{}any{}", "(".repeat(n), ")".repeat(n));
+        assert!(Filter::parse(&nested(MAX_DEPTH)).is_ok());
+        assert_eq!(*error(&nested(MAX_DEPTH + 1)).kind(), ErrorKind::TooDeep);
+        assert_eq!(*error(&"not ".repeat(1 << 20)).kind(), ErrorKind::TooDeep);
+
+        let list = |n: usize| format!("port in [{}]", "1 ".repeat(n));
+        assert!(Filter::parse(&list(MAX_LIST)).is_ok());
+        assert_eq!(*error(&list(MAX_LIST + 1)).kind(), ErrorKind::ListTooLong);
+
+        let long = " ".repeat(MAX_TEXT);
+        assert!(Filter::parse(&long).unwrap().is_any());
+        let e = Filter::parse(&format!("{long} ")).unwrap_err();
+        assert_eq!(*e.kind(), ErrorKind::TextTooLong(MAX_TEXT + 1));
+        assert!(e.to_string().contains("at most 8388608 octets"));
+
+        let user = |n: usize| format!("asa user {}", "x".repeat(n));
+        assert!(Filter::parse(&user(65)).is_ok() && Filter::parse(&user(66)).is_err());
+        // Chains are not nested.
+        assert!(Filter::parse(&vec!["any"; 100_000].join(" or ")).is_ok());
+    }
 }

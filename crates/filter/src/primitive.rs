@@ -269,12 +269,12 @@ static PRIMITIVES: &[Primitive] = &[
     line(Test::Text, Text(65, false), &[("asa user", &[Username])]),
     line(Test::Acl, Number(MAX32), &[("ingress acl", &[IngressAcl]), ("egress acl", &[EgressAcl])]).cmp(),
     // Known words that this version answers with an error that says so.
-    line(Test::Always, Unsupported("payload"), &[("payload", &[]), ("in payload", &[]), ("out payload", &[])]),
-    line(Test::Always, Unsupported("geo"), &[
+    line(Test::Always, Unsupported("`payload`"), &[("payload", &[]), ("in payload", &[]), ("out payload", &[])]),
+    line(Test::Always, Unsupported("`geo`"), &[
         ("geo", &[]), ("src geo", &[]), ("dst geo", &[]), ("nat geo", &[]), ("src nat geo", &[]),
         ("dst nat geo", &[]), ("tun geo", &[]), ("src tun geo", &[]), ("dst tun geo", &[]),
     ]),
-    line(Test::Always, Unsupported("pf"), &[
+    line(Test::Always, Unsupported("`pf`"), &[
         ("pf action", &[]), ("pf reason", &[]), ("pf dir", &[]), ("pf interface", &[]), ("pf rule", &[]),
     ]),
 ];
