@@ -44,7 +44,7 @@ fn main() {
     let plain = Data::new(ROWS, 0);
     let mixed = Data::new(BATCH, 5);
     for text in &filters {
-        let filter = Filter::parse(text).expect("a filter");
+        let filter = Filter::parse(text).unwrap_or_else(|e| panic!("{e}"));
         let warm = plain.measure(&filter, 1, 400);
         let cold = plain.measure(&filter, ROWS / BATCH, 3);
         let mixed = mixed.measure(&filter, 1, 400);
