@@ -337,6 +337,14 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_page_lists_every_token() {
+        let page = include_str!("../../../docs/output.md");
+        for token in TOKENS {
+            assert!(page.contains(&format!("`%{}`", token.name)), "%{}", token.name);
+        }
+    }
+
+    #[test]
     fn the_field_table_names_tokens_that_exist() {
         for field in Field::ALL {
             let def = field.def();

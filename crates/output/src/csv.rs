@@ -10,7 +10,7 @@ use crate::human::per_second_float;
 use crate::names::{pf_action, pf_reason, xevent};
 use crate::text::{
     Clocks, Source, acl_ids, event_number, event_time, is_icmp, listed_duration, listed_flags,
-    packet_size, push_app_id, push_fragment, push_icmp, push_mpls, push_time,
+    listed_flows, packet_size, push_app_id, push_fragment, push_icmp, push_mpls, push_time,
 };
 use record::{Addr, Field, Mac, Row};
 
@@ -90,7 +90,7 @@ impl Line<'_> {
             Cell::Number(field, _) | Cell::AfterBlank(field) | Cell::Scaled(field) => {
                 push_u64(self.out, row.number(field));
             }
-            Cell::Flows => push_u64(self.out, row.flows()),
+            Cell::Flows => push_u64(self.out, listed_flows(row)),
             Cell::Time(field) => self.time(row.number(field)),
             Cell::TimeUtc(field) => {
                 push_time(&mut self.clocks.utc, self.out, row.number(field));

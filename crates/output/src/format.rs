@@ -140,10 +140,12 @@ pub enum FormatError {
     /// A `csv:` format without tokens.
     #[error("Empty csv token string")]
     Empty,
-    /// Formats of the configuration that name each other in a circle, or expand to too much.
-    #[error("Output format '{name}' uses itself or expands to more than {} columns", MAX_OPS)]
+    /// Formats of the configuration that use each other in a circle, or expand to too much.
+    #[error(
+        "Output format is too large at '%{name}': formats that use each other in a circle, or more than {MAX_OPS} columns"
+    )]
     TooLarge {
-        /// The format that was to be expanded.
+        /// The format or token that was one too many.
         name: String,
     },
 }
@@ -401,7 +403,7 @@ fn csv_separator(spec: &str, at: usize) -> Result<usize, FormatError> {
     Err(FormatError::ExpectedToken { found: found.to_string(), at })
 }
 
-/// Letters, digits and, inside, hyphens: `csv-fast` is a name, `%sa-%da` two tokens.
+/// The letters and digits that a text begins with: a token must be all of them.
 fn leading_word(text: &str) -> &str {
     let len = text.bytes().take_while(u8::is_ascii_alphanumeric).count();
     &text[..len]

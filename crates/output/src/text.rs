@@ -57,7 +57,7 @@ impl Line<'_> {
                 push_right(self.out, row.number(field), usize::from(width));
             }
             Cell::Scaled(field) => self.scaled(row.number(field)),
-            Cell::Flows => push_right(self.out, row.flows(), 5),
+            Cell::Flows => push_right(self.out, listed_flows(row), 5),
             Cell::Time(field) => push_time(&mut self.clocks.local, self.out, row.number(field)),
             Cell::TimeUtc(field) => push_time(&mut self.clocks.utc, self.out, row.number(field)),
             Cell::Duration => self.duration(),
@@ -484,6 +484,13 @@ pub(crate) fn acl_ids(row: Row<'_>, field: Field) -> [u64; 3] {
 pub(crate) fn listed_duration(row: Row<'_>) -> u64 {
     let (first, last) = (row.number(Field::First), row.number(Field::Last));
     if first == 0 || last == 0 { 0 } else { last.saturating_sub(first) }
+}
+
+/// Flows a list shows: 1 where the record does not say. Files of old versions say 0, which sums
+/// count as 1.
+#[inline]
+pub(crate) fn listed_flows(row: Row<'_>) -> u64 {
+    row.u64(Field::Flows).unwrap_or(1)
 }
 
 /// Octets a packet.
