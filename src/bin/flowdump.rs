@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! `flowdump`, also `nfdump`: reads flow files and answers questions about them.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    flowsuite::app::run(flowsuite::cmd::flowdump::main)
+}

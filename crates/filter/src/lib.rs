@@ -152,6 +152,11 @@ impl Filter {
         self.program.fields().iter().copied()
     }
 
+    /// Whether it asks for the running number of records, which then have to be counted in order.
+    pub fn uses_count(&self) -> bool {
+        self.program.uses_count()
+    }
+
     /// Whether one row passes: walks the tree, reads each field by its name.
     pub fn matches(&self, row: Row<'_>, ctx: &Context<'_>) -> bool {
         eval::matches(&self.tree, row, ctx)

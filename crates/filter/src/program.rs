@@ -83,6 +83,19 @@ impl Program {
         &self.fields
     }
 
+    /// Whether any test asks for the running number of the record.
+    pub(crate) fn uses_count(&self) -> bool {
+        fn counts(node: &Node) -> bool {
+            match node {
+                Node::Leaf(leaf) => matches!(leaf, Leaf::Count(_)),
+                Node::Not(inner) => counts(inner),
+                Node::All(parts) | Node::Any(parts) => parts.iter().any(counts),
+                Node::Const(_) => false,
+            }
+        }
+        counts(&self.root)
+    }
+
     pub(crate) const fn is_any(&self) -> bool {
         matches!(self.root, Node::Const(true))
     }

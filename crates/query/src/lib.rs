@@ -1,1 +1,38 @@
-//! Scan, aggregate, sort and report flows.
+//! Questions about flows in files: list, write, count, group, sort.
+//!
+//! ```text
+//! files ─ scan ─▶ Batch ─▶ list (formatted, in order)
+//!                   ├────▶ write (a new file)
+//!                   └────▶ Aggregator, one a worker ─ merge ─▶ Groups ─ top ─▶ fetch ─▶ print
+//! ```
+//!
+//! A [`Query`] names files and filters and runs on all cores. Whatever the number of threads, the
+//! same input gives the same output. Files and blocks that cannot be read are told in the
+//! [`Report`], never a reason to stop.
+//!
+//! This crate knows neither the wire nor options; what a user types for an order, a statistic or a
+//! group is read by [`Sorting`], [`Request`] and [`Grouping`].
+
+#![forbid(unsafe_code)]
+
+mod aggregate;
+mod counters;
+mod element;
+mod fetch;
+mod flows;
+mod key;
+mod list;
+mod parallel;
+mod request;
+mod scan;
+mod statistics;
+mod table;
+mod top;
+mod write;
+
+pub use element::{Element, GroupError, GroupField, Grouping};
+pub use flows::JoinedFlows;
+pub use key::{KeyPart, KeySpec, Prefix};
+pub use request::{By, Request, RequestError, Sorting};
+pub use scan::{Damage, Passed, Query, Report};
+pub use statistics::{Answer, ElementTable};

@@ -166,7 +166,7 @@ impl Writer {
     }
 
     /// As [`row`](Self::row), with another exporter number if one is given.
-    pub(crate) fn row_of(&mut self, row: Row<'_>, exporter: Option<u16>) {
+    pub fn row_of(&mut self, row: Row<'_>, exporter: Option<u16>) {
         let at = self.block.len();
         if is_complete(row.as_bytes()) {
             self.block.extend_from_slice(row.as_bytes());

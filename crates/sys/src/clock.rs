@@ -33,6 +33,11 @@ pub fn used() -> Used {
     getrusage(UsageWho::RUSAGE_SELF).map(|usage| Used::from(&usage)).unwrap_or_default()
 }
 
+/// What the children that this process has waited for have used, the largest set of any of them.
+pub fn used_by_children() -> Used {
+    getrusage(UsageWho::RUSAGE_CHILDREN).map(|usage| Used::from(&usage)).unwrap_or_default()
+}
+
 impl From<&Usage> for Used {
     fn from(usage: &Usage) -> Self {
         let span = |t: nix::sys::time::TimeVal| {

@@ -1,0 +1,28 @@
+# make demo   build, collect a bundled export on loopback, ask for top talkers
+# make test   install what is missing and run every check and test
+# make bench  compare with the tools this suite replaces
+
+.PHONY: demo test check bench fuzz
+
+demo:
+	cargo build --release --locked -p flowsuite -p flowsuite-bench
+	bench/demo
+
+test:
+	tests/prepare
+	$(MAKE) check
+
+# What `test` runs once everything is installed.
+check:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	cargo test --workspace --locked
+	fuzz/smoke
+	bench/compare --check
+
+bench:
+	bench/compare
+
+fuzz:
+	fuzz/smoke --seconds 60

@@ -1,0 +1,14 @@
+//! What benchmarks, demos and end-to-end tests share: a model of traffic, and captures.
+//!
+//! * [`Traffic`]: flows with the distributions of a real border router;
+//! * [`capture`]: export datagrams in and out of pcap files;
+//! * [`export`]: flows as NetFlow v9 datagrams;
+//! * [`Rng`]: numbers that are the same for the same seed, everywhere.
+
+pub mod capture;
+pub mod export;
+mod rng;
+mod traffic;
+
+pub use rng::Rng;
+pub use traffic::{Model, Traffic};

@@ -1,0 +1,221 @@
+//! What statistics are asked for: `-s ELEMENT[:p][/ORDER[:a|:d]]...`.
+
+use crate::element::{Element, Grouping};
+use output::Order;
+
+/// An order and its direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sorting {
+    /// What is compared.
+    pub order: Order,
+    /// Largest first.
+    pub descending: bool,
+}
+
+impl Sorting {
+    /// Reads `-O ORDER[:a|:d]`. Times start with the smallest, all else with the largest.
+    pub fn parse(text: &str) -> Result<Self, RequestError> {
+        let (name, direction) = split_direction(text);
+        let unknown = || RequestError::UnknownPrintOrder(name.to_owned());
+        let order = Order::from_flow_name(name).ok_or_else(unknown)?;
+        Ok(Self { order, descending: is_descending(direction, !order.ascends_by_default())? })
+    }
+}
+
+/// One `-s`.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What is counted.
+    pub by: By,
+    /// One table each, in the order in which they are printed.
+    pub sortings: Vec<Sorting>,
+}
+
+/// What a statistic counts.
+#[derive(Clone, Debug)]
+pub enum By {
+    /// Values of one field or a few.
+    Element {
+        /// Which.
+        element: &'static Element,
+        /// Every value apart by protocol.
+        by_proto: bool,
+    },
+    /// Whole flows, joined by a key.
+    Flows(Grouping),
+}
+
+/// What is wrong with a statistic or an order.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// Not an element.
+    #[error("Unknown statistic: {0}; known are: record {list}", list = element_names())]
+    UnknownElement(String),
+    /// Something else than `p` after a colon.
+    #[error("Unknown statistic option :{option} in {element}; :p splits by protocol")]
+    UnknownOption {
+        /// What stands there.
+        option: String,
+        /// Behind which element.
+        element: String,
+    },
+    /// Not an order of statistics.
+    #[error("Unknown order option /{0}; known are: {list}", list = statistic_orders())]
+    UnknownOrder(String),
+    /// Not an order of flows.
+    #[error("Unknown print order '{0}'; known are: {list}", list = flow_orders())]
+    UnknownPrintOrder(String),
+    /// Not a direction.
+    #[error("Invalid direction {0}. Use a for ascending or d for descending")]
+    Direction(String),
+}
+
+impl Request {
+    /// Reads one `-s`. `grouping` is the key of `record`; `default` is used where the text names
+    /// no order, and is flows when the user named none at all.
+    pub fn parse(
+        text: &str,
+        grouping: &Grouping,
+        default: Option<Sorting>,
+    ) -> Result<Self, RequestError> {
+        let mut words = text.split('/');
+        let by = parse_element(words.next().unwrap_or(""), grouping)?;
+        let is_flows = matches!(by, By::Flows(_));
+        let mut sortings = words.map(|w| parse_order(w, is_flows)).collect::<Result<Vec<_>, _>>()?;
+        if sortings.is_empty() {
+            let usable = |s: &Sorting| is_flows || !s.order.statistic_name().is_empty();
+            let flows = Sorting { order: Order::FLOWS, descending: true };
+            sortings.push(default.filter(usable).unwrap_or(flows));
+        }
+        let place = |s: &Sorting| Order::of_flows().position(|o| o == s.order);
+        sortings.sort_by_key(place);
+        sortings.dedup();
+        Ok(Self { by, sortings })
+    }
+}
+
+fn parse_element(word: &str, grouping: &Grouping) -> Result<By, RequestError> {
+    let (name, option) = match word.split_once(':') {
+        Some((name, option)) => (name, Some(option)),
+        None => (word, None),
+    };
+    let by_proto = match option {
+        None => false,
+        Some(p) if p.eq_ignore_ascii_case("p") => true,
+        Some(other) => {
+            let (option, element) = (other.to_owned(), name.to_owned());
+            return Err(RequestError::UnknownOption { option, element });
+        }
+    };
+    if name.eq_ignore_ascii_case("record") {
+        return Ok(By::Flows(grouping.clone()));
+    }
+    match Element::named(name) {
+        Some(element) => Ok(By::Element { element, by_proto }),
+        None => Err(RequestError::UnknownElement(name.to_owned())),
+    }
+}
+
+/// An order of a statistic. `record` always starts with the largest, whatever is compared.
+fn parse_order(word: &str, is_flows: bool) -> Result<Sorting, RequestError> {
+    let (name, direction) = split_direction(word);
+    // The two spellings differ for in and out packets and bytes; both are understood everywhere.
+    let order = if is_flows {
+        Order::from_flow_name(name).or_else(|| Order::from_statistic_name(name))
+    } else {
+        Order::from_statistic_name(name)
+            .or_else(|| Order::from_flow_name(name).filter(|o| !o.statistic_name().is_empty()))
+    };
+    let order = order.ok_or_else(|| RequestError::UnknownOrder(name.to_owned()))?;
+    Ok(Sorting { order, descending: is_descending(direction, true)? })
+}
+
+fn split_direction(text: &str) -> (&str, Option<&str>) {
+    match text.split_once(':') {
+        Some((name, direction)) => (name, Some(direction)),
+        None => (text, None),
+    }
+}
+
+fn is_descending(direction: Option<&str>, default: bool) -> Result<bool, RequestError> {
+    match direction {
+        None => Ok(default),
+        Some("a" | "A") => Ok(false),
+        Some("d" | "D") => Ok(true),
+        Some(other) => Err(RequestError::Direction(other.to_owned())),
+    }
+}
+
+fn element_names() -> String {
+    Element::all().iter().map(|e| e.name).collect::<Vec<_>>().join(" ")
+}
+
+fn statistic_orders() -> String {
+    Order::of_statistics().map(Order::statistic_name).collect::<Vec<_>>().join(" ")
+}
+
+fn flow_orders() -> String {
+    Order::of_flows().map(Order::flow_name).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<(String, Vec<(&'static str, bool)>), RequestError> {
+        let r = Request::parse(text, &Grouping::five_tuple(), None)?;
+        let name = match r.by {
+            By::Element { element, by_proto } => {
+                format!("{}{}", element.name, if by_proto { ":p" } else { "" })
+            }
+            By::Flows(_) => "record".to_owned(),
+        };
+        Ok((name, r.sortings.iter().map(|s| (s.order.flow_name(), s.descending)).collect()))
+    }
+
+    #[test]
+    fn statistics_are_read() {
+        for (text, name, sortings) in [
+            ("srcip", "srcip", vec![("flows", true)]),
+            ("SRCIP:P/Bytes", "srcip:p", vec![("bytes", true)]),
+            ("dstip/bytes/flows", "dstip", vec![("flows", true), ("bytes", true)]),
+            ("port/ipkg:a", "port", vec![("ipackets", false)]),
+            ("record/tstart", "record", vec![("tstart", true)]),
+            ("record/bps:a/bps:a", "record", vec![("bps", false)]),
+            ("any", "any", vec![("flows", true)]),
+        ] {
+            assert_eq!(read(text), Ok((name.to_owned(), sortings)), "{text}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, message) in [
+            ("zebra", "Unknown statistic: zebra"),
+            ("", "Unknown statistic: "),
+            ("srcip:x", "Unknown statistic option :x in srcip"),
+            ("srcip/tstart", "Unknown order option /tstart"),
+            ("srcip/bytes:x", "Invalid direction x."),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{text}: {error}");
+        }
+        assert!(Sorting::parse("x").unwrap_err().to_string().starts_with("Unknown print order 'x'"));
+    }
+
+    #[test]
+    fn the_order_of_the_whole_run_is_the_default() {
+        let by = |text| Sorting::parse(text).ok();
+        let order = |text, default| {
+            let r = Request::parse(text, &Grouping::five_tuple(), default).unwrap();
+            r.sortings[0].order.flow_name()
+        };
+        assert_eq!(order("srcip", by("bytes")), "bytes");
+        assert_eq!(order("srcip/packets", by("bytes")), "packets");
+        assert_eq!(order("srcip", by("tstart")), "flows", "statistics have no such order");
+        assert_eq!(order("record", by("tstart")), "tstart");
+        assert!(!by("tstart").unwrap().descending);
+        assert!(by("tstart:d").unwrap().descending);
+    }
+}

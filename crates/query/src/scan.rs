@@ -1,0 +1,463 @@
+//! Reads files block by block on every core and hands filtered batches to workers.
+//!
+//! Blocks are numbered in reading order. Workers take the next one wherever it is, so nobody
+//! waits at the end of a file; what needs order ([`Ordered`], running numbers) goes by the number.
+//! A file or block that cannot be read becomes a [`Damage`] in the [`Report`], and reading goes on.
+
+use crate::counters::{NOTHING, Summer, join};
+use filter::{Context, Evaluator, Filter};
+use output::Counts;
+use record::{Rows, Selection, ShapeTable};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use store::{BlockReader, FlowFile, MetaRecord};
+
+/// What to read, and which flows of it.
+#[derive(Debug)]
+pub struct Query {
+    /// Files, in the order of their flows.
+    pub files: Vec<PathBuf>,
+    /// A flow passes when all of these let it through.
+    pub filters: Vec<Filter>,
+    /// Files whose statistics lie outside of these times (milliseconds since 1970) are skipped.
+    pub window: Option<(u64, u64)>,
+    /// Threads that read, filter and sum.
+    pub threads: usize,
+}
+
+/// What was read, what passed, and what could not be read.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Sums over the flows that passed.
+    pub passed: Passed,
+    /// Records read.
+    pub records: u64,
+    /// Records that passed the filters.
+    pub records_passed: u64,
+    /// Blocks that were not looked at because nothing in them could pass.
+    pub blocks_skipped: u64,
+    /// Octets of blocks read, as they lie on disk.
+    pub bytes_read: u64,
+    /// First and last time in the statistics of the files read.
+    pub window: Option<(u64, u64)>,
+    /// Ident of the first file read.
+    pub ident: Option<String>,
+    /// Files and blocks that could not be read, or only in part.
+    pub damage: Vec<Damage>,
+    /// Exporters and samplers of each file.
+    pub(crate) meta: Vec<(usize, MetaRecord)>,
+}
+
+/// Sums over flows that passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// Records.
+    pub records: u64,
+    /// Sums over both directions.
+    pub counts: Counts,
+}
+
+/// Something that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong, where, and what became of it.
+    pub what: String,
+}
+
+/// One block's rows and which of them passed.
+pub(crate) struct Batch<'a> {
+    pub(crate) rows: Rows<'a>,
+    /// Rows that passed; a step that wants fewer takes rows out.
+    pub(crate) selected: &'a mut Selection,
+    pub(crate) meta: &'a [MetaRecord],
+    /// Number of the block in reading order.
+    pub(crate) block: u32,
+    /// Running number of the first row, from 1. Only if [`Scan::numbered`].
+    pub(crate) first_count: u64,
+    pub(crate) ident: &'a str,
+    /// Index into [`Query::files`].
+    pub(crate) file: usize,
+}
+
+/// How to scan.
+pub(crate) struct Scan {
+    /// Whether rows need running numbers.
+    pub(crate) numbered: bool,
+    /// Overrides the number of threads: 1 where the answer depends on stopping early.
+    pub(crate) threads: usize,
+}
+
+/// Where a block is: index of the file, number of the block in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) file: u32,
+    pub(crate) block: u32,
+}
+
+/// What a scan leaves behind: workers' states, the report, and where each block was.
+pub(crate) struct Scanned<S> {
+    pub(crate) states: Vec<S>,
+    pub(crate) report: Report,
+    pub(crate) places: Vec<Place>,
+}
+
+impl Query {
+    /// Runs `step` on every block, on `scan.threads` threads, each with a state of its own. A step
+    /// that breaks ends the whole scan.
+    pub(crate) fn scan<S: Send>(
+        &self,
+        scan: &Scan,
+        state: impl Fn() -> S + Sync,
+        step: impl Fn(&mut S, &mut Batch<'_>) -> ControlFlow<()> + Sync,
+    ) -> Scanned<S> {
+        let numbered = scan.numbered || self.filters.iter().any(Filter::uses_count);
+        let shared = Shared {
+            cursor: Mutex::new(Cursor::default()),
+            numbers: Turn::default(),
+            stop: AtomicBool::new(false),
+            numbered,
+        };
+        let run = || {
+            let _abort = AbortOnPanic(&shared);
+            let mut state = state();
+            let mut worker = Worker::new(self);
+            while let Some(task) = self.next_block(&shared) {
+                if worker.block(&task, &shared, |batch| step(&mut state, batch)).is_break() {
+                    shared.stop.store(true, Ordering::Relaxed);
+                }
+            }
+            (state, worker.report)
+        };
+        let results = run_on(scan.threads.max(1), run);
+        let cursor = shared.cursor.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut report = cursor.report;
+        let mut states = Vec::new();
+        for (state, part) in results {
+            report.absorb(part);
+            states.push(state);
+        }
+        report.damage.sort_by(|a, b| a.file.cmp(&b.file));
+        report.meta.sort_by_key(|m| m.0);
+        Scanned { states, report, places: cursor.places }
+    }
+
+    /// Takes the next block, opening the next file when one is used up.
+    fn next_block(&self, shared: &Shared) -> Option<Task> {
+        if shared.stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut c = lock(&shared.cursor);
+        loop {
+            if let Some(file) = c.open.clone() {
+                let block = c.next_block;
+                if block < file.blocks().len() {
+                    c.next_block += 1;
+                    let number = u32::try_from(c.places.len()).ok()?;
+                    let index = c.next_file - 1;
+                    c.places.push(Place { file: index as u32, block: block as u32 });
+                    return Some(Task { file, index, block, number });
+                }
+            }
+            let path = self.files.get(c.next_file)?;
+            c.next_file += 1;
+            c.next_block = 0;
+            c.open = match FlowFile::open(path) {
+                Ok(file) => self.admit(file, &mut c.report),
+                Err(e) => {
+                    c.report.damage.push(Damage { file: path.clone(), what: e.to_string() });
+                    None
+                }
+            };
+        }
+    }
+
+    /// Notes what a file says of itself; `None` if its times lie outside of the window.
+    fn admit(&self, file: FlowFile, report: &mut Report) -> Option<Arc<FlowFile>> {
+        if let Some(what) = file.state().damage() {
+            report.damage.push(Damage { file: file.path().to_owned(), what });
+        }
+        if let Some((first, last)) = file.totals().and_then(record::Totals::window) {
+            // A file with records whose times are unknown says 0 and is never skipped.
+            if let Some((from, to)) = self.window
+                && first != 0
+                && (last < from || first > to)
+            {
+                report.blocks_skipped += file.blocks().len() as u64;
+                return None;
+            }
+            let (a, b) = report.window.unwrap_or((u64::MAX, 0));
+            report.window = Some((a.min(first), b.max(last)));
+        }
+        report.ident.get_or_insert_with(|| file.ident().to_owned());
+        Some(Arc::new(file))
+    }
+}
+
+impl Report {
+    fn absorb(&mut self, other: Self) {
+        self.records += other.records;
+        self.records_passed += other.records_passed;
+        self.bytes_read += other.bytes_read;
+        self.blocks_skipped += other.blocks_skipped;
+        self.passed.add(&other.passed);
+        self.damage.extend(other.damage);
+        self.meta.extend(other.meta);
+    }
+}
+
+impl Default for Passed {
+    fn default() -> Self {
+        Self { records: 0, counts: NOTHING }
+    }
+}
+
+impl Passed {
+    /// Adds another sum.
+    pub fn add(&mut self, other: &Self) {
+        self.records += other.records;
+        join(&mut self.counts, &other.counts);
+    }
+}
+
+struct Task {
+    file: Arc<FlowFile>,
+    index: usize,
+    block: usize,
+    number: u32,
+}
+
+#[derive(Default)]
+struct Cursor {
+    next_file: usize,
+    open: Option<Arc<FlowFile>>,
+    next_block: usize,
+    places: Vec<Place>,
+    report: Report,
+}
+
+/// What workers of one scan share.
+struct Shared {
+    cursor: Mutex<Cursor>,
+    numbers: Turn,
+    stop: AtomicBool,
+    numbered: bool,
+}
+
+/// Wakes workers that wait for one that panicked; the panic itself travels on.
+struct AbortOnPanic<'a>(&'a Shared);
+
+impl Drop for AbortOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop.store(true, Ordering::Relaxed);
+            self.0.numbers.abort();
+        }
+    }
+}
+
+/// One thread's reader, filters and sums.
+struct Worker<'q> {
+    reader: BlockReader,
+    filters: Vec<Evaluator<'q>>,
+    selected: Selection,
+    also: Selection,
+    sums: Summer,
+    report: Report,
+    nothing: ShapeTable,
+}
+
+impl<'q> Worker<'q> {
+    fn new(query: &'q Query) -> Self {
+        let filters = query.filters.iter().filter(|f| !f.is_any()).map(Filter::evaluator);
+        Self {
+            reader: BlockReader::new(),
+            filters: filters.collect(),
+            selected: Selection::default(),
+            also: Selection::default(),
+            sums: Summer::default(),
+            report: Report::default(),
+            nothing: ShapeTable::new(),
+        }
+    }
+
+    fn block(
+        &mut self,
+        task: &Task,
+        shared: &Shared,
+        step: impl FnOnce(&mut Batch<'_>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let ident = task.file.ident();
+        if let Some(b) = task.file.blocks().get(task.block) {
+            self.report.bytes_read += u64::from(b.size);
+        }
+        let (rows, meta) = match self.reader.load(&task.file, task.block) {
+            Ok(block) => {
+                if let Some(what) = block.damage() {
+                    let file = task.file.path().to_owned();
+                    self.report.damage.push(Damage { file, what });
+                }
+                (block.rows, block.meta)
+            }
+            Err(e) => {
+                let (file, what) = (task.file.path().to_owned(), e.to_string());
+                self.report.damage.push(Damage { file, what });
+                (Rows { bytes: &[], index: &[], table: &self.nothing }, [].as_slice())
+            }
+        };
+        let first_count = match shared.numbered {
+            true => shared.numbers.take(task.number, rows.len() as u64) + 1,
+            false => 0,
+        };
+        let ctx = Context { ident, first_count };
+        select(&mut self.filters, &rows, &ctx, &mut self.selected, &mut self.also);
+        self.report.records += rows.len() as u64;
+        let is_exporter =
+            |m: &&MetaRecord| matches!(m, MetaRecord::Exporter(_) | MetaRecord::Sampler(_));
+        let exporters = meta.iter().filter(is_exporter).map(|m| (task.index, m.clone()));
+        self.report.meta.extend(exporters);
+        let mut batch = Batch {
+            rows,
+            selected: &mut self.selected,
+            meta,
+            block: task.number,
+            first_count,
+            ident,
+            file: task.index,
+        };
+        let flow = step(&mut batch);
+        let passed = self.sums.sum(&batch.rows, batch.selected);
+        self.report.records_passed += passed.records;
+        self.report.passed.add(&passed);
+        flow
+    }
+}
+
+/// Rows that pass all filters; `also` is scratch.
+fn select(
+    filters: &mut [Evaluator<'_>],
+    rows: &Rows<'_>,
+    ctx: &Context<'_>,
+    selected: &mut Selection,
+    also: &mut Selection,
+) {
+    let Some((first, rest)) = filters.split_first_mut() else {
+        return selected.reset(rows.len(), true);
+    };
+    first.select(rows, ctx, selected);
+    for filter in rest {
+        filter.select(rows, ctx, also);
+        for (w, other) in selected.words_mut().iter_mut().zip(also.words()) {
+            *w &= other;
+        }
+    }
+}
+
+/// Runs the same work on several threads and collects what each returns.
+fn run_on<R: Send>(threads: usize, work: impl Fn() -> R + Sync) -> Vec<R> {
+    if threads == 1 {
+        return vec![work()];
+    }
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(&work)).collect();
+        let join = |h: std::thread::ScopedJoinHandle<'_, R>| match h.join() {
+            Ok(r) => r,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        handles.into_iter().map(join).collect()
+    })
+}
+
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A running sum handed from block to block in reading order.
+#[derive(Default)]
+pub(crate) struct Turn {
+    state: Mutex<(u32, u64, bool)>,
+    moved: Condvar,
+}
+
+impl Turn {
+    /// Waits until all blocks before `number` have been here, then adds `n` and returns the sum
+    /// before. Blocks are taken in order, so the first one in flight never waits.
+    pub(crate) fn take(&self, number: u32, n: u64) -> u64 {
+        let mut s = lock(&self.state);
+        while s.0 != number && !s.2 {
+            s = self.moved.wait(s).unwrap_or_else(PoisonError::into_inner);
+        }
+        let before = s.1;
+        (s.0, s.1) = (number + 1, before + n);
+        self.moved.notify_all();
+        before
+    }
+
+    fn abort(&self) {
+        lock(&self.state).2 = true;
+        self.moved.notify_all();
+    }
+}
+
+/// Puts results of blocks back into reading order: whoever brings the next one due hands it and
+/// all that wait behind it to the sink. At most `ahead` results wait.
+pub(crate) struct Ordered<T, F> {
+    state: Mutex<OrderedState<T, F>>,
+    moved: Condvar,
+    ahead: usize,
+}
+
+struct OrderedState<T, F> {
+    next: u32,
+    waiting: std::collections::BTreeMap<u32, T>,
+    sink: F,
+}
+
+impl<T, F: FnMut(T) -> ControlFlow<()>> Ordered<T, F> {
+    pub(crate) fn new(ahead: usize, sink: F) -> Self {
+        let state = OrderedState { next: 0, waiting: std::collections::BTreeMap::new(), sink };
+        Self { state: Mutex::new(state), moved: Condvar::new(), ahead }
+    }
+
+    /// Hands over the result of block `number`. Breaks as soon as the sink wants no more.
+    pub(crate) fn submit(&self, number: u32, result: T) -> ControlFlow<()> {
+        let mut s = lock(&self.state);
+        while s.next < number && s.waiting.len() >= self.ahead {
+            s = self.moved.wait(s).unwrap_or_else(PoisonError::into_inner);
+        }
+        s.waiting.insert(number, result);
+        let mut flow = ControlFlow::Continue(());
+        loop {
+            let due = s.next;
+            let Some(result) = s.waiting.remove(&due) else { break };
+            flow = (s.sink)(result);
+            s.next += 1;
+            if flow.is_break() {
+                // Nobody waits for a sink that is done.
+                s.next = u32::MAX;
+                break;
+            }
+        }
+        self.moved.notify_all();
+        flow
+    }
+
+    /// Keep this while making a result: should that panic, nobody waits for it.
+    pub(crate) const fn abort_on_panic(&self) -> AbortOrdered<'_, T, F> {
+        AbortOrdered(self)
+    }
+}
+
+pub(crate) struct AbortOrdered<'a, T, F>(&'a Ordered<T, F>);
+
+impl<T, F> Drop for AbortOrdered<'_, T, F> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            lock(&self.0.state).next = u32::MAX;
+            self.0.moved.notify_all();
+        }
+    }
+}

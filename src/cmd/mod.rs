@@ -1,0 +1,5 @@
+//! What the options mean: library objects made from arguments, and the work done.
+
+pub mod flowcapd;
+pub mod flowdump;
+mod window;

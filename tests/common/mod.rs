@@ -1,0 +1,188 @@
+//! The scene of an end-to-end test: an empty directory, programs of ours and real ones, UDP on
+//! loopback. Everything a test starts ends with it.
+
+#![allow(dead_code, reason = "every test file uses its own part of this")]
+
+use std::ffi::OsStr;
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+pub const FLOWDUMP: &str = env!("CARGO_BIN_EXE_flowdump");
+pub const FLOWCAPD: &str = env!("CARGO_BIN_EXE_flowcapd");
+
+/// An empty directory that is gone after the test.
+pub struct Scene {
+    dir: tempfile::TempDir,
+}
+
+impl Scene {
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().expect("temporary directory") }
+    }
+
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A new directory in the scene.
+    pub fn dir(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(&path).expect("create directory");
+        path
+    }
+}
+
+/// Runs a program to its end, times in UTC.
+pub fn run<A: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: impl IntoIterator<Item = A>) -> Output {
+    let program = program.as_ref();
+    Command::new(program)
+        .args(args)
+        .env("TZ", "UTC")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|e| panic!("{}: {e}", program.display()))
+}
+
+/// What a program printed, if it ended well.
+pub fn stdout_of<A: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    args: impl IntoIterator<Item = A>,
+) -> String {
+    let args: Vec<_> = args.into_iter().map(|a| a.as_ref().to_owned()).collect();
+    let output = run(program.as_ref(), &args);
+    assert!(
+        output.status.success(),
+        "{} {args:?} ended with {}\n{}\n{}",
+        program.as_ref().display(),
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Whether a program is installed; says that a test is skipped if not.
+pub fn has(program: &str) -> bool {
+    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
+    let found = found.is_ok_and(|o| o.status.success());
+    if !found {
+        eprintln!("skipped: {program} is not installed (tests/prepare installs it)");
+    }
+    found
+}
+
+/// The folder of third-party data, if the environment names one.
+pub fn corpus() -> Option<PathBuf> {
+    let path = std::env::var_os("FLOWSUITE_CORPUS").map(PathBuf::from);
+    if path.is_none() {
+        eprintln!("skipped: FLOWSUITE_CORPUS not set");
+    }
+    path
+}
+
+/// A UDP port of loopback that is free now.
+pub fn free_port() -> u16 {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
+    socket.local_addr().expect("address").port()
+}
+
+/// A program that runs until it is told to stop, and not longer than the test.
+pub struct Daemon {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// Starts a program whose log goes to `log`.
+    pub fn start<A: AsRef<OsStr>>(
+        program: impl AsRef<OsStr>,
+        args: impl IntoIterator<Item = A>,
+        log: PathBuf,
+    ) -> Self {
+        let file = std::fs::File::create(&log).expect("log file");
+        let child = Command::new(program.as_ref())
+            .args(args)
+            .env("TZ", "UTC")
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("log file"))
+            .stderr(file)
+            .spawn()
+            .unwrap_or_else(|e| panic!("{}: {e}", program.as_ref().display()));
+        Self { child, log }
+    }
+
+    /// Waits until the log has a line with this text.
+    pub fn wait_for(&self, text: &str) {
+        for _ in 0..500 {
+            if self.log().contains(text) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("no '{text}' in the log after 10 s:\n{}", self.log());
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let kill = run("kill", ["-s", name, &self.child.id().to_string()]);
+        assert!(kill.status.success(), "kill -s {name}");
+    }
+
+    /// Ends the program with TERM and waits for it. Returns its log.
+    pub fn stop(mut self) -> String {
+        self.signal("TERM");
+        let status = self.child.wait().expect("wait");
+        assert!(status.success(), "ended with {status}:\n{}", self.log());
+        self.log()
+    }
+
+    /// Ends the program at once, as a crash would.
+    pub fn kill(mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("wait");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Finished flow files below a directory, in order of their names.
+pub fn flow_files(dir: &Path) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(dir) = open.pop() {
+        for entry in std::fs::read_dir(&dir).expect("read directory").flatten() {
+            let path = entry.path();
+            let name = entry.file_name();
+            if path.is_dir() {
+                open.push(path);
+            } else if name.to_string_lossy().starts_with("nfcapd.2") {
+                out.push(path);
+            }
+        }
+    }
+    out.sort();
+    out
+}
+
+/// Sends datagrams to a port of loopback, slowly enough that no buffer overflows.
+pub fn send(port: u16, datagrams: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
+    for (n, datagram) in datagrams.into_iter().enumerate() {
+        socket.send_to(datagram.as_ref(), ("127.0.0.1", port)).expect("send");
+        if n % 16 == 15 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
