@@ -1,1 +1,35 @@
 //! Datagrams to flow files: exporter state, rotation, loss accounting.
+//!
+//! ```text
+//! sys::udp → inbox → Collector → Source: wire::Decoder → Spool: store::Writer → file of the slot
+//! (a thread for each socket)        (the caller's thread)            (closed and named by a thread)
+//! ```
+//!
+//! * [`Collector`] is all logic: datagrams and times go in, files come out. It owns no socket and
+//!   asks no clock, so tests run hours in milliseconds.
+//! * [`run`] joins it to sockets and signals.
+//! * [`Account`] says where every datagram and every flow went; nothing is lost without a count.
+//!
+//! It writes to the [`log`] and leaves it to the program where that goes. It knows no filters, no
+//! command lines and no field of a flow.
+#![forbid(unsafe_code)]
+
+mod collector;
+mod config;
+mod error;
+mod finish;
+mod inbox;
+pub mod launch;
+mod loss;
+mod network;
+mod recover;
+pub mod run;
+mod source;
+mod spool;
+
+pub use collector::Collector;
+pub use config::{Config, Listed, Sources};
+pub use error::Error;
+pub use launch::FinishedFile;
+pub use loss::Account;
+pub use network::Network;

@@ -78,7 +78,7 @@ impl PidFile {
                 Errno::EWOULDBLOCK => running(holder),
                 e => failed(e.into()),
             })?;
-        if holder.is_some_and(is_alive) {
+        if holder.is_some_and(|pid| is_running(pid.as_raw())) {
             return Err(running(holder));
         }
         file.set_len(0).map_err(failed)?;
@@ -109,9 +109,10 @@ fn read_pid(file: &mut File) -> io::Result<Option<Pid>> {
 }
 
 /// Whether another process has this number. Our own does not count: in a container every start
-/// gets the same one.
-fn is_alive(pid: Pid) -> bool {
-    pid != Pid::this() && kill(pid, None) != Err(Errno::ESRCH)
+/// gets the same one, so a file that names it was left by somebody before us.
+pub fn is_running(pid: i32) -> bool {
+    let pid = Pid::from_raw(pid);
+    pid.as_raw() > 0 && pid != Pid::this() && kill(pid, None) != Err(Errno::ESRCH)
 }
 
 fn pid_or_zero(pid: Option<Pid>) -> i32 {

@@ -1,0 +1,105 @@
+//! What a collector is told at start-up.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use store::Packing;
+use store::rotate::SubDirs;
+
+use crate::{Error, Network};
+
+/// Everything a collector needs to know. Nothing in it changes while it runs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Sockets to receive from.
+    pub listen: Vec<sys::udp::Listen>,
+    /// Who sends, and where their flows go.
+    pub sources: Sources,
+    /// Length of a slot in seconds: how often a file is finished. Slots are aligned to multiples
+    /// of it in Unix time.
+    pub interval_secs: u32,
+    /// Sub directories by date (file format, section 12.2).
+    pub sub_dirs: SubDirs,
+    /// Whether file names end with the offset from UTC, which nfexpire does not understand.
+    pub has_zone: bool,
+    /// How blocks are compressed.
+    pub compression: Packing,
+    /// Limits and sampling of the decoders.
+    pub decoder: wire::Config,
+    /// Octets of received datagrams that wait for the decoder before the kernel has to drop some.
+    /// As much again may be in its hands.
+    pub queue_bytes: usize,
+}
+
+impl Config {
+    /// nfcapd's defaults for one directory and one socket.
+    pub fn new(listen: sys::udp::Listen, dir: PathBuf) -> Self {
+        Self {
+            listen: vec![listen],
+            sources: Sources::One { ident: "none".to_owned(), dir },
+            interval_secs: 300,
+            sub_dirs: SubDirs::NONE,
+            has_zone: false,
+            compression: Packing::default(),
+            decoder: wire::Config::default(),
+            queue_bytes: QUEUE_BYTES,
+        }
+    }
+
+    /// Checks what does not depend on the time.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        const DAY: u32 = 86_400;
+        if !(1..=DAY).contains(&self.interval_secs) {
+            return Err(Error::Interval(self.interval_secs));
+        }
+        let Sources::Listed(list) = &self.sources else { return Ok(()) };
+        if list.is_empty() {
+            return Err(Error::NoSource);
+        }
+        let mut taken = HashSet::new();
+        for source in list {
+            // One directory under two names is one directory.
+            let dir = source.dir.canonicalize().unwrap_or_else(|_| source.dir.clone());
+            if !taken.insert(dir) {
+                return Err(Error::SharedDirectory(source.dir.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Default of [`Config::queue_bytes`]: a second of 200 000 flows.
+const QUEUE_BYTES: usize = 16 << 20;
+
+/// Whose flows go where.
+#[derive(Clone, Debug)]
+pub enum Sources {
+    /// All exporters together.
+    One {
+        /// Name of the source, kept in its files.
+        ident: String,
+        /// Existing directory.
+        dir: PathBuf,
+    },
+    /// Named exporters; datagrams of others are ignored and counted.
+    Listed(Vec<Listed>),
+    /// Each sender address its own source: its directory is made when it first sends, and named
+    /// by the address with dashes in place of dots and colons.
+    PerExporter {
+        /// Existing directory for the directories of the sources.
+        dir: PathBuf,
+        /// Sources at most; datagrams of further senders are ignored and counted.
+        limit: usize,
+    },
+}
+
+/// One source of a list.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Name of the source, kept in its files.
+    pub ident: String,
+    /// Senders that belong to it. The first source of the list that contains one gets it.
+    pub senders: Vec<Network>,
+    /// Existing directory, of this source alone.
+    pub dir: PathBuf,
+}

@@ -1,0 +1,55 @@
+//! Why a collector does not start, or ends.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Failures at start-up and of the loop. Trouble with single datagrams or files ends nothing: it
+/// is logged and counted in [`Account`](crate::Account).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No socket to receive from was configured.
+    #[error("nothing to listen to: give at least one port")]
+    NoListener,
+    /// No place to write to was configured.
+    #[error("no directory to write to")]
+    NoSource,
+    /// The rotation interval cannot be used.
+    #[error("rotation interval of {0} s: use 1 s to 1 day")]
+    Interval(u32),
+    /// The directory of a source is missing or is no directory.
+    #[error("{path}: {source}: flow files go to an existing directory")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Two sources would mix their flows in the same files.
+    #[error("{0}: two sources write to this directory; give each its own")]
+    SharedDirectory(PathBuf),
+    /// A file cannot be created.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    /// Not an address block.
+    #[error("`{0}` is neither an IP address nor a block like 10.0.0.0/8")]
+    Network(String),
+    /// A command to run after each file is empty, or has a token nobody knows.
+    #[error("command after each file: {0}")]
+    Command(&'static str),
+    /// The system refused something at start-up.
+    #[error(transparent)]
+    System(#[from] sys::Error),
+    /// A socket failed for good.
+    #[error("cannot receive on {local}: {source}")]
+    Receive {
+        /// Local address of the socket.
+        local: SocketAddr,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}

@@ -1,0 +1,172 @@
+//! Giving files their end and their name, beside collecting.
+//!
+//! Closing a file waits for the disk and merging reads another file, so a daemon has a thread for
+//! it. Files are finished in the order they come, because a later one may be merged into an
+//! earlier one.
+
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::Sender;
+use record::ExporterStats;
+use store::rotate::{self, Published, Slot, SubDirs};
+use store::{Closed, StoreError, Writer};
+
+use crate::loss::SourceLine;
+use crate::{Error, FinishedFile};
+
+/// Where finished files of a source go.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) dir: PathBuf,
+    pub(crate) sub_dirs: SubDirs,
+    pub(crate) has_zone: bool,
+}
+
+impl Place {
+    fn name(&self, slot: Slot) -> String {
+        if self.has_zone { slot.file_name_with_zone() } else { slot.file_name() }
+    }
+
+    /// Gives a closed file its name.
+    pub(crate) fn publish(&self, temporary: &Path, slot: Slot) -> Result<Published, StoreError> {
+        let sub = slot.sub_directory(self.sub_dirs);
+        rotate::publish(temporary, &self.dir, &sub, &self.name(slot))
+    }
+}
+
+/// Something to be done in order.
+pub(crate) enum Job {
+    /// A file to be finished, and what its log line says.
+    File(Box<FileJob>),
+    /// A line for the log, once all before is done.
+    Say(String),
+}
+
+pub(crate) struct FileJob {
+    /// `None` where no file could be created: there is only something to say.
+    pub(crate) writer: Option<Writer>,
+    pub(crate) stats: Vec<ExporterStats>,
+    pub(crate) place: Place,
+    pub(crate) slot: Slot,
+    pub(crate) line: SourceLine,
+}
+
+/// Called with each finished file.
+pub(crate) type OnFile = Box<dyn FnMut(&FinishedFile) + Send>;
+
+/// Does jobs, at once or in a thread.
+pub(crate) enum Finisher {
+    Here(Worker),
+    Thread {
+        jobs: Sender<Job>,
+        thread: JoinHandle<()>,
+    },
+    /// The thread has ended.
+    Gone,
+}
+
+/// Slots that may wait for a slow disk before collecting waits, too.
+const WAITING: usize = 4096;
+
+impl Finisher {
+    pub(crate) fn new() -> Self {
+        Self::Here(Worker { on_file: None })
+    }
+
+    pub(crate) fn on_file(&mut self, f: OnFile) {
+        if let Self::Here(worker) = self {
+            worker.on_file = Some(f);
+        }
+    }
+
+    /// From now on jobs are done by a thread.
+    pub(crate) fn detach(&mut self) -> Result<(), Error> {
+        let Self::Here(mut worker) = std::mem::replace(self, Self::Gone) else { return Ok(()) };
+        let (jobs, todo) = crossbeam_channel::bounded(WAITING);
+        let work = move || todo.into_iter().for_each(|job| worker.work(job));
+        let thread =
+            thread::Builder::new().name("finish".to_owned()).spawn(work).map_err(Error::Thread)?;
+        *self = Self::Thread { jobs, thread };
+        Ok(())
+    }
+
+    pub(crate) fn put(&mut self, job: Job) {
+        match self {
+            Self::Here(worker) => worker.work(job),
+            Self::Thread { jobs, .. } => {
+                if jobs.send(job).is_err() {
+                    log::error!("files are not finished any more: their thread has ended");
+                }
+            }
+            Self::Gone => {}
+        }
+    }
+
+    /// Waits until everything is done. Jobs that come later are not.
+    pub(crate) fn join(&mut self) {
+        if let Self::Thread { jobs, thread } = std::mem::replace(self, Self::Gone) {
+            drop(jobs);
+            if thread.join().is_err() {
+                log::error!("the thread that finishes files has panicked");
+            }
+        }
+    }
+}
+
+/// Finishes files one after the other.
+pub(crate) struct Worker {
+    on_file: Option<OnFile>,
+}
+
+impl Worker {
+    fn work(&mut self, job: Job) {
+        match job {
+            Job::File(job) => self.finish(*job),
+            Job::Say(text) => log::info!("{text}"),
+        }
+    }
+
+    fn finish(&mut self, job: FileJob) {
+        let FileJob { writer, stats, place, slot, mut line } = job;
+        let Some(writer) = writer else {
+            log::info!("{line}");
+            return;
+        };
+        let path = writer.path().to_owned();
+        line.totals = writer.totals();
+        let result = writer.close(&stats).and_then(|closed| {
+            note_dropped(&closed);
+            line.blocks = closed.blocks;
+            place.publish(&path, slot)
+        });
+        log::info!("{line}");
+        match result {
+            Ok(published) => self.tell(published.path(), place, slot, line.ident),
+            Err(e) => log::error!(
+                "Ident: '{}': {e}. What was written stays in {} and is taken in at the next start",
+                line.ident,
+                path.display()
+            ),
+        }
+    }
+
+    fn tell(&mut self, path: &Path, place: Place, slot: Slot, ident: String) {
+        let Some(f) = &mut self.on_file else { return };
+        let name = place.name(slot);
+        f(&FinishedFile {
+            path: path.to_owned(),
+            dir: place.dir,
+            ident,
+            slot_secs: slot.start,
+            slot_text: name.trim_start_matches("nfcapd.").to_owned(),
+        });
+    }
+}
+
+fn note_dropped(closed: &Closed) {
+    let n = closed.dropped.meta;
+    if n > 0 {
+        log::warn!("{}: {n} exporters, samplers or names do not fit", closed.path.display());
+    }
+}

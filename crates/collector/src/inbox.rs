@@ -1,0 +1,260 @@
+//! From the threads that receive to the thread that decodes: a queue bounded in octets.
+//!
+//! A slow disk must not stop receiving, and a queue must not eat the machine. So batches pile up
+//! to a limit, and beyond it the receivers stop reading: the kernel then drops datagrams, and its
+//! counter is the one place where they are counted.
+//!
+//! One lock for up to a whole batch of datagrams each way; emptied batches go back to the
+//! receivers, so that a steady stream allocates nothing.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Datagrams that one system call brought, copied.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Batch {
+    heads: Vec<Head>,
+    bytes: Vec<u8>,
+    /// Datagrams the kernel dropped on the socket since its last batch.
+    pub(crate) dropped: u64,
+    /// Datagrams that were cut short by a lack of room.
+    pub(crate) truncated: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Head {
+    peer: IpAddr,
+    arrived_ms: u64,
+    len: usize,
+}
+
+impl Batch {
+    pub(crate) fn push(&mut self, peer: IpAddr, arrived_ms: u64, bytes: &[u8]) {
+        self.heads.push(Head { peer, arrived_ms, len: bytes.len() });
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Sender, arrival and payload of each datagram.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (IpAddr, u64, &[u8])> {
+        let mut rest = self.bytes.as_slice();
+        self.heads.iter().map_while(move |head| {
+            let (datagram, more) = rest.split_at_checked(head.len)?;
+            rest = more;
+            Some((head.peer, head.arrived_ms, datagram))
+        })
+    }
+
+    /// Whether there is nothing to tell.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.heads.is_empty() && self.dropped == 0 && self.truncated == 0
+    }
+
+    /// Octets of memory it holds, used or not.
+    fn weight(&self) -> usize {
+        size_of::<Self>() + self.bytes.capacity() + self.heads.capacity() * size_of::<Head>()
+    }
+
+    fn clear(&mut self) {
+        self.heads.clear();
+        self.bytes.clear();
+        self.dropped = 0;
+        self.truncated = 0;
+    }
+}
+
+/// What [`Inbox::take`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// Batches, oldest first.
+    Batches,
+    /// Nothing came in time.
+    Nothing,
+    /// Nothing is there and nothing will come.
+    Closed,
+}
+
+/// The queue. Any number of receivers, one decoder.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    limit: usize,
+    state: Mutex<State>,
+    filled: Condvar,
+    drained: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Batch>,
+    weight: usize,
+    spare: Vec<Batch>,
+    receivers: usize,
+    abandoned: bool,
+}
+
+impl Inbox {
+    /// A queue for `receivers` threads that holds batches of `limit` octets, plus what the last
+    /// batch exceeds it by, and as much again in the hands of the decoder.
+    pub(crate) fn new(limit: usize, receivers: usize) -> Self {
+        let state = Mutex::new(State { receivers, ..State::default() });
+        Self { limit, state, filled: Condvar::new(), drained: Condvar::new() }
+    }
+
+    /// Queues `batch` and leaves an empty one in its place. Waits while the queue is full.
+    pub(crate) fn put(&self, batch: &mut Batch) {
+        let mut state = self.lock();
+        while state.weight >= self.limit && !state.abandoned {
+            state = self.drained.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let empty = state.spare.pop().unwrap_or_default();
+        let full = std::mem::replace(batch, empty);
+        if state.abandoned {
+            return; // the decoder is gone and has said why
+        }
+        state.weight += full.weight();
+        state.queue.push_back(full);
+        drop(state);
+        self.filled.notify_one();
+    }
+
+    /// Says that one receiver will put nothing more.
+    pub(crate) fn finish(&self) {
+        let mut state = self.lock();
+        state.receivers = state.receivers.saturating_sub(1);
+        drop(state);
+        self.filled.notify_one();
+    }
+
+    /// Exchanges `into`, whose batches are done with, for all that is queued. Waits up to
+    /// `timeout` for something.
+    pub(crate) fn take(&self, into: &mut VecDeque<Batch>, timeout: Duration) -> Taken {
+        let mut state = self.lock();
+        while let Some(mut done) = into.pop_front() {
+            if state.spare.len() < SPARE && done.weight() <= SPARE_WEIGHT {
+                done.clear();
+                state.spare.push(done);
+            }
+        }
+        let (mut state, _) = self
+            .filled
+            .wait_timeout_while(state, timeout, |s| s.queue.is_empty() && s.receivers > 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        let found = match (state.queue.is_empty(), state.receivers) {
+            (false, _) => Taken::Batches,
+            (true, 0) => Taken::Closed,
+            (true, _) => Taken::Nothing,
+        };
+        std::mem::swap(&mut state.queue, into);
+        state.weight = 0;
+        drop(state);
+        self.drained.notify_all();
+        found
+    }
+
+    /// Lets receivers go on without a decoder, so that they can end.
+    pub(crate) fn abandon(&self) {
+        self.lock().abandoned = true;
+        self.drained.notify_all();
+    }
+
+    /// A thread that panicked while it held the lock leaves whole batches behind: pushing and
+    /// swapping cannot stop half way.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Emptied batches that are kept for reuse, and the memory each may hold.
+const SPARE: usize = 64;
+const SPARE_WEIGHT: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn batch(n: u8) -> Batch {
+        let mut batch = Batch::default();
+        batch.push(PEER, u64::from(n), &[n; 100]);
+        batch
+    }
+
+    #[test]
+    fn datagrams_come_out_as_they_went_in() {
+        let mut batch = Batch::default();
+        let sent: Vec<Vec<u8>> = (0..10).map(|n| vec![n as u8; 7 * n]).collect();
+        for (n, bytes) in sent.iter().enumerate() {
+            batch.push(PEER, n as u64, bytes);
+        }
+        assert!(batch.iter().eq(sent.iter().enumerate().map(|(n, b)| (PEER, n as u64, &b[..]))));
+        batch.clear();
+        assert_eq!(batch.iter().count(), 0);
+        assert!(batch.is_empty());
+    }
+
+    #[test]
+    fn order_holds_and_the_end_comes_after_the_last_batch() {
+        let inbox = Inbox::new(1 << 20, 2);
+        let mut taken = VecDeque::new();
+        assert_eq!(inbox.take(&mut taken, Duration::ZERO), Taken::Nothing);
+        for n in 0..5 {
+            inbox.put(&mut batch(n));
+        }
+        inbox.finish();
+        inbox.finish();
+        assert_eq!(inbox.take(&mut taken, LONG), Taken::Batches);
+        assert!(taken.iter().eq((0..5).map(batch).collect::<Vec<_>>().iter()));
+        assert_eq!(inbox.take(&mut taken, LONG), Taken::Closed);
+        assert!(taken.is_empty());
+    }
+
+    #[test]
+    fn a_full_queue_holds_receivers_back_until_it_is_taken() {
+        let limit = 3 * batch(0).weight();
+        let inbox = Inbox::new(limit, 1);
+        let (mut total, mut largest) = (0, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 0..200 {
+                    inbox.put(&mut batch(n));
+                }
+                inbox.finish();
+            });
+            let mut taken = VecDeque::new();
+            while inbox.take(&mut taken, LONG) == Taken::Batches {
+                total += taken.len();
+                largest = largest.max(taken.iter().map(Batch::weight).sum());
+            }
+        });
+        assert_eq!(total, 200);
+        assert!(largest <= limit + batch(0).weight(), "{largest} octets at once, limit {limit}");
+    }
+
+    #[test]
+    fn receivers_end_when_the_decoder_is_gone() {
+        let inbox = Inbox::new(0, 1);
+        std::thread::scope(|scope| {
+            scope.spawn(|| inbox.put(&mut batch(1)));
+            inbox.abandon();
+        });
+        assert_eq!(inbox.lock().queue.len(), 0);
+    }
+
+    #[test]
+    fn emptied_batches_are_used_again() {
+        let inbox = Inbox::new(1 << 20, 1);
+        let mut mine = batch(1);
+        inbox.put(&mut mine);
+        assert_eq!(mine.bytes.capacity(), 0);
+        let mut taken = VecDeque::new();
+        inbox.take(&mut taken, LONG);
+        inbox.take(&mut taken, Duration::ZERO);
+        mine = batch(2);
+        inbox.put(&mut mine);
+        assert!(mine.is_empty() && mine.bytes.capacity() >= 100);
+    }
+}

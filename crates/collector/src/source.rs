@@ -1,0 +1,195 @@
+//! One source: the exporters that share a directory, and all that is known of them.
+
+use std::any::Any;
+use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use record::{Addr, Exporter, Flow, FlowSink, Meta};
+use store::StoreError;
+use store::rotate::Slot;
+use wire::{Counters, DecodeError, Decoder};
+
+use crate::finish::{Job, Place};
+use crate::loss::SourceLine;
+use crate::recover::recover;
+use crate::spool::Spool;
+use crate::{Account, Config, Sources};
+
+/// Exporter state, the file of the slot, and the account of both.
+pub(crate) struct Source {
+    decoder: Decoder,
+    spool: Spool,
+    account: Account,
+    at_slot_start: (Account, Counters),
+    complaints: u32,
+}
+
+/// Faults of a slot that are logged; all are counted.
+const COMPLAINTS: u32 = 10;
+
+impl Source {
+    /// A source with the file of `slot` open. What an earlier collector left behind in its
+    /// directory is taken in first.
+    pub(crate) fn start(
+        config: &Config,
+        ident: String,
+        place: Place,
+        slot: Slot,
+    ) -> Result<Self, StoreError> {
+        recover(&place, &ident, config.interval_secs);
+        let mut source = Self {
+            decoder: Decoder::new(decoder_config(config)),
+            spool: Spool::new(config, ident, place, slot),
+            account: Account::default(),
+            at_slot_start: Default::default(),
+            complaints: 0,
+        };
+        source.spool.open(slot)?;
+        Ok(source)
+    }
+
+    /// What it counted since the start.
+    pub(crate) fn account(&self) -> Account {
+        let (flows, flows_lost) = self.spool.flows();
+        Account { flows, flows_lost, ..self.account }
+    }
+
+    /// Begins the file of a slot with all that readers must know of the exporters.
+    pub(crate) fn open(&mut self, slot: Slot) {
+        match self.spool.open(slot) {
+            Ok(()) => self.decoder.announce(&mut self.spool),
+            Err(e) => self.spool.complain(&e),
+        }
+    }
+
+    /// Writes out what has waited in memory. A file that could not be created is tried again.
+    pub(crate) fn flush(&mut self, slot: Slot) {
+        if self.spool.is_open() {
+            self.spool.flush();
+        } else {
+            self.open(slot);
+        }
+    }
+
+    /// Decodes one datagram into the open file. A panic of the decoder costs that datagram only.
+    pub(crate) fn datagram(&mut self, peer: Addr, now_ms: u64, bytes: &[u8]) {
+        self.account.received += 1;
+        let (decoder, mut tap) = (&mut self.decoder, Tap { spool: &mut self.spool });
+        let outcome =
+            catch_unwind(AssertUnwindSafe(|| decoder.decode(peer, now_ms, bytes, &mut tap)));
+        match outcome.map(|o| o.error) {
+            Ok(None) => self.account.decoded += 1,
+            Ok(Some(e)) => {
+                let is_foreign = e.is_foreign();
+                self.account.bad += u64::from(is_foreign);
+                self.account.decoded += u64::from(!is_foreign);
+                self.complain(peer, e);
+            }
+            Err(panic) => {
+                self.account.panicked += 1;
+                report(peer, bytes, panic.as_ref());
+            }
+        }
+    }
+
+    fn complain(&mut self, peer: Addr, error: DecodeError) {
+        self.complaints += 1;
+        if self.complaints <= COMPLAINTS {
+            log::warn!("Ident: {}, packet from {peer}: {error}", self.spool.ident());
+        }
+        if self.complaints == COMPLAINTS {
+            log::warn!("Ident: {}: further faults of this slot are counted", self.spool.ident());
+        }
+    }
+
+    /// Ends the file of the slot. Name and log line are left to the job that is returned.
+    pub(crate) fn finish(&mut self, socket_drops: Option<u64>) -> Job {
+        self.spool.flush(); // what is lost now belongs to this slot
+        let stats = self.decoder.take_stats();
+        let account = self.account();
+        let (account_before, counters_before) = &self.at_slot_start;
+        let line = SourceLine {
+            ident: self.spool.ident().to_owned(),
+            sequence_errors: stats.iter().map(|s| u64::from(s.sequence_failures)).sum(),
+            socket_drops,
+            slot: account.since(account_before),
+            decoder: self.decoder.counters().since(counters_before),
+            ..SourceLine::default()
+        };
+        self.at_slot_start = (account, *self.decoder.counters());
+        self.complaints = 0;
+        Job::File(Box::new(self.spool.finish(stats, line)))
+    }
+}
+
+/// Where sources are made by whoever sends, what each may remember is a share of the whole.
+fn decoder_config(config: &Config) -> wire::Config {
+    const SMALLEST: usize = 1 << 20;
+    let mut decoder = config.decoder;
+    if let Sources::PerExporter { limit, .. } = config.sources {
+        let share = |whole: usize| (whole / limit.max(1)).max(SMALLEST.min(whole));
+        decoder.limits.template_bytes = share(decoder.limits.template_bytes);
+        decoder.limits.name_bytes = share(decoder.limits.name_bytes);
+    }
+    decoder
+}
+
+/// Logs whom flows come from, on their way to the file.
+struct Tap<'a> {
+    spool: &'a mut Spool,
+}
+
+impl FlowSink for Tap<'_> {
+    #[inline]
+    fn flow(&mut self, flow: &Flow) {
+        self.spool.flow(flow);
+    }
+
+    fn meta(&mut self, meta: Meta<'_>) {
+        match meta {
+            Meta::Exporter(exporter) => log_exporter(&exporter),
+            Meta::Sampler(s) => log::info!(
+                "Add new sampler id: {}, algorithm: {}, packet interval: {}, packet space: {}",
+                s.id,
+                s.algorithm,
+                s.packet_interval,
+                s.space_interval
+            ),
+            _ => {}
+        }
+        self.spool.meta(meta);
+    }
+}
+
+fn log_exporter(exporter: &Exporter) {
+    let Exporter { sysid, version, addr, id } = *exporter;
+    match version {
+        9 => log::info!("Process_v9: New v9 exporter: SysID: {sysid}, Domain: {id}, IP: {addr}"),
+        10 => log::info!(
+            "Process_ipfix: New ipfix exporter: SysID: {sysid}, Observation domain {id} from: {addr}"
+        ),
+        _ => log::info!(
+            "Process_v{version}: New exporter: SysID: {sysid}, engine id {}, type {}, IP: {addr}",
+            id & 0xff,
+            id >> 8 & 0xff
+        ),
+    }
+}
+
+/// What a developer needs to repeat a panic.
+fn report(peer: Addr, bytes: &[u8], panic: &(dyn Any + Send)) {
+    const SHOWN: usize = 1500;
+    let message = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    let mut hex = String::with_capacity(2 * bytes.len().min(SHOWN));
+    for b in bytes.iter().take(SHOWN) {
+        let _ = write!(hex, "{b:02x}"); // writing to a String cannot fail
+    }
+    let len = bytes.len();
+    log::error!(
+        "bug, please report: decoder panicked ({message}) on {len} bytes from {peer}: {hex}"
+    );
+}

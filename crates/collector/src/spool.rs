@@ -1,0 +1,153 @@
+//! The open file of one source: flows go in, and what cannot be written is counted.
+
+use record::{ExporterStats, Flow, FlowSink, Meta};
+use store::rotate::{self, Slot};
+use store::{StoreError, Writer, WriterOptions};
+
+use crate::Config;
+use crate::finish::{FileJob, Place};
+use crate::loss::SourceLine;
+
+/// The file of the current slot, if it could be created.
+pub(crate) struct Spool {
+    options: WriterOptions,
+    place: Place,
+    slot: Slot,
+    writer: Option<Writer>,
+    /// Files begun since the start: no two of them share a temporary name.
+    files: u64,
+    /// Whether trouble with the file of this slot was logged.
+    has_complained: bool,
+    /// Flows that came since the start.
+    flows: u64,
+    /// Of those, flows that went into the open file.
+    in_file: u64,
+    /// Flows that came without a file, or were lost from finished ones.
+    lost: u64,
+}
+
+impl Spool {
+    pub(crate) fn new(config: &Config, ident: String, place: Place, slot: Slot) -> Self {
+        let options =
+            WriterOptions { compression: config.compression, ident, ..WriterOptions::default() };
+        Self {
+            options,
+            place,
+            slot,
+            writer: None,
+            files: 0,
+            has_complained: false,
+            flows: 0,
+            in_file: 0,
+            lost: 0,
+        }
+    }
+
+    pub(crate) fn ident(&self) -> &str {
+        &self.options.ident
+    }
+
+    /// Flows that came, and those of them that are not in a file.
+    pub(crate) fn flows(&self) -> (u64, u64) {
+        let stored = self.writer.as_ref().map_or(0, |w| w.totals().all_flows());
+        (self.flows, self.lost + self.in_file.saturating_sub(stored))
+    }
+
+    pub(crate) const fn is_open(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    /// Begins the file of `slot`. Exporters are to be announced next.
+    pub(crate) fn open(&mut self, slot: Slot) -> Result<(), StoreError> {
+        self.has_complained &= slot == self.slot;
+        self.slot = slot;
+        self.options.created_secs = slot.start;
+        let name = temporary_name(std::process::id(), slot, self.files);
+        self.writer = Some(Writer::create(self.place.dir.join(name), &self.options)?);
+        self.files += 1;
+        Ok(())
+    }
+
+    /// Writes out what has waited in memory.
+    pub(crate) fn flush(&mut self) {
+        if let Some(Err(e)) = self.writer.as_mut().map(Writer::flush) {
+            self.complain(&e);
+        }
+    }
+
+    /// Logs trouble with the file once a slot; the loss itself is in the line of the slot.
+    pub(crate) fn complain(&mut self, error: &StoreError) {
+        if !self.has_complained {
+            let ident = self.ident();
+            log::error!("Ident: '{ident}': {error}: flows are lost until this works again");
+        }
+        self.has_complained = true;
+    }
+
+    /// Ends the file and makes the job of finishing it.
+    pub(crate) fn finish(&mut self, stats: Vec<ExporterStats>, line: SourceLine) -> FileJob {
+        // What `flush` left unwritten does not come back, so the loss is known from here on.
+        self.flush();
+        (_, self.lost) = self.flows();
+        self.in_file = 0;
+        let (place, slot) = (self.place.clone(), self.slot);
+        FileJob { writer: self.writer.take(), stats, place, slot, line }
+    }
+}
+
+impl FlowSink for Spool {
+    #[inline]
+    fn flow(&mut self, flow: &Flow) {
+        let count = flow.as_row().flows();
+        self.flows += count;
+        if let Some(writer) = &mut self.writer {
+            self.in_file += count;
+            writer.flow(flow);
+        } else {
+            self.lost += count;
+        }
+    }
+
+    /// What comes without a file is announced to the next one.
+    fn meta(&mut self, meta: Meta<'_>) {
+        if let Some(writer) = &mut self.writer {
+            writer.meta(meta);
+        }
+    }
+}
+
+/// `nfcapd.current.PID.SLOT.N`: tells after a crash whose it was, and of which slot.
+fn temporary_name(pid: u32, slot: Slot, n: u64) -> String {
+    rotate::temporary_name(format_args!("{pid}.{}.{n}", slot.start))
+}
+
+/// Process number and start of the slot in a name made by [`temporary_name`].
+pub(crate) fn parse_temporary_name(name: &str) -> Option<(i32, u64)> {
+    let mut parts = name.strip_prefix(&rotate::temporary_name(""))?.split('.');
+    let (pid, slot) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    parts.next()?.parse::<u64>().ok()?;
+    parts.next().is_none().then_some((pid, slot))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temporary_names_tell_process_and_slot() {
+        let slot = Slot { start: 1_795_000_200, len: 300 };
+        let name = temporary_name(4711, slot, 3);
+        assert_eq!(name, "nfcapd.current.4711.1795000200.3");
+        assert_eq!(parse_temporary_name(&name), Some((4711, 1_795_000_200)));
+        for other in [
+            "nfcapd.current.4711",
+            "nfcapd.current.A1B2C3",
+            "nfcapd.current.4711.1795000200",
+            "nfcapd.current.4711.1795000200.3.merged",
+            "nfcapd.current.4711.1795000200.x",
+            "nfcapd.202611181105",
+        ] {
+            assert_eq!(parse_temporary_name(other), None, "{other}");
+        }
+    }
+}
