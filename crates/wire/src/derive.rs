@@ -41,16 +41,26 @@ pub(crate) enum Clock {
 }
 
 impl Clock {
+    /// Whether its times are known but for a multiple of 49.7 days.
+    #[inline]
+    const fn may_wrap(self, export_ms: u64) -> bool {
+        match self {
+            Self::Uptime(_) => true,
+            Self::Boot(boot) => export_ms.saturating_sub(boot) > u32::MAX as u64,
+            Self::Unknown => false,
+        }
+    }
+
     fn date(self, at: u64, export_ms: u64) -> Option<u64> {
         let at = u32::try_from(at).ok()?;
         match self {
             Self::Uptime(uptime) => Some(from_uptime(export_ms, uptime, at)),
             Self::Boot(boot) => {
-                let age = export_ms.saturating_sub(boot);
                 // Within 49.7 days of the boot the clock has not wrapped, so the sum is exact.
-                Some(match u32::try_from(age) {
-                    Ok(_) => boot.saturating_add(u64::from(at)),
-                    Err(_) => from_uptime(export_ms, age as u32, at),
+                Some(if self.may_wrap(export_ms) {
+                    from_uptime(export_ms, export_ms.wrapping_sub(boot) as u32, at)
+                } else {
+                    boot.saturating_add(u64::from(at))
                 })
             }
             Self::Unknown => None,
@@ -63,8 +73,11 @@ impl Clock {
 pub(crate) fn finish(flow: &mut Flow, kept: &Kept, nature: Nature, origin: &Origin) -> bool {
     let (first, last) = times(kept, nature, origin);
     let has_uptime = kept.seen(Slot::FirstUptime.bit() | Slot::LastUptime.bit()) != 0;
-    let (first, last, is_sane) =
-        if has_uptime { not_in_future(first, last, origin.export_ms) } else { (first, last, true) };
+    let (first, last, is_sane) = if has_uptime && origin.clock.may_wrap(origin.export_ms) {
+        not_in_future(first, last, origin.export_ms)
+    } else {
+        (first, last, true)
+    };
     flow.set(Field::First, first);
     flow.set(Field::Last, last);
     if nature.is_mixed {

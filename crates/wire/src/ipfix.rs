@@ -210,3 +210,297 @@ fn field(input: &[u8]) -> Parsed<'_, FieldSpec> {
     let (input, pen) = if id & ENTERPRISE == 0 { (input, 0) } else { be_u32(input)? };
     Ok((input, FieldSpec { pen, id: id & !ENTERPRISE, len }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::element::PEN_REVERSE;
+    use crate::template::VARIABLE;
+    use crate::testing::{Collect, IpfixBuilder, Record};
+    use record::{Addr, Field, Sampler};
+
+    const NOW_MS: u64 = 1_795_000_000_123;
+    const EXPORT_MS: u64 = 1_795_000_000_000;
+    const PEER: Addr = Addr::V6(0x2001_0db8 << 96 | 9);
+    const HEADER: Header =
+        Header { length: 0, export_secs: 1_795_000_000, sequence: 0, domain: 33 };
+
+    fn run(datagrams: &[Vec<u8>]) -> (Decoder, Collect) {
+        let (mut decoder, mut sink) = (Decoder::new(Config::default()), Collect::default());
+        for datagram in datagrams {
+            decoder.decode(PEER, NOW_MS, datagram, &mut sink);
+        }
+        (decoder, sink)
+    }
+
+    fn numbers(values: &[(u64, usize)]) -> Vec<u8> {
+        values.iter().fold(Record::new(), |r, v| r.number(v.0, v.1)).build()
+    }
+
+    #[test]
+    fn variable_length_moves_what_follows() {
+        let fields = [
+            (0, 1, 4),
+            (0, 82, VARIABLE),
+            (0, 2, 4),
+            (9, 7, VARIABLE),
+            (0, 95, VARIABLE),
+            (0, 4, 1),
+        ];
+        let record = |name: &[u8], app: &[u8]| {
+            let r = Record::new().number(1000, 4).variable(name).number(10, 4);
+            r.variable(b"").variable(app).number(17, 1).build()
+        };
+        let datagram = IpfixBuilder::new(HEADER)
+            .template(256, &fields)
+            .data(256, &[record(b"", &[1, 2, 3]), record(&[b'x'; 300], &[]), record(b"y", &[9])]);
+        let (decoder, sink) = run(&[datagram.build()]);
+        assert_eq!(sink.flows.len(), 3);
+        for (flow, app) in sink.flows.iter().zip([Some(&[1, 2, 3][..]), None, Some(&[9])]) {
+            let got = [Field::Bytes, Field::Packets, Field::Proto].map(|f| flow.number(f));
+            assert_eq!(got, [1000, 10, 17]);
+            assert_eq!(flow.as_row().bytes(Field::AppId), app);
+        }
+        assert_eq!(decoder.counters().truncated_records, 0);
+    }
+
+    #[test]
+    fn cut_at_each_octet_delivers_whole_records() {
+        let record = Record::new().number(1000, 4).variable(b"name").build();
+        let starts = 16 + 4 + 12 + 4;
+        let full = IpfixBuilder::new(HEADER)
+            .template(256, &[(0, 1, 4), (0, 82, VARIABLE)])
+            .data(256, &vec![record.clone(); 3])
+            .build();
+        for len in 0..full.len() {
+            let (mut decoder, mut sink) = (Decoder::new(Config::default()), Collect::default());
+            let outcome = decoder.decode(PEER, NOW_MS, &full[..len], &mut sink);
+            let whole = len.saturating_sub(starts) / record.len();
+            assert_eq!(sink.flows.len(), whole, "length {len}");
+            assert!(outcome.is_bad(), "length {len}");
+        }
+    }
+
+    #[test]
+    fn messages_back_to_back() {
+        let message = |sequence, bytes| {
+            IpfixBuilder::new(Header { sequence, ..HEADER })
+                .template(256, &[(0, 1, 4)])
+                .data(256, &[numbers(&[(bytes, 4)])])
+                .build()
+        };
+        let mut datagram = [message(0, 11), message(1, 22)].concat();
+        let (decoder, sink) = run(&[datagram.clone()]);
+        let bytes: Vec<_> = sink.flows.iter().map(|f| f.number(Field::Bytes)).collect();
+        assert_eq!(bytes, [11, 22]);
+        assert_eq!(decoder.counters().sequence_gaps, 0);
+        datagram.extend(b"\0\0tail");
+        let (decoder, sink) = run(&[datagram]);
+        assert_eq!(sink.flows.len(), 2);
+        assert_eq!(decoder.counters().trailing_bytes, 6);
+    }
+
+    #[test]
+    fn lying_lengths() {
+        let base = || {
+            IpfixBuilder::new(HEADER).template(256, &[(0, 1, 4)]).data(256, &[numbers(&[(5, 4)])])
+        };
+        for (name, length, flows, bad_messages, truncated) in
+            [("too long", 999, 1, 0, 1), ("too short", 15, 0, 1, 0), ("zero", 0, 0, 1, 0)]
+        {
+            let (decoder, sink) = run(&[base().claim(length).build()]);
+            let c = decoder.counters();
+            let got = (sink.flows.len(), c.bad_messages, c.truncated_messages);
+            assert_eq!(got, (flows, bad_messages, truncated), "{name}");
+        }
+    }
+
+    #[test]
+    fn reverse_elements_are_the_other_direction_only() {
+        let fields = [
+            (0, 5, 1),
+            (0, 6, 1),
+            (0, 1, 4),
+            (0, 2, 4),
+            (PEN_REVERSE, 5, 1),
+            (PEN_REVERSE, 6, 1),
+            (PEN_REVERSE, 1, 4),
+            (PEN_REVERSE, 2, 4),
+        ];
+        let record = numbers(&[(7, 1), (2, 1), (100, 4), (1, 4), (9, 1), (18, 1), (50, 4), (3, 4)]);
+        let datagram = IpfixBuilder::new(HEADER).template(256, &fields).data(256, &[record]);
+        let (_, sink) = run(&[datagram.build()]);
+        for (field, want) in [
+            (Field::SrcTos, 7),
+            (Field::TcpFlags, 2),
+            (Field::Bytes, 100),
+            (Field::Packets, 1),
+            (Field::OutBytes, 50),
+            (Field::OutPackets, 3),
+        ] {
+            assert_eq!(sink.flows[0].number(field), want, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn withdrawals() {
+        let set =
+            |b: IpfixBuilder| b.data(256, &[numbers(&[(1, 4)])]).data(257, &[numbers(&[(1, 4)])]);
+        let both = || {
+            IpfixBuilder::new(HEADER)
+                .template(256, &[(0, 1, 4)])
+                .template(257, &[(0, 2, 4)])
+                .options_template(300, 1, &[(0, 149, 4), (0, 160, 8)])
+        };
+        for (name, datagram, flows, withdrawn) in [
+            ("one", set(both().withdraw(256)), 1, 1),
+            ("all", set(both().withdraw(2)), 0, 2),
+            ("all options", set(both().withdraw_options(3)), 2, 1),
+            ("one that is not there", set(both().withdraw(999)), 2, 0),
+        ] {
+            let (decoder, sink) = run(&[datagram.build()]);
+            assert_eq!(sink.flows.len(), flows, "{name}");
+            assert_eq!(decoder.counters().templates_withdrawn, withdrawn, "{name}");
+        }
+    }
+
+    #[test]
+    fn samplers_in_options_with_variable_length() {
+        let name = |r: Record| r.variable(b"SAMPLER-MAP").build();
+        for (name, fields, record, want) in [
+            (
+                "n out of N",
+                &[
+                    (0, 302, 8),
+                    (0, 304, 2),
+                    (0, 305, 4),
+                    (0, 309, 4),
+                    (0, 310, 4),
+                    (0, 84, VARIABLE),
+                ][..],
+                name(
+                    Record::new()
+                        .number(4, 8)
+                        .number(3, 2)
+                        .number(1, 4)
+                        .number(1, 4)
+                        .number(256, 4),
+                ),
+                (4, 3, 1, 255),
+            ),
+            (
+                "count based",
+                &[(0, 302, 8), (0, 304, 2), (0, 305, 4), (0, 306, 4), (0, 84, VARIABLE)],
+                name(Record::new().number(4, 8).number(1, 2).number(2, 4).number(8, 4)),
+                (4, 1, 2, 8),
+            ),
+            (
+                "probability",
+                &[(0, 149, 4), (0, 311, 8), (0, 84, VARIABLE)],
+                name(Record::new().number(33, 4).octets(&0.01f64.to_be_bytes())),
+                (Sampler::GENERIC, 0, 1, 99),
+            ),
+        ] {
+            let datagram = IpfixBuilder::new(HEADER)
+                .options_template(300, 1, fields)
+                .data(300, &[record])
+                .template(256, &[(0, 1, 4), (0, 302, 8)])
+                .data(256, &[numbers(&[(1000, 4), (4, 8)])]);
+            let (_, sink) = run(&[datagram.build()]);
+            let s = sink.samplers[0];
+            let got = (s.id, s.algorithm, s.packet_interval, s.space_interval);
+            assert_eq!(got, want, "{name}");
+            assert_eq!(sink.flows[0].number(Field::Bytes), s.scale(1000), "{name}");
+        }
+    }
+
+    #[test]
+    fn uptimes_need_a_boot_time() {
+        let flows = |b: IpfixBuilder| {
+            b.template(256, &[(0, 22, 4), (0, 21, 4)]).data(
+                256,
+                &[numbers(&[(50_000, 4), (70_000, 4)]), numbers(&[(60_000, 4), (90_000, 4)])],
+            )
+        };
+        let ends = |datagrams: &[Vec<u8>]| {
+            let (_, sink) = run(datagrams);
+            sink.flows.iter().map(|f| f.number(Field::Last)).collect::<Vec<_>>()
+        };
+        // Unknown: the latest flow ended at the export.
+        let guessed = flows(IpfixBuilder::new(HEADER)).build();
+        assert_eq!(ends(std::slice::from_ref(&guessed)), [EXPORT_MS - 20_000, EXPORT_MS]);
+        // All sets of a message are dated alike, whichever has the latest flow.
+        let two = IpfixBuilder::new(HEADER)
+            .data(256, &[numbers(&[(1, 4), (70_000, 4)])])
+            .data(256, &[numbers(&[(1, 4), (90_000, 4)])]);
+        let template = IpfixBuilder::new(HEADER).template(256, &[(0, 22, 4), (0, 21, 4)]).build();
+        assert_eq!(ends(&[template, two.build()]), [EXPORT_MS - 20_000, EXPORT_MS]);
+        // A later message does not make it later.
+        let later = Header { export_secs: HEADER.export_secs + 60, ..HEADER };
+        let later = flows(IpfixBuilder::new(later)).build();
+        assert_eq!(ends(&[guessed, later])[2..], [EXPORT_MS - 20_000, EXPORT_MS]);
+        // Told in options data.
+        let boot = EXPORT_MS - 95_000;
+        let told = IpfixBuilder::new(HEADER)
+            .options_template(300, 1, &[(0, 149, 4), (0, 160, 8)])
+            .data(300, &[numbers(&[(33, 4), (boot, 8)])]);
+        assert_eq!(ends(&[flows(told).build()]), [boot + 70_000, boot + 90_000]);
+        // Told in the record.
+        let own = IpfixBuilder::new(HEADER)
+            .template(256, &[(0, 160, 8), (0, 22, 4), (0, 21, 4)])
+            .data(256, &[numbers(&[(boot, 8), (0, 4), (1, 4)])]);
+        assert_eq!(ends(&[own.build()]), [boot + 1]);
+        // After 49.7 days the uptime has wrapped.
+        let old_boot = EXPORT_MS - (1 << 32) - 95_000;
+        let wrapped = IpfixBuilder::new(HEADER)
+            .options_template(300, 1, &[(0, 149, 4), (0, 160, 8)])
+            .data(300, &[numbers(&[(33, 4), (old_boot, 8)])]);
+        assert_eq!(ends(&[flows(wrapped).build()]), [EXPORT_MS - 25_000, EXPORT_MS - 5_000]);
+    }
+
+    #[test]
+    fn options_records_count_in_the_sequence() {
+        let message = |sequence| {
+            IpfixBuilder::new(Header { sequence, ..HEADER })
+                .options_template(300, 1, &[(0, 149, 4), (0, 41, 8)])
+                .template(256, &[(0, 1, 4)])
+                .data(300, &[numbers(&[(33, 4), (5, 8)])])
+                .data(256, &[numbers(&[(1, 4)]), numbers(&[(2, 4)])])
+                .build()
+        };
+        let (mut decoder, _) = run(&[0, 3, 6, 12].map(message));
+        assert_eq!((decoder.counters().sequence_gaps, decoder.counters().lost_records), (1, 3));
+        assert_eq!(decoder.take_stats()[0].sequence_failures, 1);
+        assert_eq!(decoder.exporters().next().unwrap().reported.messages, Some(5));
+        assert_eq!(decoder.exporters().next().unwrap().lost, 3);
+    }
+
+    #[test]
+    fn flow_ids_and_observation() {
+        let datagram = IpfixBuilder::new(HEADER)
+            .template(256, &[(0, 148, 8), (0, 138, 4)])
+            .data(256, &[numbers(&[(1 << 40, 8), (5, 4)])])
+            .template(257, &[(0, 149, 4)])
+            .data(257, &[numbers(&[(44, 4)])])
+            .template(258, &[(0, 1, 4)])
+            .data(258, &[numbers(&[(1, 4)])]);
+        let (_, sink) = run(&[datagram.build()]);
+        assert_eq!(sink.flows[0].number(Field::FlowId), 1 << 40);
+        assert_eq!(sink.flows[0].as_row().u64(Field::ObservationDomain), Some(33));
+        assert_eq!(sink.flows[1].as_row().u64(Field::ObservationDomain), Some(44));
+        assert!(!sink.flows[2].has(Field::ObservationDomain));
+        assert_eq!(sink.flows[0].as_row().addr(Field::Router), Some(PEER));
+        assert_eq!(sink.flows[0].number(Field::Source), 10);
+    }
+
+    #[test]
+    fn endless_padding_and_empty_sets_end() {
+        let padded = IpfixBuilder::new(HEADER)
+            .set(TEMPLATES, &[0; 64])
+            .set(OPTIONS_TEMPLATES, &[0; 63])
+            .set(256, &[]);
+        let (decoder, sink) = run(&[padded.build()]);
+        assert_eq!((sink.flows.len(), decoder.counters().bad_datagrams), (0, 0));
+    }
+}

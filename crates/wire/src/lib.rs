@@ -325,3 +325,92 @@ fn unmapped(peer: Addr) -> Addr {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Collect, IpfixBuilder, Record, V5Builder, V9Builder};
+    use record::Field;
+
+    const PEER: Addr = Addr::V4(0xc000_0201);
+    const NOW_MS: u64 = 1_795_000_000_000;
+
+    /// A datagram of each protocol, with every kind of set.
+    fn samples() -> Vec<Vec<u8>> {
+        let flow = Record::new().number(0x0a00_0001, 4).number(100, 8).number(22, 2).number(1, 1);
+        let option = Record::new().number(1, 4).number(7, 4).number(100, 4).octets(b"Gi0/1   ");
+        let v9 = V9Builder::new(v9::Header { uptime_ms: 9000, ..v9::Header::default() })
+            .options_template(257, &[(1, 4)], &[(48, 4), (50, 4), (82, 8)])
+            .data(257, &[option.build()])
+            .template(256, &[(8, 4), (1, 8), (7, 2), (4, 1), (27, 16), (32, 2), (22, 4), (95, 5)])
+            .data(256, &[flow.octets(&[1; 27]).build()])
+            .data(300, &[vec![1; 20]]);
+        let fields =
+            [(0, 8, 4), (0, 1, 8), (0, 82, 65535), (29305, 1, 4), (637, 93, 65535), (0, 21, 4)];
+        let ipfix = IpfixBuilder::new(ipfix::Header::default())
+            .options_template(257, 1, &[(0, 149, 4), (0, 302, 4), (0, 305, 4), (0, 84, 65535)])
+            .data(257, &[Record::new().octets(&[0; 12]).variable(b"map").build()])
+            .template(256, &fields)
+            .data(256, &[Record::new().octets(&[3; 12]).variable(b"a").octets(&[4; 4]).build()])
+            .withdraw(256);
+        let v5 = V5Builder::new(v5::Header::default()).record([5; v5::RECORD_LEN]);
+        vec![v5.build(), v9.build(), ipfix.build()]
+    }
+
+    #[test]
+    fn damaged_datagrams_are_survived() {
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random >> 11) as usize
+        };
+        let (mut decoder, mut sink) = (Decoder::new(Config::default()), Collect::default());
+        for sample in samples() {
+            for _ in 0..20_000 {
+                let mut damaged = sample.clone();
+                for _ in 0..1 + next() % 4 {
+                    let at = 2 + next() % (damaged.len() - 2);
+                    damaged[at] = [0, 1, 255, next() as u8][next() % 4];
+                }
+                damaged.truncate(1 + next() % (damaged.len() * 2));
+                let outcome = decoder.decode(PEER, NOW_MS, &damaged, &mut sink);
+                assert_eq!(outcome.flows as usize, sink.flows.len());
+                sink.flows.clear();
+            }
+        }
+        assert!(decoder.counters().flows > 10_000);
+    }
+
+    #[test]
+    fn versions_not_understood_are_counted() {
+        let (mut decoder, mut sink) = (Decoder::new(Config::default()), Collect::default());
+        for version in 0..=300u16 {
+            let datagram = [&version.to_be_bytes()[..], &[0; 2]].concat();
+            let outcome = decoder.decode(PEER, NOW_MS, &datagram, &mut sink);
+            let is_known = [5, 9, 10].contains(&version);
+            let error = outcome.error.unwrap();
+            assert_eq!(error == DecodeError::UnknownVersion(version), !is_known, "{version}");
+            assert_eq!(error.is_foreign(), !is_known, "{version}");
+        }
+        assert_eq!(decoder.counters().unknown_version, 298);
+        assert_eq!(decoder.counters().truncated_headers, 3);
+        assert!(decoder.decode(PEER, NOW_MS, &[9], &mut sink).error.unwrap().is_foreign());
+        assert!(sink.exporters.is_empty());
+    }
+
+    #[test]
+    fn exporters_beyond_the_last_number_have_none() {
+        let (mut decoder, mut sink) = (Decoder::new(Config::default()), Collect::default());
+        let datagram = V5Builder::new(v5::Header::default()).record([5; v5::RECORD_LEN]).build();
+        for peer in 1..=65_537 {
+            decoder.decode(Addr::V4(peer), NOW_MS, &datagram, &mut sink);
+        }
+        let numbers: Vec<_> = sink.flows.iter().map(|f| f.number(Field::ExporterId)).collect();
+        assert_eq!(numbers[65_533..], [65_534, 65_535, 0, 0]);
+        assert_eq!(sink.exporters.len(), 65_535);
+        assert_eq!(decoder.counters().exporters_unnumbered, 2);
+        assert_eq!(decoder.take_stats().len(), 65_535);
+    }
+}

@@ -8,6 +8,7 @@ use crate::element::{Op, Slot, element};
 use crate::template::{FieldSpec, VARIABLE};
 use crate::{Protocol, cursor};
 use record::{Addr, Field, Flow};
+use std::collections::HashSet;
 
 /// Steps from an exporter's record to a [`Flow`].
 #[derive(Debug)]
@@ -92,8 +93,9 @@ impl Plan {
         let mut claims = Claims::default();
         let mut steps: Vec<Step> = Vec::with_capacity(fields.len());
         let (mut at, mut min_len) = (0u16, 0);
-        for (i, field) in fields.iter().enumerate() {
-            let is_repeat = fields.iter().take(i).any(|f| (f.pen, f.id) == (field.pen, field.id));
+        let mut seen = HashSet::with_capacity(fields.len());
+        for field in fields {
+            let is_repeat = !seen.insert((field.pen, field.id));
             let mut op = nature.resolve(protocol, field, is_repeat);
             if !fits(op, field.len) {
                 counters.odd_lengths += 1;

@@ -3,7 +3,42 @@
 //! They write whatever they are told, right or wrong; they are no exporter.
 
 use crate::{ipfix, v5, v9};
-use record::Addr;
+use record::{Addr, Exporter, Flow, FlowSink, Meta, NameTable, Sampler};
+
+/// A sink that keeps everything.
+#[derive(Clone, Debug, Default)]
+pub struct Collect {
+    /// Flows in order.
+    pub flows: Vec<Flow>,
+    /// Exporters as they were told.
+    pub exporters: Vec<Exporter>,
+    /// Samplers as they were told.
+    pub samplers: Vec<Sampler>,
+    /// Names as they were told: exporter, table, id, name.
+    pub names: Vec<(u32, NameTable, u32, String)>,
+    /// Applications as they were told: exporter, id, name, description.
+    pub applications: Vec<(u32, Vec<u8>, String, String)>,
+}
+
+impl FlowSink for Collect {
+    fn flow(&mut self, flow: &Flow) {
+        self.flows.push(flow.clone());
+    }
+
+    fn meta(&mut self, meta: Meta<'_>) {
+        let text = |octets| String::from_utf8_lossy(octets).into_owned();
+        match meta {
+            Meta::Exporter(e) => self.exporters.push(e),
+            Meta::Sampler(s) => self.samplers.push(s),
+            Meta::Name { exporter, table, id, name } => {
+                self.names.push((exporter, table, id, text(name)));
+            }
+            Meta::Application { exporter, id, name, description } => {
+                self.applications.push((exporter, id.to_vec(), text(name), text(description)));
+            }
+        }
+    }
+}
 
 /// Octets of one data record, written field by field.
 #[derive(Clone, Debug, Default)]

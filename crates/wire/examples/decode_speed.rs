@@ -1,0 +1,156 @@
+//! Flows decoded per second on one core, by protocol, with a sink that only counts.
+//!
+//! `cargo run --release -p flowsuite-wire --features testing --example decode_speed`
+
+use record::{Addr, Field, Flow, FlowSink, Meta};
+use std::time::Instant;
+use wire::testing::{IpfixBuilder, Record, V5Builder, V9Builder};
+use wire::{Config, Decoder, ipfix, v5, v9};
+
+const PEER: Addr = Addr::V4(0xc000_0201);
+const NOW_MS: u64 = 1_795_000_000_000;
+const UPTIME_MS: u32 = 900_000_000;
+
+/// What a border router sends: 20 fields.
+const FIELDS: [(u16, u16); 20] = [
+    (8, 4),
+    (12, 4),
+    (15, 4),
+    (10, 4),
+    (14, 4),
+    (2, 8),
+    (1, 8),
+    (22, 4),
+    (21, 4),
+    (7, 2),
+    (11, 2),
+    (6, 1),
+    (4, 1),
+    (5, 1),
+    (61, 1),
+    (16, 4),
+    (17, 4),
+    (9, 1),
+    (13, 1),
+    (89, 1),
+];
+
+#[derive(Default)]
+struct Count {
+    flows: u64,
+    bytes: u64,
+}
+
+impl FlowSink for Count {
+    fn flow(&mut self, flow: &Flow) {
+        self.flows += 1;
+        self.bytes = self.bytes.wrapping_add(flow.number(Field::Bytes));
+    }
+
+    fn meta(&mut self, _: Meta<'_>) {}
+}
+
+fn records(n: u64) -> Vec<Vec<u8>> {
+    let value = |i: u64, id: u16| match id {
+        21 | 22 => u64::from(UPTIME_MS) - 10_000 + i,
+        4 => 6,
+        _ => i * 37 + u64::from(id),
+    };
+    (0..n)
+        .map(|i| {
+            let fields = FIELDS.iter();
+            let record = fields
+                .fold(Record::new(), |r, &(id, len)| r.number(value(i, id), usize::from(len)));
+            record.build()
+        })
+        .collect()
+}
+
+fn v9_datagrams() -> Vec<Vec<u8>> {
+    let header = v9::Header {
+        uptime_ms: UPTIME_MS,
+        unix_secs: (NOW_MS / 1000) as u32,
+        source_id: 7,
+        ..v9::Header::default()
+    };
+    let template = V9Builder::new(header).template(300, &FIELDS);
+    vec![template.build(), V9Builder::new(header).data(300, &records(22)).build()]
+}
+
+fn sampled_v9_datagrams() -> Vec<Vec<u8>> {
+    let header = v9::Header {
+        uptime_ms: UPTIME_MS,
+        unix_secs: (NOW_MS / 1000) as u32,
+        source_id: 8,
+        ..v9::Header::default()
+    };
+    let sampler = Record::new().number(0, 4).number(1000, 4).build();
+    let first = V9Builder::new(header)
+        .template(300, &FIELDS)
+        .options_template(301, &[(1, 4)], &[(34, 4)])
+        .data(301, &[sampler]);
+    vec![first.build(), V9Builder::new(header).data(300, &records(22)).build()]
+}
+
+fn ipfix_datagrams() -> Vec<Vec<u8>> {
+    let header = ipfix::Header { export_secs: (NOW_MS / 1000) as u32, ..ipfix::Header::default() };
+    let fields: Vec<_> = FIELDS
+        .iter()
+        .map(|&(id, len)| match id {
+            22 => (0, 152, 8),
+            21 => (0, 153, 8),
+            id => (0, id, len),
+        })
+        .chain([(0, 82, 65535)])
+        .collect();
+    let records: Vec<_> = (0..18u64)
+        .map(|i| {
+            let fixed = fields.iter().filter(|f| f.2 != 65535);
+            let record = fixed.fold(Record::new(), |r, &(_, id, len)| {
+                let value = if id > 150 { NOW_MS + i } else { i * 37 + u64::from(id) };
+                r.number(value, usize::from(len))
+            });
+            record.variable(b"Gi0/1").build()
+        })
+        .collect();
+    let template = IpfixBuilder::new(header).template(300, &fields);
+    vec![template.build(), IpfixBuilder::new(header).data(300, &records).build()]
+}
+
+fn v5_datagrams() -> Vec<Vec<u8>> {
+    let header = v5::Header {
+        uptime_ms: UPTIME_MS,
+        unix_secs: (NOW_MS / 1000) as u32,
+        ..v5::Header::default()
+    };
+    let full = (0..30).fold(V5Builder::new(header), |b, i| b.record([i; v5::RECORD_LEN]));
+    vec![full.build()]
+}
+
+fn main() {
+    for (name, datagrams) in [
+        ("v5, 30 records", v5_datagrams()),
+        ("v9, 20 fields", v9_datagrams()),
+        ("v9, 20 fields, sampled", sampled_v9_datagrams()),
+        ("IPFIX, 20 fields and a string", ipfix_datagrams()),
+    ] {
+        let best = (0..5).map(|_| flows_per_second(&datagrams)).fold(0.0, f64::max);
+        println!("{name:32} {:6.2} M flows/s", best / 1e6);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "measures time, decodes none")]
+fn flows_per_second(datagrams: &[Vec<u8>]) -> f64 {
+    let (mut decoder, mut sink) = (Decoder::new(Config::default()), Count::default());
+    for datagram in datagrams {
+        decoder.decode(PEER, NOW_MS, datagram, &mut sink);
+    }
+    let last = datagrams.last().expect("a data datagram");
+    sink.flows = 0;
+    let start = Instant::now();
+    while sink.flows < 2_000_000 {
+        decoder.decode(PEER, NOW_MS, std::hint::black_box(last), &mut sink);
+    }
+    std::hint::black_box(sink.bytes);
+    sink.flows as f64 / start.elapsed().as_secs_f64()
+}
