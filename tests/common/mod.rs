@@ -1,7 +1,7 @@
 //! The scene of an end-to-end test: an empty directory, programs of ours and real ones, UDP on
 //! loopback. Everything a test starts ends with it.
 
-#![allow(dead_code, reason = "every test file uses its own part of this")]
+#![allow(dead_code, unreachable_pub, reason = "every test file uses its own part of this")]
 
 use std::ffi::OsStr;
 use std::net::UdpSocket;
@@ -35,7 +35,10 @@ impl Scene {
 }
 
 /// Runs a program to its end, times in UTC.
-pub fn run<A: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: impl IntoIterator<Item = A>) -> Output {
+pub fn run<A: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    args: impl IntoIterator<Item = A>,
+) -> Output {
     let program = program.as_ref();
     Command::new(program)
         .args(args)

@@ -222,8 +222,8 @@ impl<'a> Rest<'a> {
             39 => self.addrs(flow, 4),
             40 => self.addrs(flow, 16),
             41 => {
-                flow.set_bytes(F::IngressAcl, self.take(12)?);
-                flow.set_bytes(F::EgressAcl, self.take(12)?);
+                flow.set_bytes(F::IngressAcl, &self.acl()?);
+                flow.set_bytes(F::EgressAcl, &self.acl()?);
                 Some(())
             }
             42 | 43 => {
@@ -252,6 +252,13 @@ impl<'a> Rest<'a> {
                 Some(())
             }
         }
+    }
+
+    /// Three ids of an access list: numbers here, octets as sent in layout 2.
+    fn acl(&mut self) -> Option<[u8; 12]> {
+        let mut ids: [u8; 12] = self.take(12)?.try_into().ok()?;
+        ids.as_chunks_mut::<4>().0.iter_mut().for_each(|id| id.reverse());
+        Some(ids)
     }
 
     fn addrs(&mut self, flow: &mut Flow, width: usize) -> Option<()> {
@@ -286,3 +293,26 @@ const MPLS: [Field; 10] = [
     Field::Mpls9,
     Field::Mpls10,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn access_lists_get_their_octets_as_sent() {
+        let ids: Vec<u8> = [0x0102_0304, 5, 6, 7, 8, 0xff00_0000u32]
+            .iter()
+            .flat_map(|id| id.to_le_bytes())
+            .collect();
+        let mut flow = Flow::new();
+        let done = Rest(&ids).extension(&mut flow, 41, &mut Skipped::default());
+        assert_eq!(done, Some(()));
+        let row = flow.as_row();
+        assert_eq!(row.bytes(Field::IngressAcl).unwrap(), [1, 2, 3, 4, 0, 0, 0, 5, 0, 0, 0, 6]);
+        assert_eq!(row.bytes(Field::EgressAcl).unwrap(), [0, 0, 0, 7, 0, 0, 0, 8, 255, 0, 0, 0]);
+        for short in 0..ids.len() {
+            let mut rest = Rest(&ids[..short]);
+            assert_eq!(rest.extension(&mut flow, 41, &mut Skipped::default()), None);
+        }
+    }
+}

@@ -12,7 +12,7 @@ use record::Totals;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use store::{Compression, Creator, Writer, WriterOptions};
+use store::{Compression, Creator, Statistics, Writer, WriterOptions};
 
 /// All tables of `-s`.
 pub(super) fn statistics(
@@ -42,12 +42,20 @@ pub(super) fn statistics(
         for sorting in &request.sortings {
             match answer {
                 Answer::Element(table) => {
-                    has_rows |=
-                        table.print(*sorting, plan.top, kind, options, totals, has_rows, &mut tables);
+                    has_rows |= table.print(
+                        *sorting,
+                        plan.top,
+                        kind,
+                        options,
+                        totals,
+                        has_rows,
+                        &mut tables,
+                    );
                 }
                 Answer::Flows(flows) => {
                     if kind == Kind::Text && !options.quiet {
-                        let n = if plan.top == 0 { String::new() } else { format!(" {}", plan.top) };
+                        let n =
+                            if plan.top == 0 { String::new() } else { format!(" {}", plan.top) };
                         writeln!(out, "Top{n} flows ordered by {}:", sorting.order.flow_name())?;
                     }
                     flows.print(Some(*sorting), plan.top, &plan.format, out, &mut report)?;
@@ -117,17 +125,18 @@ fn totals(report: &Report) -> Totals {
 
 /// `-I`: the statistics stored in the files, summed.
 pub(super) fn file_statistics(name: &str, files: &[PathBuf]) -> anyhow::Result<Exit> {
-    let (mut sum, mut ident, mut exit) = (Totals::default(), None, Exit::Success);
+    let (mut sum, mut ident, mut exit) = (Statistics::default(), None, Exit::Success);
     for path in files {
-        let complain = |what: &dyn std::fmt::Display| eprintln!("{name}: {}: {what}", path.display());
+        let complain =
+            |what: &dyn std::fmt::Display| eprintln!("{name}: {}: {what}", path.display());
         match store::FlowFile::open(path) {
             Ok(file) => {
                 if let Some(what) = file.state().damage() {
                     complain(&what);
                     exit = Exit::Failure;
                 }
-                if let Some(totals) = file.totals() {
-                    sum.merge(totals);
+                if let Some(statistics) = file.statistics() {
+                    sum.merge(statistics);
                 }
                 ident.get_or_insert_with(|| file.ident().to_owned());
             }
@@ -137,8 +146,9 @@ pub(super) fn file_statistics(name: &str, files: &[PathBuf]) -> anyhow::Result<E
             }
         }
     }
+    let overall = [sum.flows, sum.packets, sum.bytes];
     let mut text = Vec::new();
-    output::file_statistics(&mut text, ident.as_deref().unwrap_or("none"), &sum);
+    output::file_statistics(&mut text, ident.as_deref().unwrap_or("none"), overall, &sum.totals);
     io::stdout().write_all(&text)?;
     Ok(exit)
 }
@@ -209,7 +219,8 @@ pub(super) fn verify(path: &Path) -> anyhow::Result<Exit> {
         Compression::None => "not compressed".to_owned(),
         method => format!("{} compressed", method.name()),
     };
-    let created = i64::try_from(h.created_secs).ok().and_then(|s| Local.timestamp_opt(s, 0).single());
+    let created =
+        i64::try_from(h.created_secs).ok().and_then(|s| Local.timestamp_opt(s, 0).single());
     let created = created.map_or_else(|| "unknown".to_owned(), |t| t.format("%F %T").to_string());
     let mut out = io::stdout().lock();
     writeln!(out, "File       : {}", path.display())?;
