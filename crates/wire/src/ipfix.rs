@@ -6,7 +6,7 @@
 use crate::cursor::{self, Parsed, SET_HEADER_LEN, set_header};
 use crate::derive::{Clock, Origin};
 use crate::sequence::{Step, Unit};
-use crate::set::Message;
+use crate::set::{Message, SetIds};
 use crate::template::{Definition, FieldSpec};
 use crate::{Datagram, DecodeError, Decoder, Protocol};
 use nom::Parser;
@@ -107,7 +107,7 @@ fn message<S: FlowSink + ?Sized>(
     if let Some(latest) = latest_uptime(decoder, exporter, bytes, at + HEADER_LEN) {
         decoder.guess_boot(&mut message, latest);
     }
-    let outcome = sets(decoder, &mut message, bytes, at + HEADER_LEN, sink);
+    let outcome = decoder.sets(&SETS, &mut message, bytes, at + HEADER_LEN, sink);
     decoder.read_deferred(&mut message, bytes, sink);
     let is_whole = outcome.is_ok() && usize::from(header.length) == end - at;
     let units = (is_whole && !message.has_unknown).then_some(message.records);
@@ -132,42 +132,7 @@ fn latest_uptime(decoder: &mut Decoder, exporter: usize, bytes: &[u8], from: usi
     latest
 }
 
-/// Walks the sets. A set that reaches beyond the message is read as far as it goes.
-fn sets<S: FlowSink + ?Sized>(
-    decoder: &mut Decoder,
-    message: &mut Message,
-    bytes: &[u8],
-    from: usize,
-    sink: &mut S,
-) -> Result<(), DecodeError> {
-    let (mut at, mut fault) = (from, Ok(()));
-    while bytes.len().saturating_sub(at) >= SET_HEADER_LEN {
-        let (id, len) = cursor::take(bytes, at, ("set", SET_HEADER_LEN), set_header)?;
-        let len = usize::from(len);
-        if len < SET_HEADER_LEN {
-            decoder.counters.bad_sets += 1;
-            return fault.and(Err(DecodeError::BadLength { what: "set", at, len }));
-        }
-        let have = bytes.len() - at;
-        if len > have {
-            decoder.counters.truncated_sets += 1;
-            fault = fault.and(Err(DecodeError::Truncated { what: "set", at, need: len, have }));
-        }
-        let (start, end) = (at + SET_HEADER_LEN, at + len.min(have));
-        let body = bytes.get(start..end).unwrap_or_default();
-        match id {
-            TEMPLATES | OPTIONS_TEMPLATES => definitions(decoder, message, id, body),
-            256.. => decoder.data_set(message, id, bytes, (start, end), sink),
-            _ => {
-                decoder.counters.bad_sets += 1;
-                fault = fault.and(Err(DecodeError::ReservedSet { at, id }));
-            }
-        }
-        at = end;
-    }
-    decoder.counters.trailing_bytes += bytes.len().saturating_sub(at) as u64;
-    fault
-}
+const SETS: SetIds = SetIds { templates: TEMPLATES, options: OPTIONS_TEMPLATES, definitions };
 
 /// Takes in the templates and withdrawals of one set. What is left and too short for either is
 /// padding.

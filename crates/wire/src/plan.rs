@@ -133,26 +133,27 @@ impl Plan {
         if data.len() < self.min_len {
             return None;
         }
-        let mut base = 0;
-        for step in &self.steps {
-            let start = base + usize::from(step.at);
-            let value = if step.len == VARIABLE {
-                let (value, end) = cursor::variable(data, start)?;
-                base = end;
-                value
-            } else {
-                data.get(start..start + usize::from(step.len))?
-            };
-            step.run(value, flow, kept, counters);
-        }
-        let end = base + self.tail;
-        (end <= data.len()).then_some(end)
+        self.walk(data, |step, value| step.run(value, flow, kept, counters))
     }
 
     /// The latest uptime in the record at the start of `data` and the record's length: for dating
     /// a message whose exporter never told when it booted.
     pub(crate) fn uptime(&self, data: &[u8], kept: &mut Kept) -> Option<(Option<u32>, usize)> {
         kept.clear();
+        let end = self.walk(data, |step, value| {
+            if let Op::Keep(slot @ (Slot::FirstUptime | Slot::LastUptime)) = step.op
+                && let Some(n) = number(value)
+            {
+                kept.set(slot, n);
+            }
+        })?;
+        let latest = kept.get(Slot::LastUptime).or_else(|| kept.get(Slot::FirstUptime));
+        Some((latest.and_then(|n| u32::try_from(n).ok()), end))
+    }
+
+    /// Calls `each` with every step and its octets; returns the length of the record.
+    #[inline]
+    fn walk(&self, data: &[u8], mut each: impl FnMut(&Step, &[u8])) -> Option<usize> {
         let mut base = 0;
         for step in &self.steps {
             let start = base + usize::from(step.at);
@@ -163,15 +164,10 @@ impl Plan {
             } else {
                 data.get(start..start + usize::from(step.len))?
             };
-            if let Op::Keep(slot @ (Slot::FirstUptime | Slot::LastUptime)) = step.op
-                && let Some(n) = number(value)
-            {
-                kept.set(slot, n);
-            }
+            each(step, value);
         }
         let end = base + self.tail;
-        let latest = kept.get(Slot::LastUptime).or_else(|| kept.get(Slot::FirstUptime));
-        (end <= data.len()).then_some((latest.and_then(|n| u32::try_from(n).ok()), end))
+        (end <= data.len()).then_some(end)
     }
 }
 

@@ -2,11 +2,12 @@
 //! through the plan of their template; data that comes before its template waits until the rest
 //! of its datagram is read.
 
+use crate::cursor::{self, SET_HEADER_LEN, set_header};
 use crate::derive::{self, Clock, Origin};
 use crate::exporter::State;
 use crate::options::Facts;
 use crate::template::{Definition, Learned, Template};
-use crate::{Decoder, Protocol};
+use crate::{DecodeError, Decoder, Protocol};
 use record::FlowSink;
 
 /// One message being read.
@@ -32,7 +33,55 @@ pub(crate) struct Deferred {
     end: usize,
 }
 
+/// What the protocols number differently.
+pub(crate) struct SetIds {
+    /// Set id of templates.
+    pub(crate) templates: u16,
+    /// Set id of options templates.
+    pub(crate) options: u16,
+    /// Takes in the templates of either kind of set.
+    pub(crate) definitions: fn(&mut Decoder, &Message, u16, &[u8]),
+}
+
 impl Decoder {
+    /// Walks the sets of a message that ends where `bytes` ends. A set that reaches beyond it is
+    /// read as far as it goes.
+    pub(crate) fn sets<S: FlowSink + ?Sized>(
+        &mut self,
+        ids: &SetIds,
+        message: &mut Message,
+        bytes: &[u8],
+        from: usize,
+        sink: &mut S,
+    ) -> Result<(), DecodeError> {
+        let (mut at, mut fault) = (from, Ok(()));
+        while bytes.len().saturating_sub(at) >= SET_HEADER_LEN {
+            let (id, len) = cursor::take(bytes, at, ("set", SET_HEADER_LEN), set_header)?;
+            let (len, have) = (usize::from(len), bytes.len() - at);
+            if len < SET_HEADER_LEN {
+                self.counters.bad_sets += 1;
+                return fault.and(Err(DecodeError::BadLength { what: "set", at, len }));
+            }
+            if len > have {
+                self.counters.truncated_sets += 1;
+                fault = fault.and(Err(DecodeError::Truncated { what: "set", at, need: len, have }));
+            }
+            let (start, end) = (at + SET_HEADER_LEN, at + len.min(have));
+            if id == ids.templates || id == ids.options {
+                let body = bytes.get(start..end).unwrap_or_default();
+                (ids.definitions)(self, message, id, body);
+            } else if id >= 256 {
+                self.data_set(message, id, bytes, (start, end), sink);
+            } else {
+                self.counters.bad_sets += 1;
+                fault = fault.and(Err(DecodeError::ReservedSet { at, id }));
+            }
+            at = end;
+        }
+        self.counters.trailing_bytes += bytes.len().saturating_sub(at) as u64;
+        fault
+    }
+
     /// Takes a template in.
     pub(crate) fn learn(&mut self, message: &Message, definition: Definition) {
         let Some(state) = self.exporters.get_mut(message.exporter) else { return };
@@ -69,7 +118,7 @@ impl Decoder {
 
     /// Reads the data set `id` whose records lie in `datagram[at..end]`, or puts it off if its
     /// template is not known yet.
-    pub(crate) fn data_set<S: FlowSink + ?Sized>(
+    fn data_set<S: FlowSink + ?Sized>(
         &mut self,
         message: &mut Message,
         id: u16,

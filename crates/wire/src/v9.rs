@@ -1,9 +1,9 @@
 //! NetFlow v9 (RFC 3954): a header of 20 octets, then sets (FlowSets) of templates and data.
 
-use crate::cursor::{self, Parsed, SET_HEADER_LEN, set_header};
+use crate::cursor::{self, Parsed};
 use crate::derive::{Clock, Origin};
 use crate::sequence::{Step, Unit};
-use crate::set::Message;
+use crate::set::{Message, SetIds};
 use crate::template::{Definition, FieldSpec, PEN_V9_SCOPE};
 use crate::{Datagram, DecodeError, Decoder, Protocol};
 use nom::Parser;
@@ -69,58 +69,19 @@ pub(crate) fn decode<S: FlowSink + ?Sized>(
         domain: header.source_id,
     };
     let mut message = Message { exporter, origin, records: 0, flows: 0, has_unknown: false };
-    let outcome = sets(decoder, &mut message, datagram.bytes, sink);
+    let outcome = decoder.sets(&SETS, &mut message, datagram.bytes, HEADER_LEN, sink);
     decoder.read_deferred(&mut message, datagram.bytes, sink);
     outcome
 }
 
-/// Walks the sets. A set that reaches beyond the datagram is read as far as it goes.
-fn sets<S: FlowSink + ?Sized>(
-    decoder: &mut Decoder,
-    message: &mut Message,
-    datagram: &[u8],
-    sink: &mut S,
-) -> Result<(), DecodeError> {
-    let (mut at, mut fault) = (HEADER_LEN, Ok(()));
-    while datagram.len() - at >= SET_HEADER_LEN {
-        let (id, len) = cursor::take(datagram, at, ("set", SET_HEADER_LEN), set_header)?;
-        let len = usize::from(len);
-        if len < SET_HEADER_LEN {
-            decoder.counters.bad_sets += 1;
-            return fault.and(Err(DecodeError::BadLength { what: "set", at, len }));
-        }
-        let have = datagram.len() - at;
-        if len > have {
-            decoder.counters.truncated_sets += 1;
-            fault = fault.and(Err(DecodeError::Truncated { what: "set", at, need: len, have }));
-        }
-        let (start, end) = (at + SET_HEADER_LEN, at + len.min(have));
-        let body = datagram.get(start..end).unwrap_or_default();
-        match id {
-            TEMPLATES => definitions(decoder, message, body, template),
-            OPTIONS_TEMPLATES => definitions(decoder, message, body, options_template),
-            256.. => decoder.data_set(message, id, datagram, (start, end), sink),
-            _ => {
-                decoder.counters.bad_sets += 1;
-                fault = fault.and(Err(DecodeError::ReservedSet { at, id }));
-            }
-        }
-        at = end;
-    }
-    decoder.counters.trailing_bytes += (datagram.len() - at) as u64;
-    fault
-}
+const SETS: SetIds = SetIds { templates: TEMPLATES, options: OPTIONS_TEMPLATES, definitions };
 
 /// Takes in the templates of one set. What is left and too short for one is padding.
-fn definitions(
-    decoder: &mut Decoder,
-    message: &Message,
-    body: &[u8],
-    parse: fn(&[u8]) -> Parsed<'_, Definition>,
-) {
+fn definitions(decoder: &mut Decoder, message: &Message, set: u16, body: &[u8]) {
     let mut rest = body;
     while rest.len() > 3 {
-        let Ok((left, definition)) = parse(rest) else {
+        let parsed = if set == OPTIONS_TEMPLATES { options_template(rest) } else { template(rest) };
+        let Ok((left, definition)) = parsed else {
             decoder.counters.templates_truncated += 1;
             return;
         };
