@@ -3,6 +3,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its own part of this")]
 
+pub mod flows;
+
 use std::ffi::OsStr;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};

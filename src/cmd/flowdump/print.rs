@@ -127,12 +127,10 @@ fn totals(report: &Report) -> Totals {
 pub(super) fn file_statistics(name: &str, files: &[PathBuf]) -> anyhow::Result<Exit> {
     let (mut sum, mut ident, mut exit) = (Statistics::default(), None, Exit::Success);
     for path in files {
-        let complain =
-            |what: &dyn std::fmt::Display| eprintln!("{name}: {}: {what}", path.display());
         match store::FlowFile::open(path) {
             Ok(file) => {
                 if let Some(what) = file.state().damage() {
-                    complain(&what);
+                    complain(name, path, &what);
                     exit = Exit::Failure;
                 }
                 if let Some(statistics) = file.statistics() {
@@ -141,7 +139,7 @@ pub(super) fn file_statistics(name: &str, files: &[PathBuf]) -> anyhow::Result<E
                 ident.get_or_insert_with(|| file.ident().to_owned());
             }
             Err(e) => {
-                complain(&e);
+                complain(name, path, &e.to_string());
                 exit = Exit::Failure;
             }
         }
@@ -258,7 +256,17 @@ pub(super) fn verify(path: &Path) -> anyhow::Result<Exit> {
 /// Says what could not be read and what that means for the exit status.
 pub(super) fn damage(name: &str, report: &Report) -> Exit {
     for d in &report.damage {
-        eprintln!("{name}: {}: {}", d.file.display(), d.what);
+        complain(name, &d.file, &d.what);
     }
     if report.damage.is_empty() { Exit::Success } else { Exit::Failure }
+}
+
+/// One line about a file, which names the file once.
+fn complain(name: &str, file: &Path, what: &str) {
+    let file = file.display().to_string();
+    if what.contains(&file) {
+        eprintln!("{name}: {what}");
+    } else {
+        eprintln!("{name}: {file}: {what}");
+    }
 }
