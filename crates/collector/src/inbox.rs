@@ -93,6 +93,13 @@ struct State {
     abandoned: bool,
 }
 
+impl State {
+    /// One batch is let in whatever its size and whatever the limit.
+    fn is_full(&self, limit: usize) -> bool {
+        !self.queue.is_empty() && self.weight >= limit
+    }
+}
+
 impl Inbox {
     /// A queue for `receivers` threads that holds batches of `limit` octets, plus what the last
     /// batch exceeds it by, and as much again in the hands of the decoder.
@@ -104,7 +111,7 @@ impl Inbox {
     /// Queues `batch` and leaves an empty one in its place. Waits while the queue is full.
     pub(crate) fn put(&self, batch: &mut Batch) {
         let mut state = self.lock();
-        while state.weight >= self.limit && !state.abandoned {
+        while state.is_full(self.limit) && !state.abandoned {
             state = self.drained.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let empty = state.spare.pop().unwrap_or_default();
@@ -238,10 +245,13 @@ mod tests {
     fn receivers_end_when_the_decoder_is_gone() {
         let inbox = Inbox::new(0, 1);
         std::thread::scope(|scope| {
-            scope.spawn(|| inbox.put(&mut batch(1)));
+            scope.spawn(|| (0..5).for_each(|n| inbox.put(&mut batch(n))));
+            while inbox.lock().queue.is_empty() {
+                std::thread::yield_now();
+            }
             inbox.abandon();
         });
-        assert_eq!(inbox.lock().queue.len(), 0);
+        assert_eq!(inbox.lock().queue.len(), 1, "a full queue takes nothing more");
     }
 
     #[test]

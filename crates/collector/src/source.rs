@@ -142,6 +142,8 @@ struct Tap<'a> {
 impl FlowSink for Tap<'_> {
     #[inline]
     fn flow(&mut self, flow: &Flow) {
+        #[cfg(test)]
+        tests::maybe_panic();
         self.spool.flow(flow);
     }
 
@@ -192,4 +194,63 @@ fn report(peer: Addr, bytes: &[u8], panic: &(dyn Any + Send)) {
     log::error!(
         "bug, please report: decoder panicked ({message}) on {len} bytes from {peer}: {hex}"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finish::Finisher;
+    use std::cell::Cell;
+    use std::path::Path;
+    use store::rotate::{SubDirs, slot_of};
+    use wire::testing::V5Builder;
+
+    thread_local!(static FLOWS_UNTIL_PANIC: Cell<usize> = const { Cell::new(usize::MAX) });
+
+    /// Stands for a bug in a decoder.
+    pub(super) fn maybe_panic() {
+        let left = FLOWS_UNTIL_PANIC.get();
+        FLOWS_UNTIL_PANIC.set(left.wrapping_sub(1));
+        assert!(left > 0, "a bug for testing");
+    }
+
+    fn source(dir: &Path) -> Source {
+        let config = Config::new(sys::udp::Listen::default(), dir.to_owned());
+        let place = Place { dir: dir.to_owned(), sub_dirs: SubDirs::NONE, has_zone: false };
+        Source::start(&config, "test".to_owned(), place, slot_of(0, 300)).unwrap()
+    }
+
+    #[test]
+    fn a_panic_costs_one_datagram_and_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut source = source(dir.path());
+        let datagram = (0..10)
+            .fold(V5Builder::new(wire::v5::Header::default()), |b, n| b.record([n; 48]))
+            .build();
+        for (until_panic, flows, panicked) in
+            [(usize::MAX, 10, 0), (4, 14, 1), (0, 14, 2), (usize::MAX, 24, 2)]
+        {
+            FLOWS_UNTIL_PANIC.set(until_panic);
+            source.datagram(Addr::V4(1), 1000, &datagram);
+            let account = source.account();
+            assert_eq!((account.flows, account.panicked), (flows, panicked));
+            assert!(account.is_balanced() && account.flows_lost == 0);
+        }
+        Finisher::new().put(source.finish(None));
+        let name = slot_of(0, 300).file_name();
+        let file = store::FlowFile::open(dir.path().join(name)).unwrap();
+        assert_eq!(file.totals().unwrap().all_flows(), 24);
+    }
+
+    #[test]
+    fn sources_made_by_senders_share_what_decoders_may_remember() {
+        let dir = Path::new("dir");
+        let mut config = Config::new(sys::udp::Listen::default(), dir.to_owned());
+        let whole = config.decoder.limits.template_bytes;
+        assert_eq!(decoder_config(&config).limits.template_bytes, whole);
+        for (limit, want) in [(1, whole), (4, whole / 4), (1_000_000, 1 << 20), (0, whole)] {
+            config.sources = Sources::PerExporter { dir: dir.to_owned(), limit };
+            assert_eq!(decoder_config(&config).limits.template_bytes, want, "limit {limit}");
+        }
+    }
 }

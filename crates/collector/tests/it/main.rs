@@ -1,0 +1,5 @@
+//! The collector as a program uses it.
+
+mod common;
+mod loopback;
+mod slots;
