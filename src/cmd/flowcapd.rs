@@ -1,9 +1,114 @@
 //! `flowcapd`: from options to a running collector.
 
+use crate::args::flowcapd::Args;
+use crate::args;
 use crate::exit::Exit;
+use crate::logger::{self, Target};
+use anyhow::{Context as _, ensure};
+use collector::{Collector, Config, Sources};
 use std::ffi::OsString;
+use std::net::{IpAddr, ToSocketAddrs as _};
+use store::rotate::SubDirs;
+use sys::process::{self, PidFile};
+use sys::signal::Signals;
+use sys::udp::{Family, Listen};
+use wire::DefaultSampling;
 
 /// Runs `flowcapd` under the name it was started by.
-pub fn main(_name: &str, _args: Vec<OsString>) -> anyhow::Result<Exit> {
-    anyhow::bail!("not yet")
+pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
+    let args: Args = match args::parse(name, args)? {
+        Ok(args) => args,
+        Err(exit) => return Ok(exit),
+    };
+    let config = config(&args)?;
+    let target = match args.daemon {
+        true => Target::Syslog { program: name.to_owned() },
+        false => Target::Stderr,
+    };
+    if let Err(e) = logger::install(target, args.verbose) {
+        eprintln!("{name}: no syslog to write to ({e}): log lines of the daemon are lost");
+    }
+    let result = run(name, &args, config);
+    if let (Err(e), true) = (&result, args.daemon) {
+        log::error!("{e:#}"); // nobody reads stderr any more
+    }
+    result
+}
+
+fn run(name: &str, args: &Args, config: Config) -> anyhow::Result<Exit> {
+    if let Sources::One { ident, dir } = &config.sources {
+        let dir = dir.display();
+        log::info!("Add flow source: ident: {ident}, IP: <any IP>, flowdir: {dir}");
+    }
+    // What needs privileges comes first; what is created later belongs to the user asked for.
+    let receivers = collector::run::bind(&config.listen)?;
+    if args.daemon {
+        process::daemonize()?;
+    }
+    let _pid_file = args.pid_file.as_deref().map(PidFile::create).transpose()?;
+    if args.user.is_some() || args.group.is_some() {
+        process::drop_privileges(args.user.as_deref(), args.group.as_deref())?;
+    }
+    let signals = Signals::install()?;
+    let mut collector = Collector::new(config, sys::clock::now_ms())?;
+    log::info!("Startup {name}.");
+    collector::run::run(&mut collector, receivers, &signals)?;
+    log::info!("Terminating {name}.");
+    Ok(Exit::Success)
+}
+
+fn config(args: &Args) -> anyhow::Result<Config> {
+    let dir = args.dir.canonicalize().with_context(|| {
+        format!("directory {}: create it first, then start again", args.dir.display())
+    })?;
+    ensure!(dir.is_dir(), "{} is not a directory", dir.display());
+    let printable = |c: char| ('!'..='~').contains(&c);
+    ensure!(
+        (1..=121).contains(&args.ident.len()) && args.ident.chars().all(printable),
+        "ident '{}': 1 to 121 printable characters without blanks",
+        args.ident.escape_debug()
+    );
+    let family = match (args.ipv4, args.ipv6) {
+        (true, _) => Family::V4,
+        (_, true) => Family::V6,
+        _ => Family::Dual,
+    };
+    let listen = Listen {
+        bind: args.bind.as_deref().map(|host| address(host, family)).transpose()?,
+        port: args.port,
+        family,
+        receive_buffer: args.buffer,
+        ..Listen::default()
+    };
+    let mut config = Config::new(listen, dir.clone());
+    config.sources = Sources::One { ident: args.ident.clone(), dir };
+    config.interval_secs = args.interval;
+    config.sub_dirs = SubDirs::new(args.subdirs).context("-S takes 0 to 8")?;
+    config.compression = args::packing(args.compress.as_deref(), args.bz2, args.lz4)?;
+    config.decoder.default_sampling = args.sampling.map(sampling).transpose()?;
+    Ok(config)
+}
+
+/// `-s RATE`: a default, or with a minus sign an override.
+fn sampling(rate: i64) -> anyhow::Result<DefaultSampling> {
+    const MAX: u64 = 10_000_000;
+    let size = rate.unsigned_abs();
+    ensure!((1..=MAX).contains(&size), "sampling rate {rate}: 1 to {MAX}, or negative");
+    let size = u32::try_from(size)?;
+    Ok(if rate < 0 { DefaultSampling::Override(size) } else { DefaultSampling::Otherwise(size) })
+}
+
+/// The address of `-b`: itself, or what the host name resolves to in the family asked for.
+fn address(host: &str, family: Family) -> anyhow::Result<IpAddr> {
+    if let Ok(ip) = host.parse() {
+        return Ok(ip);
+    }
+    let found = (host, 0).to_socket_addrs().with_context(|| format!("address {host}"))?;
+    let fits = |ip: &IpAddr| match family {
+        Family::Dual => true,
+        Family::V4 => ip.is_ipv4(),
+        Family::V6 => ip.is_ipv6(),
+    };
+    let ip = found.map(|a| a.ip()).find(fits);
+    ip.with_context(|| format!("address {host}: no address of the family asked for"))
 }

@@ -7,7 +7,7 @@ use crate::app::WithExit;
 use crate::args::flowdump::Args;
 use crate::exit::Exit;
 use anyhow::{Context as _, bail};
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::CommandFactory as _;
 use filter::Filter;
 use output::{Format, FormatOptions};
 use query::{By, Grouping, Query, Request, Sorting};
@@ -16,15 +16,10 @@ use std::io::{self, BufWriter, Write};
 
 /// Runs `flowdump` under the name it was started by.
 pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
-    let command = Args::command().name(name.to_owned());
-    let args = match command.try_get_matches_from(args).and_then(|m| Args::from_arg_matches(&m)) {
-        Ok(args) => args,
-        Err(e) => {
-            e.print().context("print help")?;
-            return Ok(if e.use_stderr() { Exit::Failure } else { Exit::Success });
-        }
-    };
-    run(name, &args)
+    match crate::args::parse(name, args)? {
+        Ok(args) => run(name, &args),
+        Err(exit) => Ok(exit),
+    }
 }
 
 fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {

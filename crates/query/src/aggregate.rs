@@ -3,11 +3,11 @@
 //! Every worker has an [`Aggregator`] of its own. Its groups are split by hash into
 //! [`PARTITIONS`], so that workers' results merge partition by partition, in parallel.
 
-use crate::counters::CounterSlots;
+use crate::counters::{CounterSlots, NOTHING, join};
 use crate::key::{BoundKey, Class, KeySpec};
-use crate::table::{Group, Hasher, Origin, Table};
+use crate::table::{Arrival, BATCH, Guess, Hasher, Origin, Table};
 use output::Counts;
-use record::{Rows, Selection};
+use record::{Row, Rows, Selection};
 
 /// Parts that the groups of an aggregation are split into.
 pub(crate) const PARTITIONS: usize = 64;
@@ -19,33 +19,81 @@ const fn partition(hash: u64) -> usize {
     (hash >> 26) as usize % PARTITIONS
 }
 
+/// Tables of one class of keys, one a partition, and the arrivals of the batch at hand.
+#[derive(Debug)]
+struct TableSet<const W: usize> {
+    tables: Vec<Table<W>>,
+    batch: Vec<Arrival<W>>,
+    slots: [u64; BATCH],
+    guesses: [Guess; BATCH],
+}
+
+impl<const W: usize> TableSet<W> {
+    fn new(hasher: Hasher) -> Self {
+        Self {
+            tables: (0..PARTITIONS).map(|_| Table::new(hasher)).collect(),
+            batch: Vec::with_capacity(BATCH),
+            slots: [0; BATCH],
+            guesses: [Guess::Unknown; BATCH],
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, hasher: Hasher, key: [u64; W], counts: &Counts, origin: Origin) {
+        self.batch.push(Arrival { hash: hasher.hash(&key), key, counts: *counts, origin });
+        if self.batch.len() == BATCH {
+            self.flush();
+        }
+    }
+
+    /// Adds the batch, step by step for all of it: see [`Table::home`].
+    #[inline(never)]
+    fn flush(&mut self) {
+        let Self { tables, batch, slots, guesses } = self;
+        for (slot, a) in slots.iter_mut().zip(batch.iter()) {
+            *slot = tables.get(partition(a.hash)).map_or(0, |t| t.home(a.hash));
+        }
+        for ((guess, slot), a) in guesses.iter_mut().zip(slots.iter()).zip(batch.iter()) {
+            let table = tables.get(partition(a.hash));
+            *guess = table.map_or(Guess::Unknown, |t| t.guess(*slot, a));
+        }
+        for (guess, a) in guesses.iter().zip(batch.iter()) {
+            if let Some(table) = tables.get_mut(partition(a.hash)) {
+                table.add_guessed(*guess, a);
+            }
+        }
+        batch.clear();
+    }
+
+    fn into_tables(mut self) -> Vec<Table<W>> {
+        self.flush();
+        self.tables
+    }
+}
+
 macro_rules! widths {
     ($($name:ident $w:literal),*) => {
-        /// Tables of one class of keys, one a partition, as wide as the class needs.
+        /// Tables of one class of keys, as wide as the class needs.
         #[derive(Debug)]
-        enum Tables { $($name(Vec<Table<$w>>)),* }
+        enum Tables { $($name(Box<TableSet<$w>>)),* }
 
         impl Tables {
             fn new(words: usize, hasher: Hasher) -> Self {
                 $(if words <= $w {
-                    return Self::$name((0..PARTITIONS).map(|_| Table::new(hasher)).collect());
+                    return Self::$name(Box::new(TableSet::new(hasher)));
                 })*
                 unreachable!("a key of {words} words: KeySpec takes 32 parts of at most 2 words")
             }
 
             #[inline]
-            fn add(&mut self, hasher: Hasher, key: &BoundKey, row: record::Row<'_>, counts: &Counts, origin: Origin) {
-                match self { $(Self::$name(t) => {
-                    let key = key.pack::<$w>(row);
-                    let hash = hasher.hash(&key);
-                    if let Some(table) = t.get_mut(partition(hash)) {
-                        table.add(hash, key, counts, origin);
-                    }
-                })* }
+            fn add(&mut self, hasher: Hasher, key: &BoundKey, row: Row<'_>, counts: &Counts, origin: Origin) {
+                match self {
+                    $(Self::$name(t) => t.add(hasher, key.pack::<$w>(row), counts, origin)),*
+                }
             }
 
             fn split(self) -> Vec<Part> {
-                match self { $(Self::$name(t) => t.into_iter().map(Part::$name).collect()),* }
+                match self { $(Self::$name(t) => t.into_tables().into_iter().map(Part::$name).collect()),* }
             }
         }
 
@@ -67,12 +115,17 @@ macro_rules! widths {
 
             /// How many groups.
             pub(crate) fn len(&self) -> usize {
-                match self { $(Self::$name(t) => t.groups().len()),* }
+                match self { $(Self::$name(t) => t.len()),* }
             }
 
             /// Group `i`.
             pub(crate) fn group(&self, i: usize) -> Option<GroupRef<'_>> {
-                match self { $(Self::$name(t) => t.groups().get(i).map(GroupRef::new)),* }
+                match self {
+                    $(Self::$name(t) => {
+                        let (key, origin) = t.group(i)?;
+                        Some(GroupRef { key, counts: t.counts(i), origin })
+                    })*
+                }
             }
         }
     };
@@ -84,14 +137,8 @@ widths!(W1 1, W2 2, W3 3, W5 5, W8 8, W16 16, W32 32, W64 64);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GroupRef<'a> {
     pub(crate) key: &'a [u64],
-    pub(crate) counts: &'a Counts,
+    pub(crate) counts: Counts,
     pub(crate) origin: Origin,
-}
-
-impl<'a> GroupRef<'a> {
-    const fn new<const W: usize>(g: &'a Group<W>) -> Self {
-        Self { key: &g.key, counts: &g.counts, origin: g.origin }
-    }
 }
 
 /// One worker's groups. Several keys may feed the same groups: `-s ip` counts a flow once for its
@@ -120,9 +167,10 @@ impl<'s> Aggregator<'s> {
         Self { keys, hasher, bound_to: 0, bound: Vec::new(), classes: Vec::new() }
     }
 
-    /// Adds the selected rows of block number `block`.
-    pub(crate) fn update(&mut self, rows: &Rows<'_>, selected: &Selection, block: u32) {
+    /// Adds the selected rows of block number `block`. Returns the sums over them.
+    pub(crate) fn update(&mut self, rows: &Rows<'_>, selected: &Selection, block: u32) -> Counts {
         self.bind(rows);
+        let mut sums = NOTHING;
         let shapes = rows.table.shapes();
         for i in selected.iter() {
             let Some(r) = rows.index.get(i) else { break };
@@ -132,8 +180,9 @@ impl<'s> Aggregator<'s> {
             let (Some(bound), Some(shape)) = (self.bound.get(shape), shapes.get(shape)) else {
                 continue;
             };
-            let row = record::Row::new(bytes, shape);
+            let row = Row::new(bytes, shape);
             let counts = bound.slots.read(row);
+            join(&mut sums, &counts);
             let origin = Origin::new(block, i as u32, bound.slots.flags(row));
             for (key, class) in &bound.keys {
                 if let Some((_, tables)) = self.classes.get_mut(*class) {
@@ -141,6 +190,7 @@ impl<'s> Aggregator<'s> {
                 }
             }
         }
+        sums
     }
 
     /// Resolves the keys against shapes that are new since the last batch.

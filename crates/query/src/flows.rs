@@ -117,7 +117,7 @@ impl<'q> JoinedFlows<'q> {
             flow.assign(row);
         }
         self.grouping.key.unpack(top.class, top.group.key, flow);
-        write_sums(sums, top.group.origin.flags(), flow);
+        write_sums(&sums, top.group.origin.flags(), flow);
         Edit::Changed
     }
 }
@@ -151,7 +151,8 @@ impl Query {
             &Scan { numbered: false, threads: self.threads },
             || Aggregator::new(&keys, hasher),
             |aggregator, batch| {
-                aggregator.update(&batch.rows, batch.selected, batch.block);
+                let sums = aggregator.update(&batch.rows, batch.selected, batch.block);
+                batch.sums = Some(sums);
                 ControlFlow::Continue(())
             },
         );

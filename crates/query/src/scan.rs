@@ -81,6 +81,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) ident: &'a str,
     /// Index into [`Query::files`].
     pub(crate) file: usize,
+    /// Sums over the selected rows, from a step that has looked at all of them anyway.
+    pub(crate) sums: Option<Counts>,
 }
 
 /// How to scan.
@@ -327,9 +329,13 @@ impl<'q> Worker<'q> {
             first_count,
             ident,
             file: task.index,
+            sums: None,
         };
         let flow = step(&mut batch);
-        let passed = self.sums.sum(&batch.rows, batch.selected);
+        let passed = match batch.sums {
+            Some(counts) => Passed { records: batch.selected.count() as u64, counts },
+            None => self.sums.sum(&batch.rows, batch.selected),
+        };
         self.report.records_passed += passed.records;
         self.report.passed.add(&passed);
         flow

@@ -47,7 +47,8 @@ impl Query {
             || keys.iter().map(|k| Aggregator::new(k, hasher)).collect::<Vec<_>>(),
             |aggregators, batch| {
                 for aggregator in aggregators {
-                    aggregator.update(&batch.rows, batch.selected, batch.block);
+                    let sums = aggregator.update(&batch.rows, batch.selected, batch.block);
+                    batch.sums = Some(sums);
                 }
                 ControlFlow::Continue(())
             },
@@ -116,7 +117,7 @@ impl ElementTable {
             .map(|(i, t)| StatRow {
                 key: self.key_of(t.class & 1 == 1, &octets[i], &acls[i]),
                 proto: self.proto_of(t.class, t.group.key),
-                counts: *t.group.counts,
+                counts: t.group.counts,
             })
             .collect();
         let table = StatTable {

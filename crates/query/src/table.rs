@@ -4,16 +4,55 @@
 //! holds half of the hash beside the position, so that a wrong group is almost never looked at
 //! and growing the index does not touch the groups.
 
-use crate::counters::join;
+use crate::counters::NOTHING;
 use output::Counts;
+use sys::memory::prefer_huge_pages;
 
 /// One group: its key, its sums, and the first record that fell into it.
+///
+/// Keys of one and two words make a group of exactly one cache line. Counters of the other
+/// direction, which few exporters send, are kept apart by the table.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Group<const W: usize> {
-    pub(crate) key: [u64; W],
-    pub(crate) counts: Counts,
-    pub(crate) origin: Origin,
+#[repr(align(64))]
+struct Group<const W: usize> {
+    key: [u64; W],
+    origin: Origin,
+    first_ms: u64,
+    last_ms: u64,
+    flows: u64,
+    packets: u64,
+    bytes: u64,
 }
+
+impl<const W: usize> Group<W> {
+    #[inline]
+    const fn new(a: &Arrival<W>) -> Self {
+        let c = &a.counts;
+        Self {
+            key: a.key,
+            origin: a.origin,
+            first_ms: c.first_ms,
+            last_ms: c.last_ms,
+            flows: c.flows,
+            packets: c.in_packets,
+            bytes: c.in_bytes,
+        }
+    }
+
+    #[inline]
+    fn join(&mut self, a: &Arrival<W>) {
+        let c = &a.counts;
+        self.origin = self.origin.join(a.origin);
+        self.first_ms = self.first_ms.min(c.first_ms);
+        self.last_ms = self.last_ms.max(c.last_ms);
+        self.flows = self.flows.saturating_add(c.flows);
+        self.packets = self.packets.saturating_add(c.in_packets);
+        self.bytes = self.bytes.saturating_add(c.in_bytes);
+    }
+}
+
+/// Packets and octets of the other direction.
+type Other = [u64; 2];
 
 /// Where a record is: number of the block in reading order, number of the row in the block. The
 /// low octet carries the TCP flags of a group, so that a group stays a round number of words.
@@ -50,41 +89,112 @@ impl Origin {
     }
 }
 
+/// One record on its way into a [`Table`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival<const W: usize> {
+    pub(crate) hash: u64,
+    pub(crate) key: [u64; W],
+    pub(crate) counts: Counts,
+    pub(crate) origin: Origin,
+}
+
 /// The table. At most 2^32 - 1 groups: callers split the key space by hash long before.
 #[derive(Debug)]
 pub(crate) struct Table<const W: usize> {
     hasher: Hasher,
     slots: Vec<u64>,
     groups: Vec<Group<W>>,
+    /// One for each group, or empty as long as all of them are 0.
+    others: Vec<Other>,
+}
+
+/// Where an arrival goes, as far as two looks ahead can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guess {
+    /// To the group at this position.
+    Group(u32),
+    /// To a new group, or to one that a longer search will find.
+    Unknown,
 }
 
 impl<const W: usize> Table<W> {
     pub(crate) const fn new(hasher: Hasher) -> Self {
-        Self { hasher, slots: Vec::new(), groups: Vec::new() }
+        Self { hasher, slots: Vec::new(), groups: Vec::new(), others: Vec::new() }
     }
 
-    /// Adds to the group of `key`, making it if it is new. `hash` must be that of `key`.
+    /// The slot that `hash` leads to first, 0 if it is empty.
+    ///
+    /// With [`guess`](Self::guess) and [`add_guessed`](Self::add_guessed) this is `add` in three
+    /// steps. Done for many arrivals each before the next, the loads of one step do not depend on
+    /// each other, so the processor waits for memory once a batch and not twice an arrival.
     #[inline]
-    pub(crate) fn add(&mut self, hash: u64, key: [u64; W], counts: &Counts, origin: Origin) {
+    pub(crate) fn home(&self, hash: u64) -> u64 {
+        let at = hash as usize & self.slots.len().wrapping_sub(1);
+        self.slots.get(at).copied().unwrap_or(0)
+    }
+
+    /// Looks at the group that a home slot points at.
+    #[inline]
+    pub(crate) fn guess(&self, slot: u64, arrival: &Arrival<W>) -> Guess {
+        let position = ((slot & !TAG) as u32).wrapping_sub(1);
+        match self.groups.get(position as usize) {
+            Some(g) if slot & TAG == arrival.hash & TAG && g.key == arrival.key => {
+                Guess::Group(position)
+            }
+            _ => Guess::Unknown,
+        }
+    }
+
+    /// Adds an arrival that was looked up before. Groups never move, so what was guessed for one
+    /// batch stays true while the batch is added.
+    #[inline]
+    pub(crate) fn add_guessed(&mut self, guess: Guess, a: &Arrival<W>) {
+        if let Guess::Group(position) = guess
+            && let Some(group) = self.groups.get_mut(position as usize)
+        {
+            group.join(a);
+            self.add_other(position as usize, &a.counts);
+            return;
+        }
+        self.add(a);
+    }
+
+    /// Adds counters of the other direction to the group at `position`.
+    #[inline]
+    fn add_other(&mut self, position: usize, counts: &Counts) {
+        let other = [counts.out_packets, counts.out_bytes];
+        if other == [0, 0] {
+            return;
+        }
+        self.others.resize(self.groups.len(), [0, 0]);
+        if let Some(sums) = self.others.get_mut(position) {
+            for (sum, n) in sums.iter_mut().zip(other) {
+                *sum = sum.saturating_add(n);
+            }
+        }
+    }
+
+    /// Adds to the group of the arrival's key, making it if it is new.
+    pub(crate) fn add(&mut self, a: &Arrival<W>) {
         if self.groups.len() * 4 >= self.slots.len() * 3 {
             self.grow();
         }
         let mask = self.slots.len() - 1;
-        let tag = hash & TAG;
-        let mut at = hash as usize & mask;
+        let tag = a.hash & TAG;
+        let mut at = a.hash as usize & mask;
         while let Some(slot) = self.slots.get_mut(at) {
             if *slot == 0 {
                 *slot = tag | (self.groups.len() as u64 + 1);
-                self.groups.push(Group { key, counts: *counts, origin });
-                return;
+                push(&mut self.groups, Group::new(a));
+                return self.add_other(self.groups.len() - 1, &a.counts);
             }
             if *slot & TAG == tag
                 && let Some(group) = self.groups.get_mut((*slot & !TAG) as usize - 1)
-                && group.key == key
+                && group.key == a.key
             {
-                join(&mut group.counts, counts);
-                group.origin = group.origin.join(origin);
-                return;
+                group.join(a);
+                let position = (*slot & !TAG) as usize - 1;
+                return self.add_other(position, &a.counts);
             }
             at = (at + 1) & mask;
         }
@@ -95,14 +205,55 @@ impl<const W: usize> Table<W> {
         if self.groups.len() < other.groups.len() {
             std::mem::swap(self, &mut other);
         }
-        for g in other.groups {
-            self.add(self.hasher.hash(&g.key), g.key, &g.counts, g.origin);
+        let mut slots = [0; BATCH];
+        let mut guesses = [Guess::Unknown; BATCH];
+        let mut batch = Vec::with_capacity(BATCH);
+        for start in (0..other.groups.len()).step_by(BATCH) {
+            batch.clear();
+            batch.extend((start..start + BATCH).map_while(|i| other.arrival(i)));
+            for (slot, a) in slots.iter_mut().zip(&batch) {
+                *slot = self.home(a.hash);
+            }
+            for ((guess, slot), a) in guesses.iter_mut().zip(slots).zip(&batch) {
+                *guess = self.guess(slot, a);
+            }
+            for (a, guess) in batch.iter().zip(guesses) {
+                self.add_guessed(guess, a);
+            }
         }
     }
 
-    /// The groups, in order of first addition.
-    pub(crate) fn groups(&self) -> &[Group<W>] {
-        &self.groups
+    /// Group `i` as if it came in again.
+    fn arrival(&self, i: usize) -> Option<Arrival<W>> {
+        let g = self.groups.get(i)?;
+        let hash = self.hasher.hash(&g.key);
+        Some(Arrival { hash, key: g.key, counts: self.counts(i), origin: g.origin })
+    }
+
+    /// How many groups.
+    pub(crate) const fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Key and first record of group `i`.
+    pub(crate) fn group(&self, i: usize) -> Option<(&[u64; W], Origin)> {
+        self.groups.get(i).map(|g| (&g.key, g.origin))
+    }
+
+    /// Sums of group `i`.
+    #[inline]
+    pub(crate) fn counts(&self, i: usize) -> Counts {
+        let Some(g) = self.groups.get(i) else { return NOTHING };
+        let [out_packets, out_bytes] = self.others.get(i).copied().unwrap_or_default();
+        Counts {
+            first_ms: g.first_ms,
+            last_ms: g.last_ms,
+            flows: g.flows,
+            in_packets: g.packets,
+            in_bytes: g.bytes,
+            out_packets,
+            out_bytes,
+        }
     }
 
     /// Gives up the index and keeps the groups.
@@ -110,33 +261,42 @@ impl<const W: usize> Table<W> {
         self.slots = Vec::new();
     }
 
-    /// The slot that `hash` leads to first: what a prefetch wants.
-    #[inline]
-    pub(crate) fn home(&self, hash: u64) -> Option<&u64> {
-        self.slots.get(hash as usize & self.slots.len().wrapping_sub(1))
-    }
-
-    /// The group that the first slot of `hash` points at, if any.
-    #[inline]
-    pub(crate) fn home_group(&self, hash: u64) -> Option<&Group<W>> {
-        let slot = *self.home(hash)?;
-        self.groups.get(((slot & !TAG) as usize).wrapping_sub(1))
-    }
-
     #[cold]
     fn grow(&mut self) {
-        let slots = (self.slots.len() * 2).max(64);
-        self.slots = vec![0; slots];
-        let mask = slots - 1;
+        let count = (self.slots.len() * 2).max(64);
+        let mut slots = Vec::with_capacity(count);
+        prefer_huge_pages(slots.spare_capacity_mut());
+        slots.resize(count, 0);
+        let mask = count - 1;
         for (i, group) in self.groups.iter().enumerate() {
             let hash = self.hasher.hash(&group.key);
             let mut at = hash as usize & mask;
-            while self.slots[at] != 0 {
+            while slots[at] != 0 {
                 at = (at + 1) & mask;
             }
-            self.slots[at] = hash & TAG | (i as u64 + 1);
+            slots[at] = hash & TAG | (i as u64 + 1);
         }
+        self.slots = slots;
     }
+}
+
+impl<const W: usize> Default for Arrival<W> {
+    fn default() -> Self {
+        Self { hash: 0, key: [0; W], counts: NOTHING, origin: Origin::new(0, 0, 0) }
+    }
+}
+
+/// Arrivals that are looked up together.
+pub(crate) const BATCH: usize = 64;
+
+/// Pushes, and asks for huge pages when the vector moves to a larger place.
+#[inline]
+fn push<T>(groups: &mut Vec<T>, group: T) {
+    if groups.len() == groups.capacity() {
+        groups.reserve(groups.len().max(64));
+        prefer_huge_pages(groups.spare_capacity_mut());
+    }
+    groups.push(group);
 }
 
 /// The half of a slot that holds hash bits; the other half holds a position plus one.
@@ -173,21 +333,25 @@ mod tests {
     fn sums_as_a_plain_map_does() {
         let hasher = Hasher::new();
         let (mut whole, mut half) = (Table::<2>::new(hasher), Table::<2>::new(hasher));
-        let mut oracle: HashMap<[u64; 2], (u64, u64)> = HashMap::new();
+        let mut oracle: HashMap<[u64; 2], (u64, u64, u64)> = HashMap::new();
         let mut x = 1u64;
         for n in 0..50_000u32 {
             x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let key = [x >> 50, u64::from(n % 3)];
-            let counts = Counts { in_bytes: x >> 40, flows: 1, ..Counts::default() };
+            // Some records, not the first ones, know the other direction.
+            let out_bytes = if n > 1000 && n % 5 == 0 { x >> 44 } else { 0 };
+            let counts = Counts { in_bytes: x >> 40, out_bytes, flows: 1, ..Counts::default() };
             let into = if n % 2 == 0 { &mut whole } else { &mut half };
-            into.add(hasher.hash(&key), key, &counts, Origin::new(n, 7, 1 << (n % 8)));
+            let origin = Origin::new(n, 7, 1 << (n % 8));
+            into.add(&Arrival { hash: hasher.hash(&key), key, counts, origin });
             let sum = oracle.entry(key).or_default();
-            *sum = (sum.0 + counts.in_bytes, sum.1 + 1);
+            *sum = (sum.0 + counts.in_bytes, sum.1 + 1, sum.2 + counts.out_bytes);
         }
         whole.absorb(half);
-        assert_eq!(whole.groups().len(), oracle.len());
-        for g in whole.groups() {
-            assert_eq!((g.counts.in_bytes, g.counts.flows), oracle[&g.key]);
+        assert_eq!(whole.len(), oracle.len());
+        for i in 0..whole.len() {
+            let (key, c) = (whole.group(i).unwrap().0, whole.counts(i));
+            assert_eq!((c.in_bytes, c.flows, c.out_bytes), oracle[key]);
         }
     }
 

@@ -54,7 +54,7 @@ fn best((class, part): &(Class, Part), sorting: Sorting, n: usize) -> Vec<Top<'_
     let all = (0..part.len()).filter_map(|i| part.group(i));
     let all = all.map(|group| Top {
         class: *class,
-        value: sorting.order.value(group.counts),
+        value: sorting.order.value(&group.counts),
         group,
     });
     first(all, n, |a, b| a.compare(b, sorting.descending))

@@ -6,6 +6,7 @@
 //!
 //! * [`udp`]: batched receiving and sending, with the kernel's drop counter;
 //! * [`map`]: read-only mapping of finished files;
+//! * [`memory`]: advice about large areas of memory;
 //! * [`signal`]: TERM, INT and HUP as flags and as something to poll;
 //! * [`process`]: daemon, pid file, privileges;
 //! * [`clock`]: time, CPU time, memory, cores.
@@ -15,6 +16,7 @@
 pub mod clock;
 mod error;
 pub mod map;
+pub mod memory;
 pub mod process;
 pub mod signal;
 pub mod udp;
