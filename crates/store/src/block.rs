@@ -65,12 +65,16 @@ impl BlockRef {
         (1..=MAX_PAYLOAD as u32).contains(&block.size).then_some(block)
     }
 
-    /// Whether the whole header looks like one that programs write. Used when searching for a
-    /// block; a block that is where it should be is taken with less.
-    pub(crate) const fn is_plausible(&self) -> bool {
-        !matches!(self.kind, BlockKind::Unknown(_))
-            && self.records > 0
-            && self.records as usize <= MAX_PAYLOAD / 4
+    /// As [`decode`](Self::decode), if all of the header looks like one that programs write and the
+    /// block lies before `end`. For telling blocks from other octets; one that is where it should
+    /// be is taken with less.
+    pub(crate) fn plausible(head: &[u8], offset: u64, end: u64) -> Option<Self> {
+        let block = Self::decode(head, offset)?;
+        let is_usual = !matches!(block.kind, BlockKind::Unknown(_))
+            && block.records > 0
+            && block.records as usize <= MAX_PAYLOAD / 4
+            && u16_at(head, 10) == Some(0);
+        (is_usual && block.end() <= end).then_some(block)
     }
 
     /// The header's octets.

@@ -122,13 +122,13 @@ impl FlowFile {
         let (header, legacy) = FileHeader::decode(head, path, len)?;
         let mut source = Source::Read(file);
         let mut scan = Scan::new(&source, &header, len).map_err(io)?;
+        scan.find_blocks(&source, &header).map_err(io)?;
         if let (true, Source::Read(file)) = (scan.is_finished, &source)
             && let Ok(map) = Map::open(file)
         {
             map.read_ahead();
             source = Source::Mapped(map);
         }
-        scan.find_blocks(&source, &header).map_err(io)?;
         let (ident, statistics) = match legacy {
             Some(l) => (Some(l.ident), header.is_closed().then_some(l.statistics)),
             None => (scan.appendix.ident.take(), scan.appendix.statistics),
@@ -290,20 +290,14 @@ impl Scan {
         let mut at = header.data_start();
         let mut buffer = Vec::new();
         while at < end && self.blocks.len() < max.min(Self::MAX_BLOCKS) {
-            let head = source.read(at, BlockRef::HEADER_LEN, &mut buffer)?;
-            match BlockRef::decode(head, at).filter(|b| b.end() <= end) {
+            match self.block_at(source, at, end, &mut buffer)? {
                 Some(block) => {
                     at = block.end();
                     self.blocks.push(block);
                 }
                 None => {
                     self.broken_at.get_or_insert(at);
-                    let next = match self.data_end {
-                        Some(_) => search(source, at, end)?.unwrap_or(end),
-                        None => end,
-                    };
-                    self.lost += next - at;
-                    at = next;
+                    at = self.skip_damage(source, at, end)?;
                 }
             }
         }
@@ -311,6 +305,42 @@ impl Scan {
             self.lost += end.saturating_sub(at);
         }
         Ok(())
+    }
+
+    /// The block at `at`. One that looks odd counts if another or the end follows it: then its
+    /// size, at least, is right.
+    fn block_at(
+        &self,
+        source: &Source,
+        at: u64,
+        end: u64,
+        buffer: &mut Vec<u8>,
+    ) -> std::io::Result<Option<BlockRef>> {
+        let head = source.read(at, BlockRef::HEADER_LEN, buffer)?;
+        let Some(block) = BlockRef::decode(head, at).filter(|b| b.end() <= end) else {
+            return Ok(None);
+        };
+        if BlockRef::plausible(head, at, end).is_some() || block.end() == end {
+            return Ok(Some(block));
+        }
+        let next = source.read(block.end(), BlockRef::HEADER_LEN, buffer)?;
+        Ok(BlockRef::plausible(next, block.end(), end).map(|_| block))
+    }
+
+    /// Where the chain goes on behind a damaged header at `at`.
+    fn skip_damage(&mut self, source: &Source, at: u64, end: u64) -> std::io::Result<u64> {
+        if self.data_end.is_none() {
+            self.lost += end - at;
+            return Ok(end);
+        }
+        // It may be the block before that has the wrong size, so the search begins in there.
+        let from = self.blocks.last().map_or(at, BlockRef::payload);
+        let next = search(source, from, at, end)?.unwrap_or(end);
+        match self.blocks.last_mut() {
+            Some(before) if next < at => before.size = (next - before.payload()) as u32,
+            _ => self.lost += next - at,
+        }
+        Ok(next)
     }
 
     fn state(&self, header: &FileHeader) -> FileState {
@@ -336,6 +366,9 @@ fn read_appendix(source: &Source, header: &FileHeader, len: u64) -> std::io::Res
     let mut all = Appendix::default();
     let mut at = header.appendix;
     for _ in 0..header.appendix_blocks.min(Scan::MAX_APPENDIX) {
+        if at >= len {
+            break;
+        }
         let bytes = source.read(at, BlockRef::HEADER_LEN, &mut head)?;
         let Some(block) = BlockRef::decode(bytes, at) else { break };
         if at < header.data_start() || block.end() > len || block.kind != BlockKind::Records {
@@ -355,26 +388,24 @@ fn read_appendix(source: &Source, header: &FileHeader, len: u64) -> std::io::Res
     Ok(all)
 }
 
-/// The next place behind a damaged header at `from` where the chain of headers leads exactly to
-/// `end`. The damaged block reaches at most one payload far.
-fn search(source: &Source, from: u64, end: u64) -> std::io::Result<Option<u64>> {
+/// The first place behind `from` where the chain of headers leads exactly to `end`. The header at
+/// `damaged` is known not to; its block reaches at most one payload far.
+fn search(source: &Source, from: u64, damaged: u64, end: u64) -> std::io::Result<Option<u64>> {
     let mut window = Vec::new();
     let mut buffer = Vec::new();
-    let window = source.read(from, 2 * BlockRef::HEADER_LEN + MAX_PAYLOAD, &mut window)?;
+    let len = (damaged - from) as usize + 2 * BlockRef::HEADER_LEN + MAX_PAYLOAD;
+    let window = source.read(from, len, &mut window)?;
     let mut steps = 0;
     for (i, head) in window.windows(BlockRef::HEADER_LEN).enumerate().skip(1) {
         let at = from + i as u64;
-        let plausible = |head: &[u8], at| {
-            BlockRef::decode(head, at).filter(|b| b.is_plausible() && b.end() <= end)
-        };
-        let Some(mut block) = plausible(head, at) else { continue };
+        let Some(mut block) = BlockRef::plausible(head, at, end) else { continue };
         while block.end() < end {
             steps += 1;
             if steps > Scan::MAX_STEPS {
                 return Ok(None);
             }
             let head = source.read(block.end(), BlockRef::HEADER_LEN, &mut buffer)?;
-            match plausible(head, block.end()) {
+            match BlockRef::plausible(head, block.end(), end) {
                 Some(next) => block = next,
                 None => break,
             }
