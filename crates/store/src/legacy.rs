@@ -297,6 +297,198 @@ const MPLS: [Field; 10] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meta::MetaRecord;
+    use crate::row::{Found, Walker};
+    use record::{RowRef, Rows};
+
+    fn map(id: u16, extensions: &[u16]) -> Vec<u8> {
+        let mut words = vec![record_type::EXTENSION_MAP, 0, id, 0];
+        words.extend_from_slice(extensions);
+        words.push(0);
+        if words.len() % 2 == 1 {
+            words.push(0);
+        }
+        words[1] = 2 * words.len() as u16;
+        words.iter().flat_map(|w| w.to_le_bytes()).collect()
+    }
+
+    fn flow(map: u16, flags: u16, proto: u8, rest: &[u8]) -> Vec<u8> {
+        let mut out = vec![0; HEAD_LEN];
+        out[..2].copy_from_slice(&record_type::V16_FLOW.to_le_bytes());
+        out[4..6].copy_from_slice(&flags.to_le_bytes());
+        out[6..8].copy_from_slice(&map.to_le_bytes());
+        out[8] = 7; // 7 ms
+        out[12] = 3; // 3 s
+        out[16] = 4;
+        out[22] = proto;
+        out[26..28].copy_from_slice(&443u16.to_le_bytes());
+        out.extend_from_slice(rest);
+        let size = out.len() as u16;
+        out[2..4].copy_from_slice(&size.to_le_bytes());
+        out
+    }
+
+    struct Converted {
+        walker: Walker,
+        index: Vec<RowRef>,
+        bytes: Vec<u8>,
+        skipped: Skipped,
+        records: u32,
+    }
+
+    impl Converted {
+        fn rows(&self) -> Rows<'_> {
+            Rows { bytes: &self.bytes, index: &self.index, table: self.walker.table() }
+        }
+    }
+
+    /// Converts the last of several blocks.
+    fn convert(blocks: &[Vec<Vec<u8>>]) -> Converted {
+        let mut maps = Maps::default();
+        let blocks: Vec<Vec<u8>> = blocks.iter().map(|b| b.concat()).collect();
+        for (n, b) in blocks.iter().enumerate() {
+            maps.collect(n, b);
+        }
+        let mut skipped = Skipped::default();
+        let mut converter = Converter::default();
+        let last = blocks.len() - 1;
+        let records = converter.convert(&maps, last, &blocks[last], &mut skipped);
+        let (mut walker, mut index, mut meta) =
+            (Walker::new(), Vec::new(), Vec::<MetaRecord>::new());
+        let mut found = Found { index: &mut index, meta: &mut meta, skipped: &mut skipped };
+        walker.walk(converter.converted(), &mut found);
+        Converted { walker, index, bytes: converter.converted().to_vec(), skipped, records }
+    }
+
+    const NUMBERS: [u8; 16] = [1, 0, 0, 10, 2, 0, 0, 10, 100, 0, 0, 0, 200, 0, 0, 0];
+
+    #[test]
+    fn widths_follow_the_flags() {
+        let wide = [&[1u8; 32][..], &5u64.to_le_bytes(), &6u64.to_le_bytes()].concat();
+        let c = convert(&[vec![map(1, &[]), flow(1, 0, 6, &NUMBERS), flow(1, 7, 6, &wide)]]);
+        assert_eq!((c.records, c.skipped), (3, Skipped::default()));
+        let rows = c.rows();
+        let (a, b) = (rows.row(0).unwrap(), rows.row(1).unwrap());
+        assert_eq!(a.number(Field::First), 3007);
+        assert_eq!(a.addr(Field::SrcAddr).unwrap().to_string(), "10.0.0.1");
+        assert_eq!((a.number(Field::Packets), a.number(Field::Bytes)), (100, 200));
+        assert_eq!(b.bytes(Field::DstAddr).unwrap().len(), 16);
+        assert_eq!((b.number(Field::Packets), b.number(Field::Bytes)), (5, 6));
+    }
+
+    #[test]
+    fn a_map_is_valid_from_its_place_to_the_next_of_its_number() {
+        let with = |ext: &[u8]| [&NUMBERS[..], ext].concat();
+        let c = convert(&[
+            vec![map(1, &[6]), map(2, &[13])],
+            vec![
+                flow(1, 0, 6, &with(&[9, 0, 8, 0])),
+                flow(2, 0, 6, &with(&[3, 0, 4, 0])),
+                map(1, &[4]),
+                flow(1, 0, 6, &with(&[5, 0, 6, 0])),
+                flow(3, 0, 6, &NUMBERS),
+            ],
+        ]);
+        let rows = c.rows();
+        assert_eq!(rows.row(0).unwrap().u64(Field::SrcAs), Some(9));
+        assert_eq!(rows.row(1).unwrap().u64(Field::DstVlan), Some(4));
+        assert_eq!(rows.row(2).unwrap().u64(Field::Output), Some(6));
+        assert_eq!(rows.row(2).unwrap().u64(Field::SrcAs), None);
+        assert_eq!(c.skipped.malformed, 1, "no map 3");
+        // A map that comes later does not reach back.
+        let c = convert(&[vec![flow(1, 0, 6, &NUMBERS), map(1, &[])]]);
+        assert_eq!((c.rows().len(), c.skipped.malformed), (0, 1));
+    }
+
+    #[test]
+    fn icmp_of_nsel_replaces_the_port_of_icmp_only() {
+        let mut nsel = [0; 20];
+        nsel[..8].copy_from_slice(&99u64.to_le_bytes());
+        nsel[12..14].copy_from_slice(&[1, 3]); // code, type
+        let rest = [&NUMBERS[..], &nsel].concat();
+        for (proto, port) in [(1, 3 * 256 + 1), (58, 3 * 256 + 1), (6, 443), (17, 443)] {
+            let c = convert(&[vec![map(1, &[37]), flow(1, 64 | 128, proto, &rest)]]);
+            let rows = c.rows();
+            let row = rows.row(0).unwrap();
+            assert_eq!(row.number(Field::DstPort), port, "protocol {proto}");
+            assert_eq!(row.number(Field::FwEventTime), 99);
+            assert_eq!(row.number(Field::RecordFlags), 3);
+        }
+    }
+
+    /// Each extension of 15.2 with its size, the last field in it and that field's value if
+    /// octet `i` of the data is `i + 1`.
+    #[test]
+    fn every_extension_takes_its_size() {
+        let le = |from: u64, n: u64| (0..n).map(|i| (from + i) << (8 * i)).sum::<u64>();
+        for (id, size, field, value) in [
+            (4, 4, Field::Output, le(3, 2)),
+            (5, 8, Field::Output, le(5, 4)),
+            (6, 4, Field::DstAs, le(3, 2)),
+            (7, 8, Field::DstAs, le(5, 4)),
+            (8, 4, Field::DstMask, 4),
+            (9, 4, Field::NextHop, le(1, 4)),
+            (10, 16, Field::NextHop, 0),
+            (11, 4, Field::BgpNextHop, le(1, 4)),
+            (12, 16, Field::BgpNextHop, 0),
+            (13, 4, Field::DstVlan, le(3, 2)),
+            (14, 4, Field::OutPackets, le(1, 4)),
+            (15, 8, Field::OutPackets, le(1, 8)),
+            (16, 4, Field::OutBytes, le(1, 4)),
+            (17, 8, Field::OutBytes, le(1, 8)),
+            (18, 4, Field::Flows, le(1, 4)),
+            (19, 8, Field::Flows, le(1, 8)),
+            (20, 16, Field::OutDstMac, le(9, 8)),
+            (21, 16, Field::OutSrcMac, le(9, 8)),
+            (22, 40, Field::Mpls10, le(37, 4)),
+            (23, 4, Field::Router, le(1, 4)),
+            (24, 16, Field::Router, 0),
+            (25, 4, Field::EngineId, 4),
+            (26, 8, Field::PrevAs, le(5, 4)),
+            (27, 8, Field::Received, le(1, 8)),
+            (37, 20, Field::FwXEvent, le(17, 2)),
+            (38, 4, Field::XlateDstPort, le(3, 2)),
+            (39, 8, Field::XlateDstAddr, le(5, 4)),
+            (40, 32, Field::XlateDstAddr, 0),
+            (41, 24, Field::EgressAcl, 0),
+            (42, 24, Field::Username, 0),
+            (43, 72, Field::Username, 0),
+            (45, 24, Field::AppLatency, le(17, 8)),
+            (46, 12, Field::IngressVrf, le(9, 4)),
+            (48, 8, Field::PblockSize, le(7, 2)),
+        ] {
+            let data: Vec<u8> = (1..=size).collect();
+            // Two octets of another extension behind it tell if its size was right.
+            let rest = [&NUMBERS[..], &data, &[0xAA, 0xBB, 0xCC, 0xDD]].concat();
+            let probe = if id == 7 || id == 6 { (13, Field::SrcVlan) } else { (6, Field::SrcAs) };
+            let c = convert(&[vec![map(1, &[id, 30, probe.0]), flow(1, 0, 6, &rest)]]);
+            let rows = c.rows();
+            let row = rows.row(0).unwrap_or_else(|| panic!("extension {id}"));
+            assert_eq!(row.u64(probe.1), Some(0xBBAA), "extension {id}");
+            assert!(row.has(field), "extension {id}");
+            if value != 0 {
+                assert_eq!(row.u64(field), Some(value), "extension {id}");
+            }
+            // Cut anywhere, the record is refused as a whole.
+            for cut in 0..rest.len() {
+                let c = convert(&[vec![map(1, &[id, 30, probe.0]), flow(1, 0, 6, &rest[..cut])]]);
+                assert_eq!(
+                    (c.rows().len(), c.skipped.malformed),
+                    (0, 1),
+                    "extension {id} cut {cut}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_and_obsolete_extensions_are_counted() {
+        let rest = [&NUMBERS[..], &[1; 8]].concat();
+        for id in [47, 200] {
+            let c = convert(&[vec![map(1, &[id]), flow(1, 0, 6, &rest)]]);
+            assert_eq!((c.rows().len(), c.skipped.unknown_elements), (1, 1), "extension {id}");
+        }
+    }
 
     #[test]
     fn access_lists_get_their_octets_as_sent() {

@@ -282,3 +282,183 @@ fn other_record(kind: u16, record: &[u8], found: &mut Found<'_>) {
         found.skipped.unknown_records += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use record::Rows;
+
+    /// A record with these elements; data are given without their header.
+    fn record(elements: &[(u16, &[u8])]) -> Vec<u8> {
+        let mut out = vec![0; v3::LEN];
+        for (id, data) in elements {
+            out.extend_from_slice(&id.to_le_bytes());
+            out.extend_from_slice(&(data.len() as u16 + 4).to_le_bytes());
+            out.extend_from_slice(data);
+        }
+        let size = out.len() as u16;
+        out[..2].copy_from_slice(&record_type::FLOW.to_le_bytes());
+        out[2..4].copy_from_slice(&size.to_le_bytes());
+        out[4..6].copy_from_slice(&(elements.len() as u16).to_le_bytes());
+        out
+    }
+
+    struct Walked {
+        walker: Walker,
+        index: Vec<RowRef>,
+        meta: Vec<MetaRecord>,
+        skipped: Skipped,
+        records: u32,
+        payload: Vec<u8>,
+    }
+
+    impl Walked {
+        fn rows(&self) -> Rows<'_> {
+            Rows { bytes: &self.payload, index: &self.index, table: self.walker.table() }
+        }
+    }
+
+    fn walk(records: &[Vec<u8>]) -> Walked {
+        let mut w = Walked {
+            walker: Walker::new(),
+            index: Vec::new(),
+            meta: Vec::new(),
+            skipped: Skipped::default(),
+            records: 0,
+            payload: records.concat(),
+        };
+        let Walked { walker, index, meta, skipped, payload, .. } = &mut w;
+        w.records = walker.walk(payload, &mut Found { index, meta, skipped });
+        w
+    }
+
+    fn generic(first: u64) -> Vec<u8> {
+        let mut out = vec![0; 48];
+        out[..8].copy_from_slice(&first.to_le_bytes());
+        out
+    }
+
+    #[test]
+    fn rows_of_one_sequence_share_a_shape() {
+        let a = record(&[(1, &generic(5)), (2, &[1; 8])]);
+        // As long and with as many elements, in another order.
+        let b = record(&[(2, &[1; 8]), (1, &generic(6))]);
+        let w = walk(&[a.clone(), b.clone(), a.clone(), b, a]);
+        let shapes: Vec<u16> = w.index.iter().map(|r| r.shape).collect();
+        assert_eq!(shapes, [0, 1, 0, 1, 0]);
+        let firsts: Vec<u64> = w.rows().iter().map(|r| r.number(Field::First)).collect();
+        assert_eq!(firsts, [5, 6, 5, 6, 5]);
+        assert_eq!((w.records, w.skipped), (5, Skipped::default()));
+    }
+
+    #[test]
+    fn many_sequences_of_one_size_are_told_apart() {
+        // More than the candidates that are tried first, over and over.
+        let ids = [2u16, 6, 7, 16, 20, 26];
+        let records: Vec<Vec<u8>> =
+            (0..60).map(|n| record(&[(ids[n % 6], &(n as u64).to_le_bytes())])).collect();
+        let w = walk(&records);
+        assert_eq!(w.walker.table().shapes().len(), 6);
+        for (n, r) in w.index.iter().enumerate() {
+            assert_eq!(usize::from(r.shape), n % 6);
+        }
+    }
+
+    #[test]
+    fn a_start_of_zero_is_the_time_of_the_event() {
+        let nat = {
+            let mut data = [0; 16];
+            data[..8].copy_from_slice(&77u64.to_le_bytes());
+            data
+        };
+        let asa = {
+            let mut data = [0; 16];
+            data[..8].copy_from_slice(&66u64.to_le_bytes());
+            data
+        };
+        for (what, elements, want) in [
+            ("no event", &[(1, &generic(0)[..])][..], 0),
+            ("NAT", &[(1, &generic(0)), (25, &nat)], 77),
+            ("firewall", &[(1, &generic(0)), (19, &asa)], 66),
+            ("both", &[(25, &nat), (19, &asa), (1, &generic(0))], 66),
+            ("a start of its own", &[(1, &generic(5)), (25, &nat)], 5),
+        ] {
+            // Twice: when the sequence is new, and when it is known.
+            let w = walk(&[record(elements), record(elements)]);
+            for row in w.rows().iter() {
+                assert_eq!(row.number(Field::First), want, "{what}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_decide_between_two_families() {
+        let layer2 = |version| {
+            let mut data = [0; 32];
+            data[26] = version;
+            data
+        };
+        for (what, v4, version, is_v4) in [
+            ("IPv4 addresses", 9, None, true),
+            ("none", 0, None, false),
+            ("version 6", 9, Some(6), false),
+            ("version 4", 0, Some(4), true),
+            ("version 0", 9, Some(0), true),
+        ] {
+            let (v4, layer2) = ([v4; 8], version.map(layer2));
+            let mut elements: Vec<(u16, &[u8])> = vec![(2, &v4), (3, &[7; 32])];
+            elements.extend(layer2.as_ref().map(|l| (38, &l[..])));
+            let w = walk(&[record(&elements), record(&elements)]);
+            for row in w.rows().iter() {
+                let len = row.bytes(Field::SrcAddr).unwrap().len();
+                assert_eq!(len, if is_v4 { 4 } else { 16 }, "{what}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_passed_over_is_counted_by_cause() {
+        let flow = record(&[(1, &generic(1))]);
+        let mut beyond = flow.clone();
+        beyond[14] = 53; // one octet longer than the record has
+        let mut empty = flow.clone();
+        empty[14] = 3; // less than its own header
+        let mut too_many = flow.clone();
+        too_many[4] = 2;
+        let short = vec![11, 0, 11, 0, 0, 0, 0, 0, 0, 0, 0];
+        let unknown = vec![99, 0, 6, 0, 1, 2];
+        let slack = vec![0, 1, 8, 0, 0, 0, 0, 0];
+        let stranger = record(&[(0, &[1, 2, 3]), (1, &generic(2)), (300, &[9; 5])]);
+        let tail = vec![11, 0, 3, 0];
+        let all = [flow, beyond, empty, too_many, short, unknown, slack, stranger, tail];
+        let w = walk(&all);
+        assert_eq!(w.records, 8);
+        let firsts: Vec<u64> = w.rows().iter().map(|r| r.number(Field::First)).collect();
+        assert_eq!(firsts, [1, 2]);
+        let want = Skipped {
+            unknown_records: 1,
+            unknown_elements: 1,
+            malformed: 4,
+            too_many_shapes: 0,
+            tail: 4,
+        };
+        assert_eq!(w.skipped, want);
+    }
+
+    #[test]
+    fn a_block_of_nothing_but_new_sequences_stays_within_bounds() {
+        // 70 000 sequences: two elements whose ids differ.
+        let records: Vec<Vec<u8>> = (0..70_000u32)
+            .map(|n| record(&[(1000 + (n % 300) as u16, &[]), (2000 + (n / 300) as u16, &[])]))
+            .collect();
+        let mut w = walk(&records);
+        assert_eq!(w.index.len() as u64 + w.skipped.too_many_shapes, 70_000);
+        assert!(w.skipped.too_many_shapes > 0);
+        let id = w.walker.table().id();
+        w.index.clear();
+        let mut found = Found { index: &mut w.index, meta: &mut w.meta, skipped: &mut w.skipped };
+        w.walker.walk(&records[0], &mut found);
+        assert_ne!(w.walker.table().id(), id, "the next block starts anew");
+        assert_eq!(w.walker.table().shapes().len(), 1);
+    }
+}
