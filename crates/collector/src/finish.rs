@@ -66,8 +66,9 @@ pub(crate) enum Finisher {
     Gone,
 }
 
-/// Slots that may wait for a slow disk before collecting waits, too.
-const WAITING: usize = 4096;
+/// Files that may wait for a slow disk before decoding waits, too. Each holds a descriptor and its
+/// last block.
+const WAITING: usize = 256;
 
 impl Finisher {
     pub(crate) fn new() -> Self {

@@ -178,8 +178,8 @@ const LOSSES: &[(&str, &str)] = &[
     ("exporters_unnumbered", "Exporters without number"),
     ("samplers_refused", "Samplers refused"),
     ("names_refused", "Names refused"),
-    ("lost_datagrams", "Packets lost before arrival"),
-    ("lost_records", "Records lost before arrival"),
+    ("lost_datagrams", "Packets missing"),
+    ("lost_records", "Records missing"),
     ("duplicates", "Packets received twice"),
     ("restarts", "Sequence restarts"),
 ];

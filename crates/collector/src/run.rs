@@ -1,6 +1,6 @@
 //! The loop of the daemon: sockets, threads, signals. The only part that looks at a clock.
 //!
-//! One thread for each socket copies what arrives into an [`Inbox`]; the caller's thread decodes and
+//! One thread for each socket copies what arrives into an inbox; the caller's thread decodes and
 //! writes. Decoding keeps to one thread because it is not the bottleneck, and because the order of
 //! templates and data matters.
 
