@@ -126,9 +126,11 @@ fn run(tool: &Path, work: &Work, data: &Path) -> anyhow::Result<Used> {
         .with_context(|| format!("{}: cannot run", tool.display()))?;
     ensure!(output.status.success(), "{}: {} failed", tool.display(), work.name);
     let text = String::from_utf8_lossy(&output.stdout);
-    let mut numbers = text.split_whitespace().map(str::parse::<f64>);
-    let mut next = || numbers.next().context("short answer of a measurement")?.map_err(Into::into);
-    Ok::<_, anyhow::Error>(Used { wall: next()?, cpu: next()?, mib: next()? })
+    let numbers: Result<Vec<f64>, _> = text.split_whitespace().map(str::parse).collect();
+    match numbers.as_deref() {
+        Ok(&[wall, cpu, mib]) => Ok(Used { wall, cpu, mib }),
+        _ => bail!("a measurement answered '{}'", text.trim()),
+    }
 }
 
 fn measure(words: Vec<std::ffi::OsString>) -> anyhow::Result<()> {
