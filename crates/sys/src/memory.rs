@@ -19,9 +19,8 @@ pub fn prefer_huge_pages<T>(area: &mut [MaybeUninit<T>]) {
     let len = (bytes - skip) / PAGE * PAGE;
     // SAFETY: the range lies inside of `area`, which is borrowed for writing, and MADV_HUGEPAGE
     // changes what pages back it, never what it contains. An error means that nothing happened.
-    let _ = unsafe {
-        libc::madvise(area.as_mut_ptr().byte_add(skip).cast(), len, libc::MADV_HUGEPAGE)
-    };
+    let _ =
+        unsafe { libc::madvise(area.as_mut_ptr().byte_add(skip).cast(), len, libc::MADV_HUGEPAGE) };
 }
 
 #[cfg(test)]
