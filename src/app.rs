@@ -14,7 +14,7 @@ pub fn run(main: impl FnOnce(&str, Vec<OsString>) -> anyhow::Result<Exit>) -> Ex
         Ok(exit) => exit.into(),
         Err(e) if is_broken_pipe(&e) => Exit::Success.into(),
         Err(e) => {
-            eprintln!("{name}: {e:#}");
+            eprintln!("{name}: {}", message(&e));
             let exit = e.downcast_ref::<WithExit>().map_or(Exit::Failure, |w| w.exit);
             exit.into()
         }
@@ -26,6 +26,18 @@ fn program_name(args: &[OsString]) -> String {
     let path = args.first().map(std::path::Path::new);
     let name = path.and_then(|p| p.file_stem()).map(|n| n.to_string_lossy().into_owned());
     name.unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned())
+}
+
+/// The error and its causes in one line. Errors of libraries may quote their cause, which is then
+/// not said again.
+fn message(e: &anyhow::Error) -> String {
+    e.chain().map(ToString::to_string).fold(String::new(), |said, cause| {
+        match said.contains(&cause) {
+            true => said,
+            false if said.is_empty() => cause,
+            false => format!("{said}: {cause}"),
+        }
+    })
 }
 
 fn is_broken_pipe(e: &anyhow::Error) -> bool {
@@ -49,3 +61,18 @@ impl std::fmt::Display for WithExit {
 }
 
 impl std::error::Error for WithExit {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let io = || io::Error::from(io::ErrorKind::NotFound);
+        let plain = anyhow::Error::from(io()).context("reading x");
+        assert_eq!(message(&plain), format!("reading x: {}", io()));
+        let quoting = Err::<(), _>(io()).with_context(|| format!("cannot read x: {}", io()));
+        assert_eq!(message(&quoting.unwrap_err()), format!("cannot read x: {}", io()));
+    }
+}

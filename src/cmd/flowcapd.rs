@@ -36,10 +36,6 @@ pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
 }
 
 fn run(name: &str, args: &Args, config: Config) -> anyhow::Result<Exit> {
-    if let Sources::One { ident, dir } = &config.sources {
-        let dir = dir.display();
-        log::info!("Add flow source: ident: {ident}, IP: <any IP>, flowdir: {dir}");
-    }
     // What needs privileges comes first; what is created later belongs to the user asked for.
     let receivers = collector::run::bind(&config.listen)?;
     if args.daemon {

@@ -1,19 +1,16 @@
 //! Lists records: every worker formats the block it filtered, and the blocks come out in order.
 
 use crate::fetch::Fetched;
-use crate::scan::{Ordered, Query, Report, Scan};
+use crate::scan::{Batch, Ordered, Query, Report, Scan};
 use output::{Format, Kind, Printer, RecordContext};
 use record::{Flow, Row};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 
-/// Formatted records of one block or one stretch of an answer.
-struct Chunk {
-    text: Vec<u8>,
-    has_records: bool,
-}
+/// Octets of formatted records that are handed on in one go.
+const PIECE: usize = 1 << 16;
 
-/// Writes chunks in order, with what stands between records also between chunks.
+/// Writes pieces of text in order, with what stands between records also between pieces.
 struct Document<'o> {
     out: &'o mut (dyn Write + Send),
     kind: Kind,
@@ -30,8 +27,8 @@ impl<'o> Document<'o> {
         Ok(Self { out, kind: format.kind(), is_first: true, result: Ok(()) })
     }
 
-    fn write(&mut self, chunk: &Chunk) -> ControlFlow<()> {
-        if !chunk.has_records {
+    fn write(&mut self, text: &[u8]) -> ControlFlow<()> {
+        if text.is_empty() {
             return ControlFlow::Continue(());
         }
         let mut between = Vec::new();
@@ -39,7 +36,7 @@ impl<'o> Document<'o> {
             self.kind.separator(&mut between);
         }
         self.is_first = false;
-        self.result = self.out.write_all(&between).and_then(|()| self.out.write_all(&chunk.text));
+        self.result = self.out.write_all(&between).and_then(|()| self.out.write_all(text));
         if self.result.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
@@ -49,6 +46,35 @@ impl<'o> Document<'o> {
         self.kind.close(&mut text);
         self.out.write_all(&text)?;
         self.out.flush()
+    }
+}
+
+/// Formats records one after the other and hands them on in pieces.
+struct Pen<'o, F> {
+    ordered: &'o Ordered<F>,
+    printer: Printer,
+    kind: Kind,
+    text: Vec<u8>,
+}
+
+impl<'o, F: FnMut(&[u8]) -> ControlFlow<()>> Pen<'o, F> {
+    fn new(format: &Format, ordered: &'o Ordered<F>) -> Self {
+        Self { ordered, printer: format.printer(), kind: format.kind(), text: Vec::new() }
+    }
+
+    fn record(&mut self, number: u32, row: Row<'_>, context: &RecordContext<'_>) -> ControlFlow<()> {
+        if !self.text.is_empty() {
+            self.kind.separator(&mut self.text);
+        }
+        self.printer.record(row, context, &mut self.text);
+        if self.text.len() >= PIECE {
+            return self.ordered.stream(number, &mut self.text);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn finish(&mut self, number: u32) -> ControlFlow<()> {
+        self.ordered.finish(number, &mut self.text)
     }
 }
 
@@ -70,39 +96,33 @@ impl Query {
         limit: Option<u64>,
         out: &mut (dyn Write + Send),
     ) -> io::Result<Report> {
-        let kind = format.kind();
         let mut document = Document::open(format, out)?;
         // A limit counts in order, so one worker goes through the files alone.
         let threads = if limit.is_some() { 1 } else { self.threads };
         let scan = Scan { numbered: is_numbered(format), threads };
-        let ordered = Ordered::new(threads * 4, |chunk: Chunk| document.write(&chunk));
-        let state = || (format.printer(), limit.unwrap_or(u64::MAX));
-        let scanned = self.scan(&scan, state, |(printer, left), batch| {
+        let ordered = Ordered::new(|text: &[u8]| document.write(text));
+        let state = || (Pen::new(format, &ordered), limit.unwrap_or(u64::MAX));
+        let step = |(pen, left): &mut (Pen<'_, _>, u64), batch: &mut Batch<'_>| {
             let _abort = ordered.abort_on_panic();
             batch.selected.keep_first(usize::try_from(*left).unwrap_or(usize::MAX));
-            let records = batch.selected.count();
-            let mut text = Vec::new();
-            if kind != Kind::Null {
-                for (n, i) in batch.selected.iter().enumerate() {
+            *left -= batch.selected.count() as u64;
+            if format.kind() != Kind::Null {
+                for i in batch.selected.iter() {
                     let Some(row) = batch.rows.row(i) else { break };
-                    if n > 0 {
-                        kind.separator(&mut text);
-                    }
                     let count = batch.first_count + i as u64;
-                    printer.record(row, &RecordContext::new(batch.ident, count), &mut text);
+                    pen.record(batch.block, row, &RecordContext::new(batch.ident, count))?;
                 }
             }
-            *left -= records as u64;
-            ordered.submit(batch.block, Chunk { text, has_records: records > 0 })?;
+            pen.finish(batch.block)?;
             if *left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
+        };
+        let report = self.scan(&scan, state, step).report;
         drop(ordered);
         document.close()?;
-        Ok(scanned.report)
+        Ok(report)
     }
 
-    /// Prints records that were fetched; `edit` may change each of them on the way, and leaves out
-    /// those it returns `false` for. Returns how many were printed.
+    /// Prints records that were fetched; `edit` may change each of them on the way.
     pub(crate) fn print_fetched(
         &self,
         fetched: &Fetched,
@@ -114,14 +134,21 @@ impl Query {
         /// Records formatted in one go by one worker.
         const STRETCH: usize = 4096;
         let mut document = Document::open(format, out)?;
-        let ordered = Ordered::new(self.threads * 4, |chunk: Chunk| document.write(&chunk));
+        let ordered = Ordered::new(|text: &[u8]| document.write(text));
         let jobs: Vec<usize> = (0..records.div_ceil(STRETCH)).collect();
         crate::parallel::map(jobs, self.threads, |job| {
             let _abort = ordered.abort_on_panic();
-            let range = job * STRETCH..((job + 1) * STRETCH).min(records);
-            let chunk = stretch(fetched, range, format, edit);
-            // A reader that went away is reported at the end.
-            let _ = ordered.submit(job as u32, chunk);
+            let (mut pen, mut flow, number) = (Pen::new(format, &ordered), Flow::new(), job as u32);
+            for i in job * STRETCH..((job + 1) * STRETCH).min(records) {
+                let Some((row, ident)) = fetched.row(i) else { continue };
+                let edited = edit(i, row, &mut flow);
+                let row = if edited == Edit::AsRead { row } else { flow.as_row() };
+                let context = RecordContext::new(ident, i as u64 + 1);
+                if pen.record(number, row, &context).is_break() {
+                    return; // a reader that went away is reported at the end
+                }
+            }
+            let _ = pen.finish(number);
         });
         drop(ordered);
         document.close()
@@ -135,26 +162,4 @@ pub(crate) enum Edit {
     AsRead,
     /// Print the flow it was copied to.
     Changed,
-}
-
-fn stretch(
-    fetched: &Fetched,
-    range: std::ops::Range<usize>,
-    format: &Format,
-    edit: &(dyn Fn(usize, Row<'_>, &mut Flow) -> Edit + Sync),
-) -> Chunk {
-    let (kind, mut printer): (_, Printer) = (format.kind(), format.printer());
-    let mut chunk = Chunk { text: Vec::new(), has_records: false };
-    let mut flow = Flow::new();
-    for i in range {
-        let Some((row, ident)) = fetched.row(i) else { continue };
-        if chunk.has_records {
-            kind.separator(&mut chunk.text);
-        }
-        chunk.has_records = true;
-        let edited = edit(i, row, &mut flow);
-        let row = if edited == Edit::AsRead { row } else { flow.as_row() };
-        printer.record(row, &RecordContext::new(ident, i as u64 + 1), &mut chunk.text);
-    }
-    chunk
 }

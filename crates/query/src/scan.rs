@@ -408,62 +408,159 @@ impl Turn {
     }
 }
 
-/// Puts results of blocks back into reading order: whoever brings the next one due hands it and
-/// all that wait behind it to the sink. At most `ahead` results wait.
-pub(crate) struct Ordered<T, F> {
-    state: Mutex<OrderedState<T, F>>,
+/// Puts what is made of blocks back into reading order.
+///
+/// The block that is due streams to the sink piece by piece; small results of later blocks wait
+/// here, large ones wait in the hands of their worker. So memory is a block a worker, whatever is
+/// made of it.
+pub(crate) struct Ordered<F> {
+    state: Mutex<OrderedState<F>>,
     moved: Condvar,
-    ahead: usize,
 }
 
-struct OrderedState<T, F> {
+struct OrderedState<F> {
     next: u32,
-    waiting: std::collections::BTreeMap<u32, T>,
+    waiting: std::collections::BTreeMap<u32, Vec<u8>>,
     sink: F,
 }
 
-impl<T, F: FnMut(T) -> ControlFlow<()>> Ordered<T, F> {
-    pub(crate) fn new(ahead: usize, sink: F) -> Self {
+impl<F: FnMut(&[u8]) -> ControlFlow<()>> Ordered<F> {
+    /// Octets of a result that may wait here, and how many such results.
+    const SMALL: usize = 1 << 16;
+    const WAITING: usize = 32;
+
+    /// The sink gets pieces of text in order; it wants no more once it breaks.
+    pub(crate) fn new(sink: F) -> Self {
         let state = OrderedState { next: 0, waiting: std::collections::BTreeMap::new(), sink };
-        Self { state: Mutex::new(state), moved: Condvar::new(), ahead }
+        Self { state: Mutex::new(state), moved: Condvar::new() }
     }
 
-    /// Hands over the result of block `number`. Breaks as soon as the sink wants no more.
-    pub(crate) fn submit(&self, number: u32, result: T) -> ControlFlow<()> {
+    /// Hands over the first part of what is made of block `number`, if it is its turn.
+    pub(crate) fn stream(&self, number: u32, text: &mut Vec<u8>) -> ControlFlow<()> {
         let mut s = lock(&self.state);
-        while s.next < number && s.waiting.len() >= self.ahead {
+        if s.next != number {
+            return ControlFlow::Continue(());
+        }
+        let flow = (s.sink)(text);
+        text.clear();
+        s.end_if(flow)
+    }
+
+    /// Hands over the rest of block `number`, all of it if nothing was streamed. `text` comes back
+    /// empty. Breaks as soon as the sink wants no more.
+    pub(crate) fn finish(&self, number: u32, text: &mut Vec<u8>) -> ControlFlow<()> {
+        let mut s = lock(&self.state);
+        while s.next < number {
+            if text.len() <= Self::SMALL && s.waiting.len() < Self::WAITING {
+                s.waiting.insert(number, text.as_slice().into());
+                text.clear();
+                return ControlFlow::Continue(());
+            }
             s = self.moved.wait(s).unwrap_or_else(PoisonError::into_inner);
         }
-        s.waiting.insert(number, result);
-        let mut flow = ControlFlow::Continue(());
-        loop {
-            let due = s.next;
-            let Some(result) = s.waiting.remove(&due) else { break };
-            flow = (s.sink)(result);
-            s.next += 1;
-            if flow.is_break() {
-                // Nobody waits for a sink that is done.
-                s.next = u32::MAX;
-                break;
-            }
+        if s.next != number {
+            return ControlFlow::Break(()); // the sink was done before
         }
+        let mut flow = (s.sink)(text);
+        text.clear();
+        s.next += 1;
+        while flow.is_continue() {
+            let due = s.next;
+            let Some(text) = s.waiting.remove(&due) else { break };
+            flow = (s.sink)(&text);
+            s.next += 1;
+        }
+        let flow = s.end_if(flow);
         self.moved.notify_all();
         flow
     }
 
     /// Keep this while making a result: should that panic, nobody waits for it.
-    pub(crate) const fn abort_on_panic(&self) -> AbortOrdered<'_, T, F> {
+    pub(crate) const fn abort_on_panic(&self) -> AbortOrdered<'_, F> {
         AbortOrdered(self)
     }
 }
 
-pub(crate) struct AbortOrdered<'a, T, F>(&'a Ordered<T, F>);
+impl<F> OrderedState<F> {
+    /// Lets nobody wait for a sink that is done.
+    const fn end_if(&mut self, flow: ControlFlow<()>) -> ControlFlow<()> {
+        if flow.is_break() {
+            self.next = u32::MAX;
+        }
+        flow
+    }
+}
 
-impl<T, F> Drop for AbortOrdered<'_, T, F> {
+pub(crate) struct AbortOrdered<'a, F>(&'a Ordered<F>);
+
+impl<F> Drop for AbortOrdered<'_, F> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             lock(&self.0.state).next = u32::MAX;
             self.0.moved.notify_all();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever the sizes and whoever is first, the sink sees all pieces in order.
+    #[test]
+    fn pieces_come_out_in_order() {
+        for threads in [1, 2, 5] {
+            let mut out = Vec::new();
+            let ordered = Ordered::new(|text: &[u8]| {
+                out.extend_from_slice(text);
+                ControlFlow::Continue(())
+            });
+            let next = std::sync::atomic::AtomicU32::new(0);
+            run_on(threads, || {
+                let mut text = Vec::new();
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= 300 {
+                        return;
+                    }
+                    // Every third result is too large to wait, every seventh is empty.
+                    let repeat = if n % 7 == 0 { 0 } else if n % 3 == 0 { 40_000 } else { 3 };
+                    for _ in 0..repeat {
+                        text.extend_from_slice(&n.to_le_bytes());
+                        if text.len() % 4096 == 0 {
+                            let _ = ordered.stream(n, &mut text);
+                        }
+                    }
+                    assert!(ordered.finish(n, &mut text).is_continue());
+                    assert!(text.is_empty());
+                }
+            });
+            drop(ordered);
+            let numbers: Vec<u32> =
+                out.chunks(4).map(|c| u32::from_le_bytes(c.try_into().unwrap())).collect();
+            assert!(numbers.is_sorted(), "{threads} threads");
+            let small = (0..300).filter(|n| n % 7 != 0 && n % 3 != 0).count();
+            let large = (0..300).filter(|n| n % 7 != 0 && n % 3 == 0).count();
+            assert_eq!(numbers.len(), small * 3 + large * 40_000);
+        }
+    }
+
+    #[test]
+    fn a_sink_that_is_done_stops_everybody() {
+        let ordered = Ordered::new(|_: &[u8]| ControlFlow::Break(()));
+        let mut text = vec![0; 1 << 20];
+        assert!(ordered.finish(0, &mut text).is_break());
+        text.resize(1 << 20, 0);
+        assert!(ordered.finish(7, &mut text).is_break(), "nobody waits for blocks 1 to 6");
+    }
+
+    #[test]
+    fn running_numbers_follow_the_blocks() {
+        let turn = Turn::default();
+        std::thread::scope(|s| {
+            s.spawn(|| assert_eq!(turn.take(1, 5), 10));
+            s.spawn(|| assert_eq!(turn.take(2, 1), 15));
+            s.spawn(|| assert_eq!(turn.take(0, 10), 0));
+        });
     }
 }

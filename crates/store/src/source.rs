@@ -1,5 +1,5 @@
-//! Where the octets of a file come from: a mapping if it is closed, system calls if someone may
-//! still be writing to it. Both answer alike.
+//! Where the octets of a file come from: a mapping if it is closed and not compressed, system calls
+//! if blocks are to be unpacked anyway or someone may still be writing. Both answer alike.
 
 use std::fs::File;
 use std::io;
@@ -9,9 +9,9 @@ use sys::map::Map;
 /// An opened file.
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// Closed: octets are borrowed from the page cache.
+    /// Closed and not compressed: octets are borrowed from the page cache.
     Mapped(Map),
-    /// Open, crashed or odd: octets are copied. A file that is cut short meanwhile gives an
+    /// Compressed, open, crashed or odd: octets are copied. A file that is cut short meanwhile gives an
     /// error here, where a mapping would end the process.
     Read(File),
 }
