@@ -5,7 +5,6 @@
 .PHONY: demo test check bench fuzz
 
 demo:
-	cargo build --release --locked -p flowsuite -p flowsuite-bench
 	bench/demo
 
 test:
@@ -19,6 +18,7 @@ check:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 	cargo test --workspace --locked
 	fuzz/smoke
+	bench/demo --check >/dev/null
 	bench/compare --check
 
 bench:

@@ -109,12 +109,13 @@ impl Traffic {
         // Multiplying by an odd number scatters ranks over the address space.
         let (inside, outside) = if v6 {
             let net = 0x2001_0db8_0000_0000 | host >> 8;
-            let inside = u128::from(net) << 64 | u128::from(host.wrapping_mul(2_654_435_761));
-            let net = 0x2a00_0000_0000_0000 | peer << 16;
-            (Addr::V6(inside), Addr::V6(u128::from(net) << 64 | u128::from(peer * 40_503)))
+            let inside = u128::from(net) << 64 | u128::from((host + 1).wrapping_mul(2_654_435_761));
+            let net = 0x2a00_0000_0000_0000 | (peer + 1) << 16;
+            (Addr::V6(inside), Addr::V6(u128::from(net) << 64 | u128::from((peer + 1) * 40_503)))
         } else {
             let inside = 0x0a00_0000 | ((host + 1).wrapping_mul(0x9e37_79b1) & 0xf_ffff) as u32;
-            let outside = 0x0100_0000 + (peer.wrapping_mul(0x9e37_79b1) % 0xde00_0000) as u32;
+            let outside = (peer + 1).wrapping_mul(0x9e37_79b1) % 0xde00_0000;
+            let outside = 0x0100_0000 + outside as u32;
             let hop = Addr::V4(0xc000_0201 + self.rng.below(8) as u32);
             flow.set_addr(Field::NextHop, hop);
             (Addr::V4(inside), Addr::V4(outside))

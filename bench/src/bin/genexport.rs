@@ -2,7 +2,7 @@
 
 use bench::{Model, Traffic, capture, export};
 use clap::Parser;
-use record::Flow;
+use record::{Field, Flow};
 use std::fs::File;
 use std::io::BufWriter;
 use std::net::Ipv4Addr;
@@ -50,7 +50,10 @@ fn main() -> anyhow::Result<()> {
     for n in 0..datagrams {
         let at = args.start_ms + args.seconds * 1000 * n as u64 / datagrams as u64;
         let left = (args.flows - n * export::FLOWS_PER_DATAGRAM).min(export::FLOWS_PER_DATAGRAM);
-        flows.iter_mut().take(left).for_each(|f| traffic.fill(at, f));
+        flows.iter_mut().take(left).for_each(|f| {
+            traffic.fill(at, f);
+            end_by(at, f);
+        });
         let count = routers.len();
         let Some(router) = routers.get_mut(n % count) else { break };
         let announce = n / count % 20 == 0;
@@ -61,4 +64,12 @@ fn main() -> anyhow::Result<()> {
     out.finish()?;
     eprintln!("{} flows in {datagrams} datagrams", args.flows);
     Ok(())
+}
+
+/// Moves a flow that would end after `at_ms` back in time: a router exports what has ended.
+fn end_by(at_ms: u64, flow: &mut Flow) {
+    let late = flow.number(Field::Last).saturating_sub(at_ms);
+    for field in [Field::First, Field::Last] {
+        flow.set(field, flow.number(field) - late);
+    }
 }
