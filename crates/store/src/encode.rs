@@ -105,7 +105,12 @@ impl Key {
 
     /// Whether a record with this set of fields has this extension. Extension 1 is in all (14).
     fn needs(&self, e: &Extension) -> bool {
-        let fields = e.mask() & self.present;
+        let mut fields = e.mask() & self.present;
+        if self.has(Field::SrcAddr) {
+            // Addresses say the version already. Written for it alone, extension 38 would make
+            // nfdump 1.7.1 complain about most records of many exporters (14).
+            fields &= !(1 << Field::IpVersion as usize);
+        }
         let is_v6 = fields & self.v6 != 0;
         let family_fits = match FAMILIES.iter().find(|(v4, v6)| e.id == *v4 || e.id == *v6) {
             Some((_, v6)) => is_v6 == (e.id == *v6),

@@ -40,6 +40,7 @@ mod meta;
 mod reader;
 pub mod rotate;
 mod row;
+mod scan;
 pub mod select;
 mod source;
 pub mod verify;

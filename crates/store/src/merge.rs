@@ -38,6 +38,8 @@ pub(crate) fn merge(old: &Path, new: &Path, out: &Path) -> Result<(), StoreError
     copy(&old, &HashMap::new(), &mut reader, &mut writer, &mut stats)?;
     copy(&new, &numbers, &mut reader, &mut writer, &mut stats)?;
     let stats: Vec<ExporterStats> = stats.into_values().collect();
+    // Flows that cannot be written have to be an error here: the old file is about to be replaced.
+    writer.flush()?;
     writer.close(&stats).map(|_| ())
 }
 

@@ -417,6 +417,24 @@ mod tests {
     }
 
     #[test]
+    fn both_choices_of_one_sequence_are_kept_apart() {
+        let mut event = [0; 16];
+        event[0] = 77;
+        let make = |start: u64, v4: u8| {
+            record(&[(1, &generic(start)), (2, &[v4; 8]), (3, &[7; 32]), (25, &event)])
+        };
+        let cases = [(0, 9), (0, 0), (5, 9), (5, 0)];
+        let records: Vec<_> = cases.iter().cycle().take(12).map(|(s, v4)| make(*s, *v4)).collect();
+        let w = walk(&records);
+        assert_eq!(w.walker.table().shapes().len(), 4);
+        for (row, (start, v4)) in w.rows().iter().zip(cases.iter().cycle()) {
+            assert_eq!(row.number(Field::First), if *start == 0 { 77 } else { *start });
+            let len = row.bytes(Field::DstAddr).unwrap().len();
+            assert_eq!(len, if *v4 == 0 { 16 } else { 4 });
+        }
+    }
+
+    #[test]
     fn what_is_passed_over_is_counted_by_cause() {
         let flow = record(&[(1, &generic(1))]);
         let mut beyond = flow.clone();

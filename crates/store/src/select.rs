@@ -42,7 +42,7 @@ pub fn files(input: &Input<'_>) -> Result<Vec<PathBuf>, StoreError> {
         (None, Some(name), None) => read(Path::new(name)),
         (None, None, Some(range)) => self::range(range, Path::new("")),
         (Some(sources), Some(name), None) => {
-            in_each(sources, name, |directory| named(directory, Path::new(name)))
+            in_each(sources, name, |directory| read(&locate(directory, Path::new(name))))
         }
         (Some(sources), None, Some(range)) => {
             in_each(sources, range, |directory| self::range(range, directory))
@@ -110,15 +110,16 @@ fn directories(sources: &str) -> Result<Vec<PathBuf>, StoreError> {
     Ok(std::iter::once(first.to_owned()).chain(rest).collect())
 }
 
-/// A file by name, in `directory` itself or where one of the layouts of `-S` would put it.
-fn named(directory: &Path, name: &Path) -> Result<Vec<PathBuf>, StoreError> {
+/// Where `name` is below a directory: in it, or where one of the layouts of `-S` puts a file of that
+/// time. The former if it is nowhere.
+fn locate(directory: &Path, name: &Path) -> PathBuf {
     let here = directory.join(name);
     let time = name.file_name().and_then(|n| time_in_name(n.to_str()?));
     let elsewhere = time
         .into_iter()
         .flat_map(|t| SubDirs::all().map(move |s| directory.join(s.of(t)).join(name)));
     let found = std::iter::once(here.clone()).chain(elsewhere).find(|p| p.exists());
-    read(&found.unwrap_or(here))
+    found.unwrap_or(here)
 }
 
 /// `DIR`, `DIR/A` or `DIR/A:B`, below `base`.
@@ -127,11 +128,9 @@ fn range(text: &str, base: &Path) -> Result<Vec<PathBuf>, StoreError> {
         Some((from, to)) => (from, Some(to)),
         None => (text, None),
     };
-    let wanted = base.join(from);
-    let first = match to {
-        // Below a source, sub directories need not be given.
-        _ if base.as_os_str().is_empty() => wanted,
-        _ => named_path(base, Path::new(from)).unwrap_or(wanted),
+    let first = match base.as_os_str().is_empty() {
+        true => PathBuf::from(from),
+        false => locate(base, Path::new(from)),
     };
     let meta = first.metadata().map_err(StoreError::io("read", &first))?;
     match (meta.is_dir(), to) {
@@ -140,13 +139,6 @@ fn range(text: &str, base: &Path) -> Result<Vec<PathBuf>, StoreError> {
         (false, None) => from_on(&first),
         (false, Some(to)) => between(&first, to, text),
     }
-}
-
-fn named_path(base: &Path, name: &Path) -> Option<PathBuf> {
-    let time = time_in_name(name.file_name()?.to_str()?)?;
-    let there = |p: &PathBuf| p.exists();
-    let here = Some(base.join(name)).filter(there);
-    here.or_else(|| SubDirs::all().map(|s| base.join(s.of(time)).join(name)).find(there))
 }
 
 /// All files of a directory from one on; sub directories are left alone.

@@ -14,7 +14,8 @@ use crate::header::{Creator, FileHeader};
 use crate::layout::{BLOCK_LIMIT, BLOCK_TARGET, record_type, u16_at, v3};
 use crate::meta::{self, MetaRecord};
 use record::{ExporterStats, Flow, FlowSink, Meta, Row, Totals};
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -106,7 +107,9 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Creates a file, replacing what `path` names.
+    /// Creates a file. One that `path` names already is replaced by a new one rather than emptied,
+    /// so whoever reads it, such as a query that writes its result over its input, goes on
+    /// undisturbed.
     ///
     /// # Errors
     /// If it cannot be created, or the ident does not fit.
@@ -115,7 +118,7 @@ impl Writer {
         check_ident(&options.ident)?;
         let packer = Packer::new(options.compression).map_err(StoreError::io("compress", &path))?;
         let header = FileHeader::open(packer.method(), options.creator, options.created_secs);
-        let file = File::create(&path).map_err(StoreError::io("create", &path))?;
+        let file = create(&path).map_err(StoreError::io("create", &path))?;
         file.write_all_at(&header.encode(), 0).map_err(StoreError::io("write", &path))?;
         Ok(Self {
             path,
@@ -303,7 +306,7 @@ impl Writer {
     }
 
     /// Puts a block on disk and returns where it ends.
-    fn put_block(&mut self, records: u32, len: usize) -> std::io::Result<u64> {
+    fn put_block(&mut self, records: u32, len: usize) -> io::Result<u64> {
         let packed = self.packer.pack(self.block.get(..len).unwrap_or_default())?;
         let header = BlockRef::encode_header(records, packed.len() as u32, BlockKind::Records);
         let payload = self.offset + header.len() as u64;
@@ -344,6 +347,17 @@ impl FlowSink for Writer {
         if self.block.len() > at {
             self.add_record(at);
         }
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_file() => {
+            let path = fs::canonicalize(path)?;
+            fs::remove_file(&path)?;
+            File::create_new(path)
+        }
+        _ => File::create(path),
     }
 }
 

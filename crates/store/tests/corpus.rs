@@ -137,7 +137,8 @@ fn exporters_are_those_of_nfdump() {
                 match record {
                     MetaRecord::Exporter(e) => {
                         // In a file that two processes wrote to, the number changes hands.
-                        if exporters.insert(e.sysid, *e).is_some_and(|old| old != *e) {
+                        let before = exporters.insert(e.sysid, *e);
+                        if before.is_some_and(|old| old != *e) {
                             samplers.retain(|(sysid, _), _| *sysid != e.sysid);
                             stats.remove(&e.sysid);
                         }

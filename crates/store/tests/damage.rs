@@ -121,7 +121,9 @@ fn no_flipped_bit_panics_or_costs_more_than_its_block() {
         let whole = write(&path, method, 3);
         let blocks: Vec<(u64, u64)> =
             FlowFile::open(&path).unwrap().blocks().iter().map(|b| (b.offset, b.end())).collect();
-        for bit in 0..whole.len() * 8 {
+        // All bits where it is quick, one of each octet elsewhere.
+        let step = if matches!(method, Compression::None | Compression::Lz4) { 1 } else { 9 };
+        for bit in (0..whole.len() * 8).step_by(step) {
             let mut flipped = whole.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             fs::write(&path, &flipped).unwrap();
@@ -250,8 +252,8 @@ fn truncated_and_flipped_examples_do_not_panic() {
             fs::write(&path, &whole[..len]).unwrap();
             let _ = read(&path);
         }
-        // Layout 1 in full, for its converter; of the others every third bit.
-        let step = if name.starts_with("1625") { 1 } else { 3 };
+        // Layout 1 in full, for its converter; of the others every seventh bit.
+        let step = if name.starts_with("1625") { 1 } else { 7 };
         for bit in (0..whole.len() * 8).step_by(step) {
             let mut flipped = whole.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);

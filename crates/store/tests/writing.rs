@@ -329,6 +329,24 @@ fn blocks_stay_within_their_limit_and_none_is_empty() {
 }
 
 #[test]
+fn a_file_may_be_replaced_while_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, link) = (dir.path().join("f"), dir.path().join("link"));
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let flows: Vec<Flow> = (0..20_000).map(|_| Random(9).timed_flow(3)).collect();
+    write(&path, Compression::None, &flows);
+    let file = FlowFile::open(&link).unwrap();
+    let mut writer = Writer::create(&link, &options(Compression::None)).unwrap();
+    let mut reader = BlockReader::new();
+    for n in 0..file.blocks().len() {
+        reader.load(&file, n).unwrap().rows.iter().for_each(|r| writer.row(r));
+    }
+    writer.close(&[]).unwrap();
+    assert_eq!(read(&path).0.len(), flows.len());
+    assert!(link.is_symlink());
+}
+
+#[test]
 fn a_full_disk_costs_blocks_not_the_process() {
     // Always full; neither truncated nor synced, so only blocks are tried.
     let Ok(mut writer) = Writer::create("/dev/full", &options(Compression::None)) else { return };
