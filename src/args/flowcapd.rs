@@ -15,9 +15,19 @@ Signals: TERM and INT write everything out and end; HUP closes the slot early an
 Example: flowcapd -w /var/flows -p 9995 -S 1 -z=lz4 -I border"
 )]
 pub struct Args {
-    /// Directory for the flow files; must exist
-    #[arg(short = 'w', short_alias = 'l', value_name = "DIR")]
-    pub dir: PathBuf,
+    /// One directory for the flows of all exporters; must exist
+    #[arg(short = 'w', short_alias = 'l', value_name = "DIR", required_unless_present_any = ["source", "dynamic"])]
+    pub dir: Option<PathBuf>,
+
+    /// A source with a directory of its own: IDENT,IP[;IP|CIDR...],DIR; several allowed. Datagrams
+    /// of other senders are ignored and counted
+    #[arg(short = 'n', value_name = "IDENT,IPS,DIR", conflicts_with_all = ["dir", "dynamic"],
+          action = clap::ArgAction::Append)]
+    pub source: Vec<String>,
+
+    /// A source for each sender, in DIR/<address with dashes>, made when it first sends
+    #[arg(short = 'M', value_name = "DIR", conflicts_with = "dir")]
+    pub dynamic: Option<PathBuf>,
 
     /// UDP port
     #[arg(short = 'p', value_name = "PORT", default_value_t = 9995)]
@@ -66,12 +76,17 @@ pub struct Args {
     pub lz4: bool,
 
     /// Socket receive buffer in bytes
-    #[arg(short = 'B', value_name = "BYTES")]
-    pub buffer: Option<usize>,
+    #[arg(short = 'B', value_name = "BYTES", default_value_t = 16 << 20)]
+    pub buffer: usize,
 
     /// Sampling 1:RATE where an exporter announces none; -RATE overrides what it announces
     #[arg(short = 's', value_name = "RATE", allow_negative_numbers = true)]
     pub sampling: Option<i64>,
+
+    /// Run a command for each finished file: %f file, %d directory, %t slot, %u slot in Unix time,
+    /// %i ident
+    #[arg(short = 'x', value_name = "COMMAND")]
+    pub launch: Option<String>,
 
     /// Write the process id to a file, removed at exit
     #[arg(short = 'P', value_name = "FILE")]

@@ -45,7 +45,7 @@ pub struct Args {
     pub output: Option<String>,
 
     /// Stop after this many matching records
-    #[arg(short = 'c', value_name = "N")]
+    #[arg(short = 'c', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
 
     /// No header and no summary

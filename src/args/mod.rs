@@ -12,10 +12,7 @@ use store::{Compression, Packing};
 
 /// Reads the arguments of the program called `name`. Help and version are printed here, and so is
 /// what is wrong; the exit status says which it was.
-pub(crate) fn parse<A: Parser>(
-    name: &str,
-    args: Vec<OsString>,
-) -> anyhow::Result<Result<A, Exit>> {
+pub(crate) fn parse<A: Parser>(name: &str, args: Vec<OsString>) -> anyhow::Result<Result<A, Exit>> {
     let command = A::command().name(name.to_owned());
     match command.try_get_matches_from(args).and_then(|m| A::from_arg_matches(&m)) {
         Ok(args) => Ok(Ok(args)),

@@ -1,13 +1,15 @@
 //! `flowcapd`: from options to a running collector.
 
-use crate::args::flowcapd::Args;
 use crate::args;
+use crate::args::flowcapd::Args;
 use crate::exit::Exit;
 use crate::logger::{self, Target};
-use anyhow::{Context as _, ensure};
-use collector::{Collector, Config, Sources};
+use anyhow::{Context as _, bail, ensure};
+use collector::launch::{Launch, Launcher};
+use collector::{Collector, Config, Listed, Network, Sources};
 use std::ffi::OsString;
 use std::net::{IpAddr, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
 use store::rotate::SubDirs;
 use sys::process::{self, PidFile};
 use sys::signal::Signals;
@@ -46,7 +48,12 @@ fn run(name: &str, args: &Args, config: Config) -> anyhow::Result<Exit> {
         process::drop_privileges(args.user.as_deref(), args.group.as_deref())?;
     }
     let signals = Signals::install()?;
+    let launch = args.launch.as_deref().map(Launch::parse).transpose()?;
     let mut collector = Collector::new(config, sys::clock::now_ms())?;
+    if let Some(launch) = launch {
+        let mut launcher = Launcher::new(launch);
+        collector.on_file(move |file| launcher.start(file));
+    }
     log::info!("Startup {name}.");
     collector::run::run(&mut collector, receivers, &signals)?;
     log::info!("Terminating {name}.");
@@ -54,16 +61,6 @@ fn run(name: &str, args: &Args, config: Config) -> anyhow::Result<Exit> {
 }
 
 fn config(args: &Args) -> anyhow::Result<Config> {
-    let dir = args.dir.canonicalize().with_context(|| {
-        format!("directory {}: create it first, then start again", args.dir.display())
-    })?;
-    ensure!(dir.is_dir(), "{} is not a directory", dir.display());
-    let printable = |c: char| ('!'..='~').contains(&c);
-    ensure!(
-        (1..=121).contains(&args.ident.len()) && args.ident.chars().all(printable),
-        "ident '{}': 1 to 121 printable characters without blanks",
-        args.ident.escape_debug()
-    );
     let family = match (args.ipv4, args.ipv6) {
         (true, _) => Family::V4,
         (_, true) => Family::V6,
@@ -73,16 +70,61 @@ fn config(args: &Args) -> anyhow::Result<Config> {
         bind: args.bind.as_deref().map(|host| address(host, family)).transpose()?,
         port: args.port,
         family,
-        receive_buffer: args.buffer,
+        receive_buffer: Some(args.buffer),
         ..Listen::default()
     };
-    let mut config = Config::new(listen, dir.clone());
-    config.sources = Sources::One { ident: args.ident.clone(), dir };
+    let mut config = Config::new(listen, PathBuf::new());
+    config.sources = sources(args)?;
     config.interval_secs = args.interval;
     config.sub_dirs = SubDirs::new(args.subdirs).context("-S takes 0 to 8")?;
     config.compression = args::packing(args.compress.as_deref(), args.bz2, args.lz4)?;
     config.decoder.default_sampling = args.sampling.map(sampling).transpose()?;
     Ok(config)
+}
+
+/// Whose flows go where: `-w`, `-n` or `-M`.
+fn sources(args: &Args) -> anyhow::Result<Sources> {
+    if let Some(dir) = &args.dynamic {
+        /// nfcapd's default.
+        const SOURCES_MAX: usize = 1024;
+        return Ok(Sources::PerExporter { dir: directory(dir)?, limit: SOURCES_MAX });
+    }
+    if let Some(dir) = &args.dir {
+        return Ok(Sources::One { ident: ident(&args.ident)?, dir: directory(dir)? });
+    }
+    args.source.iter().map(|text| listed(text)).collect::<Result<_, _>>().map(Sources::Listed)
+}
+
+/// Reads `-n IDENT,IP[;IP|CIDR...],DIR`.
+fn listed(text: &str) -> anyhow::Result<Listed> {
+    let mut parts = text.splitn(3, ',');
+    let (Some(name), Some(senders), Some(dir)) = (parts.next(), parts.next(), parts.next()) else {
+        bail!("-n {text}: write IDENT,IP,DIR, as in border,192.0.2.1,/var/flows/border");
+    };
+    let network = |s: &str| s.trim().parse::<Network>().with_context(|| format!("-n {text}"));
+    Ok(Listed {
+        ident: ident(name)?,
+        senders: senders.split(';').map(network).collect::<Result<_, _>>()?,
+        dir: directory(Path::new(dir))?,
+    })
+}
+
+fn directory(path: &Path) -> anyhow::Result<PathBuf> {
+    let dir = path.canonicalize().with_context(|| {
+        format!("directory {}: create it first, then start again", path.display())
+    })?;
+    ensure!(dir.is_dir(), "{} is not a directory", dir.display());
+    Ok(dir)
+}
+
+fn ident(name: &str) -> anyhow::Result<String> {
+    let printable = |c: char| ('!'..='~').contains(&c);
+    ensure!(
+        (1..=121).contains(&name.len()) && name.chars().all(printable),
+        "ident '{}': 1 to 121 printable characters without blanks",
+        name.escape_debug()
+    );
+    Ok(name.to_owned())
 }
 
 /// `-s RATE`: a default, or with a minus sign an override.

@@ -20,8 +20,7 @@ impl Window {
             Some((from, until)) => (from, Some(until)),
             None => (text, None),
         };
-        let window =
-            Self { from_ms: local_ms(from)?, until_ms: until.map(local_ms).transpose()? };
+        let window = Self { from_ms: local_ms(from)?, until_ms: until.map(local_ms).transpose()? };
         if window.until_ms.is_some_and(|until| until <= window.from_ms) {
             bail!("time window '{text}': the end is not after the start");
         }
@@ -104,7 +103,8 @@ mod tests {
 
     #[test]
     fn other_forms_are_errors() {
-        for text in ["", "26/1x", "2026-11", "2026/13", "2026/11/31", "2026/11.10", "2026/11/20 10"] {
+        for text in ["", "26/1x", "2026-11", "2026/13", "2026/11/31", "2026/11.10", "2026/11/20 10"]
+        {
             assert!(local_ms(text).is_err(), "{text}");
         }
         assert!(Window::parse("2026/11-2026/10").is_err(), "ends before it starts");

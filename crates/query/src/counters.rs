@@ -43,7 +43,12 @@ impl CounterSlots {
             (slot.len == 8).then_some(usize::from(slot.at))
         };
         let plain = || {
-            Some([wide(Field::First)?, wide(Field::Last)?, wide(Field::Packets)?, wide(Field::Bytes)?])
+            Some([
+                wide(Field::First)?,
+                wide(Field::Last)?,
+                wide(Field::Packets)?,
+                wide(Field::Bytes)?,
+            ])
         };
         let other = [Field::Flows, Field::OutPackets, Field::OutBytes];
         let flags = shape.slot(Field::TcpFlags);

@@ -118,7 +118,11 @@ impl Element {
         }
         let key = |field: &Field| {
             let parts = [Some(KeyPart::whole(*field)), proto()].into_iter().flatten().collect();
-            if counts_missing_as_zero(*field) { KeySpec::new(parts) } else { KeySpec::present(parts) }
+            if counts_missing_as_zero(*field) {
+                KeySpec::new(parts)
+            } else {
+                KeySpec::present(parts)
+            }
         };
         self.fields.iter().map(key).collect()
     }
@@ -130,7 +134,9 @@ fn counts_missing_as_zero(field: Field) -> bool {
         field,
         F::FwEvent | F::FwXEvent | F::NatEvent | F::ObservationDomain | F::ObservationPoint
     );
-    matches!(field.kind(), Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64) && !is_label && !is_optional
+    matches!(field.kind(), Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64)
+        && !is_label
+        && !is_optional
 }
 
 /// One field of `-A`.
@@ -244,7 +250,9 @@ pub enum GroupError {
     #[error("More than {MAX_FIELDS} aggregation fields")]
     TooMany,
     /// A prefix length on a field that has none.
-    #[error("Need src4/dst4 or src6/dst6 for IPv4 or IPv6 to aggregate with explicit netmask: '{0}'; write srcip4/24 or srcip6/64")]
+    #[error(
+        "Need src4/dst4 or src6/dst6 for IPv4 or IPv6 to aggregate with explicit netmask: '{0}'; write srcip4/24 or srcip6/64"
+    )]
     NeedsFamily(String),
     /// A prefix length that the family does not have.
     #[error("Subnet mask length '{len}' out of range for {family}: 1 to {max}")]

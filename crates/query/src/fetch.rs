@@ -111,9 +111,8 @@ impl Job {
     }
 
     fn try_read(&self, origins: &[Origin]) -> Result<Arena, String> {
-        let again = |e: &dyn std::fmt::Display| {
-            format!("changed while it was read: {e}; ask again")
-        };
+        let again =
+            |e: &dyn std::fmt::Display| format!("changed while it was read: {e}; ask again");
         let file = FlowFile::open(&self.path).map_err(|e| again(&e))?;
         let mut reader = BlockReader::new();
         let mut out = Arena {

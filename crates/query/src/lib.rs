@@ -35,4 +35,4 @@ pub use flows::JoinedFlows;
 pub use key::{KeyPart, KeySpec, Prefix};
 pub use request::{By, Request, RequestError, Sorting};
 pub use scan::{Damage, Passed, Query, Report};
-pub use statistics::{Answer, ElementTable};
+pub use statistics::{Answer, ElementTable, Tables};

@@ -62,7 +62,12 @@ impl<'o, F: FnMut(&[u8]) -> ControlFlow<()>> Pen<'o, F> {
         Self { ordered, printer: format.printer(), kind: format.kind(), text: Vec::new() }
     }
 
-    fn record(&mut self, number: u32, row: Row<'_>, context: &RecordContext<'_>) -> ControlFlow<()> {
+    fn record(
+        &mut self,
+        number: u32,
+        row: Row<'_>,
+        context: &RecordContext<'_>,
+    ) -> ControlFlow<()> {
         if !self.text.is_empty() {
             self.kind.separator(&mut self.text);
         }

@@ -82,7 +82,8 @@ impl Request {
         let mut words = text.split('/');
         let by = parse_element(words.next().unwrap_or(""), grouping)?;
         let is_flows = matches!(by, By::Flows(_));
-        let mut sortings = words.map(|w| parse_order(w, is_flows)).collect::<Result<Vec<_>, _>>()?;
+        let mut sortings =
+            words.map(|w| parse_order(w, is_flows)).collect::<Result<Vec<_>, _>>()?;
         if sortings.is_empty() {
             let usable = |s: &Sorting| is_flows || !s.order.statistic_name().is_empty();
             let flows = Sorting { order: Order::FLOWS, descending: true };
@@ -163,7 +164,10 @@ fn flow_orders() -> String {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<(String, Vec<(&'static str, bool)>), RequestError> {
+    /// Element, and orders with whether they descend.
+    type Read = (String, Vec<(&'static str, bool)>);
+
+    fn read(text: &str) -> Result<Read, RequestError> {
         let r = Request::parse(text, &Grouping::five_tuple(), None)?;
         let name = match r.by {
             By::Element { element, by_proto } => {
@@ -201,7 +205,9 @@ mod tests {
             let error = read(text).unwrap_err().to_string();
             assert!(error.starts_with(message), "{text}: {error}");
         }
-        assert!(Sorting::parse("x").unwrap_err().to_string().starts_with("Unknown print order 'x'"));
+        assert!(
+            Sorting::parse("x").unwrap_err().to_string().starts_with("Unknown print order 'x'")
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::key::KeySpec;
 use crate::request::{By, Request, Sorting};
 use crate::scan::{Query, Report, Scan};
 use crate::table::Hasher;
-use output::{FormatOptions, Kind, StatKey, StatRow, StatTable, StatTotals};
+use output::{Format, FormatOptions, Kind, StatKey, StatRow, StatTable, StatTotals};
 use record::{Addr, Field, Kind as FieldKind, Mac};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -82,6 +82,69 @@ impl Query {
     }
 }
 
+/// Tables of values, one below the other: one document in JSON, whatever the number of tables.
+#[derive(Debug)]
+pub struct Tables {
+    kind: Kind,
+    options: FormatOptions,
+    totals: StatTotals,
+    text: Vec<u8>,
+    has_rows: bool,
+}
+
+impl Tables {
+    /// No table yet. Percentages are of the counts in `report`.
+    pub fn new(format: &Format, report: &Report) -> Self {
+        let passed = report.passed.counts;
+        let totals = StatTotals {
+            flows: passed.flows,
+            packets: passed.in_packets.saturating_add(passed.out_packets),
+            bytes: passed.in_bytes.saturating_add(passed.out_bytes),
+        };
+        let (kind, mut text) = (format.kind(), Vec::new());
+        kind.open(&mut text);
+        Self { kind, options: *format.options(), totals, text, has_rows: false }
+    }
+
+    /// Adds the table of the first `n` values (0: all) by `sorting`.
+    pub fn add(&mut self, table: &ElementTable, sorting: Sorting, n: usize) {
+        let top = table.groups.top(sorting, n, table.threads);
+        let octets: Vec<[u8; 16]> =
+            top.iter().map(|t| table.key.octets(t.class, t.group.key, 0)).collect();
+        let field = table.field();
+        let is_acl = field.is_some_and(|f| f.kind() == FieldKind::Acl);
+        let acl = |o: &[u8; 16]| if is_acl { acl_text(o) } else { String::new() };
+        let acls: Vec<String> = octets.iter().map(acl).collect();
+        let values = octets.iter().zip(&acls);
+        let rows: Vec<StatRow<'_>> = top
+            .iter()
+            .zip(values)
+            .map(|(t, (octets, acl))| StatRow {
+                key: table.key_of(t.class & 1 == 1, octets, acl),
+                proto: table.proto_of(t.class, t.group.key),
+                counts: t.group.counts,
+            })
+            .collect();
+        let page = StatTable {
+            title: table.element.title,
+            element: table.element.name,
+            order: sorting.order,
+            limit: n as u64,
+            is_address: field.is_some_and(|f| f.kind() == FieldKind::Addr),
+            rows: &rows,
+            totals: self.totals,
+        };
+        page.print(self.kind, &self.options, self.has_rows, &mut self.text);
+        self.has_rows |= !rows.is_empty();
+    }
+
+    /// The whole document.
+    pub fn finish(mut self) -> Vec<u8> {
+        self.kind.close(&mut self.text);
+        self.text
+    }
+}
+
 impl ElementTable {
     /// How many different values there are.
     pub fn len(&self) -> usize {
@@ -91,46 +154,6 @@ impl ElementTable {
     /// Whether nothing was counted.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// Appends the table of the first `n` values (0: all) by `sorting`. `more` says whether JSON
-    /// objects stand before it in the same document. Returns whether it has any rows.
-    pub fn print(
-        &self,
-        sorting: Sorting,
-        n: usize,
-        kind: Kind,
-        options: &FormatOptions,
-        totals: StatTotals,
-        more: bool,
-        out: &mut Vec<u8>,
-    ) -> bool {
-        let top = self.groups.top(sorting, n, self.threads);
-        let octets: Vec<[u8; 16]> =
-            top.iter().map(|t| self.key.octets(t.class, t.group.key, 0)).collect();
-        let is_acl = self.field().is_some_and(|f| f.kind() == FieldKind::Acl);
-        let acl = |o: &[u8; 16]| if is_acl { acl_text(o) } else { String::new() };
-        let acls: Vec<String> = octets.iter().map(acl).collect();
-        let rows: Vec<StatRow<'_>> = top
-            .iter()
-            .enumerate()
-            .map(|(i, t)| StatRow {
-                key: self.key_of(t.class & 1 == 1, &octets[i], &acls[i]),
-                proto: self.proto_of(t.class, t.group.key),
-                counts: t.group.counts,
-            })
-            .collect();
-        let table = StatTable {
-            title: self.element.title,
-            element: self.element.name,
-            order: sorting.order,
-            limit: n as u64,
-            is_address: self.field().is_some_and(|f| f.kind() == FieldKind::Addr),
-            rows: &rows,
-            totals,
-        };
-        table.print(kind, options, more, out);
-        !rows.is_empty()
     }
 
     fn field(&self) -> Option<Field> {
@@ -172,9 +195,9 @@ impl ElementTable {
 
 /// Three ids in network byte order, as JSON shows them.
 fn acl_text(octets: &[u8; 16]) -> String {
-    let mut ids = octets.chunks_exact(4).map(|c| {
-        u32::from_be_bytes(<[u8; 4]>::try_from(c).unwrap_or_default())
-    });
+    let mut ids = octets
+        .chunks_exact(4)
+        .map(|c| u32::from_be_bytes(<[u8; 4]>::try_from(c).unwrap_or_default()));
     let mut id = || ids.next().unwrap_or(0);
     format!("0x{:x}/0x{:x}/0x{:x}", id(), id(), id())
 }

@@ -318,7 +318,8 @@ impl Hasher {
     #[inline]
     pub(crate) fn hash<const W: usize>(self, key: &[u64; W]) -> u64 {
         key.iter().fold(self.seed, |h, word| {
-            let product = u128::from(h ^ word) * u128::from(0x9e37_79b9_7f4a_7c15u64 ^ self.seed >> 1 | 1);
+            let product =
+                u128::from(h ^ word) * u128::from(0x9e37_79b9_7f4a_7c15u64 ^ self.seed >> 1 | 1);
             product as u64 ^ (product >> 64) as u64
         })
     }

@@ -31,7 +31,8 @@ impl Groups {
     pub(crate) fn top(&self, sorting: Sorting, n: usize, threads: usize) -> Vec<Top<'_>> {
         let jobs: Vec<_> = self.parts().iter().collect();
         let parts = crate::parallel::map(jobs, threads, |part| best(part, sorting, n));
-        let mut out = first(parts.into_iter().flatten(), n, |a, b| a.compare(b, sorting.descending));
+        let mut out =
+            first(parts.into_iter().flatten(), n, |a, b| a.compare(b, sorting.descending));
         out.sort_unstable_by(|a, b| a.compare(b, sorting.descending));
         out
     }
@@ -39,9 +40,11 @@ impl Groups {
     /// All groups, those whose first record came first in front.
     pub(crate) fn in_order_of_appearance(&self) -> Vec<Top<'_>> {
         let groups = self.parts().iter().flat_map(|(class, part)| {
-            (0..part.len())
-                .filter_map(|i| part.group(i))
-                .map(|group| Top { class: *class, value: 0, group })
+            (0..part.len()).filter_map(|i| part.group(i)).map(|group| Top {
+                class: *class,
+                value: 0,
+                group,
+            })
         });
         let mut out: Vec<_> = groups.collect();
         out.sort_unstable_by(|a, b| a.compare(b, true));
@@ -52,11 +55,8 @@ impl Groups {
 /// The first `n` groups of one partition.
 fn best((class, part): &(Class, Part), sorting: Sorting, n: usize) -> Vec<Top<'_>> {
     let all = (0..part.len()).filter_map(|i| part.group(i));
-    let all = all.map(|group| Top {
-        class: *class,
-        value: sorting.order.value(&group.counts),
-        group,
-    });
+    let all =
+        all.map(|group| Top { class: *class, value: sorting.order.value(&group.counts), group });
     first(all, n, |a, b| a.compare(b, sorting.descending))
 }
 

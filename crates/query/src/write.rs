@@ -85,23 +85,27 @@ impl Query {
         let failed = Mutex::new(None);
         // One file is written in order, so one worker goes through the input.
         let scan = Scan { numbered: false, threads: 1 };
-        let scanned = self.scan(&scan, || limit.unwrap_or(u64::MAX), |left, batch| {
-            let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
-            for record in batch.meta {
-                output.meta(batch.file, record);
-            }
-            batch.selected.keep_first(usize::try_from(*left).unwrap_or(usize::MAX));
-            for i in batch.selected.iter() {
-                let Some(row) = batch.rows.row(i) else { break };
-                output.row(batch.file, row);
-                *left -= 1;
-            }
-            if let Some(e) = output.writer.take_error() {
-                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
-                return ControlFlow::Break(());
-            }
-            if *left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
+        let scanned = self.scan(
+            &scan,
+            || limit.unwrap_or(u64::MAX),
+            |left, batch| {
+                let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+                for record in batch.meta {
+                    output.meta(batch.file, record);
+                }
+                batch.selected.keep_first(usize::try_from(*left).unwrap_or(usize::MAX));
+                for i in batch.selected.iter() {
+                    let Some(row) = batch.rows.row(i) else { break };
+                    output.row(batch.file, row);
+                    *left -= 1;
+                }
+                if let Some(e) = output.writer.take_error() {
+                    *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
+                    return ControlFlow::Break(());
+                }
+                if *left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            },
+        );
         match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(e) => Err(e),
             None => Ok(scanned.report),

@@ -6,8 +6,8 @@ use crate::cmd::window::Window;
 use crate::exit::Exit;
 use anyhow::{Context as _, bail};
 use chrono::{Local, TimeZone as _};
-use output::{Kind, StatTotals, SummaryInput, Timings};
-use query::{Answer, Query, Report, Request};
+use output::{Kind, SummaryInput, Timings};
+use query::{Answer, Query, Report, Request, Tables};
 use record::Totals;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -23,35 +23,17 @@ pub(super) fn statistics(
 ) -> anyhow::Result<Report> {
     let (answers, mut report) = query.statistics(requests);
     let (kind, options) = (plan.format.kind(), plan.format.options());
-    let passed = report.passed.counts;
-    let totals = StatTotals {
-        flows: passed.flows,
-        packets: passed.in_packets.saturating_add(passed.out_packets),
-        bytes: passed.in_bytes.saturating_add(passed.out_bytes),
-    };
     if report.records_passed == 0 {
         let mut text = Vec::new();
         output::no_matching_flows(kind, &mut text);
         out.write_all(&text)?;
     }
-    // Tables of values share one JSON document; every table of flows is a list of its own.
-    let mut tables = Vec::new();
-    let mut has_rows = false;
-    kind.open(&mut tables);
+    // Tables of values share one document; every table of flows is a list of its own.
+    let mut tables = Tables::new(&plan.format, &report);
     for (answer, request) in answers.iter().zip(requests) {
         for sorting in &request.sortings {
             match answer {
-                Answer::Element(table) => {
-                    has_rows |= table.print(
-                        *sorting,
-                        plan.top,
-                        kind,
-                        options,
-                        totals,
-                        has_rows,
-                        &mut tables,
-                    );
-                }
+                Answer::Element(table) => tables.add(table, *sorting, plan.top),
                 Answer::Flows(flows) => {
                     if kind == Kind::Text && !options.quiet {
                         let n =
@@ -63,9 +45,8 @@ pub(super) fn statistics(
             }
         }
     }
-    kind.close(&mut tables);
     if answers.iter().any(|a| matches!(a, Answer::Element(_))) {
-        out.write_all(&tables)?;
+        out.write_all(&tables.finish())?;
     }
     Ok(report)
 }
