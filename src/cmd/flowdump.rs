@@ -2,6 +2,7 @@
 
 mod inputs;
 mod print;
+mod progress;
 
 use crate::app::WithExit;
 use crate::args::flowdump::Args;
@@ -49,12 +50,19 @@ fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
         filters,
         window: window.map(|w| (w.from_ms, w.until_ms.unwrap_or(u64::MAX))),
         threads: args.workers.unwrap_or_else(sys::clock::cores).clamp(1, 256),
+        progress: progress::watch(matches!(plan.what, What::List) && args.write.is_none()),
     };
     let report = match &args.write {
-        Some(path) => print::write(&query, &plan, args, path)?,
+        Some(path) => {
+            let report = print::write(&query, &plan, args, path);
+            progress::clear();
+            report?
+        }
         None => {
             let mut out = BufWriter::with_capacity(1 << 16, io::stdout());
-            let report = answer(&query, &plan, args, &mut out)?;
+            let report = answer(&query, &plan, args, &mut out);
+            progress::clear();
+            let report = report?;
             print::summary(&plan, args, window, &report, start, &mut out)?;
             out.flush()?;
             report

@@ -25,6 +25,8 @@ pub struct Query {
     pub window: Option<(u64, u64)>,
     /// Threads that read, filter and sum.
     pub threads: usize,
+    /// Called for each file that is opened, with its number from 1 and the number of files.
+    pub progress: Option<fn(usize, usize)>,
 }
 
 /// What was read, what passed, and what could not be read.
@@ -167,6 +169,9 @@ impl Query {
             let path = self.files.get(c.next_file)?;
             c.next_file += 1;
             c.next_block = 0;
+            if let Some(progress) = self.progress {
+                progress(c.next_file, self.files.len());
+            }
             c.open = match FlowFile::open(path) {
                 Ok(file) => self.admit(file, &mut c.report),
                 Err(e) => {

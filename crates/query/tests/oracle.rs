@@ -105,6 +105,7 @@ fn query(input: &Input, filter: &str, threads: usize) -> Query {
         filters: vec![filter::Filter::parse(filter).unwrap()],
         window: None,
         threads,
+        progress: None,
     }
 }
 
