@@ -12,6 +12,8 @@ use crate::reader::{BlockReader, FlowFile};
 use crate::writer::{Writer, WriterOptions};
 use record::{Exporter, ExporterStats, Field, Sampler};
 use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 /// Writes the flows of `old`, then those of `new`, to `out`, which takes ident, compression and
@@ -21,6 +23,15 @@ use std::path::Path;
 /// If a file cannot be read or written. Damaged blocks are passed over: nothing in them could be
 /// read before either.
 pub(crate) fn merge(old: &Path, new: &Path, out: &Path) -> Result<(), StoreError> {
+    let result = try_merge(old, new, out);
+    if result.is_err() {
+        // Half a merger is of no use to anyone, least of all on a full disk.
+        let _ = fs::remove_file(out);
+    }
+    result
+}
+
+fn try_merge(old: &Path, new: &Path, out: &Path) -> Result<(), StoreError> {
     let (old, new) = (FlowFile::open(old)?, FlowFile::open(new)?);
     let header = old.header();
     let options = WriterOptions {
@@ -40,7 +51,11 @@ pub(crate) fn merge(old: &Path, new: &Path, out: &Path) -> Result<(), StoreError
     let stats: Vec<ExporterStats> = stats.into_values().collect();
     // Flows that cannot be written have to be an error here: the old file is about to be replaced.
     writer.flush()?;
-    writer.close(&stats).map(|_| ())
+    let closed = writer.close(&stats)?;
+    if closed.dropped.unwritten > 0 {
+        return Err(StoreError::io("write all of", out)(io::ErrorKind::WriteZero.into()));
+    }
+    Ok(())
 }
 
 /// All exporters of a file by number, the last one of a number.
