@@ -61,7 +61,8 @@ impl Exporter {
         self.sequence = self.sequence.wrapping_add(1);
         let mut datagram = V9Builder::new(header);
         if announce {
-            datagram = datagram.template(V4, &template(8, 12, 4)).template(V6, &template(27, 28, 16));
+            datagram =
+                datagram.template(V4, &template(8, 12, 4)).template(V6, &template(27, 28, 16));
         }
         for (id, width) in [(V4, 4), (V6, 16)] {
             let of_family = flows.iter().filter(|f| f.slot(Field::SrcAddr).len == width);

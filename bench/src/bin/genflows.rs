@@ -89,8 +89,12 @@ fn write_file(args: &Args, n: u64) -> anyhow::Result<u64> {
         traffic.fill(at_ms, &mut flow);
         writer.flow(&flow);
     }
-    let stats =
-        ExporterStats { sysid: 1, sequence_failures: 0, packets: args.flows / 20, flows: args.flows };
+    let stats = ExporterStats {
+        sysid: 1,
+        sequence_failures: 0,
+        packets: args.flows / 20,
+        flows: args.flows,
+    };
     let closed = writer.close(&[stats])?;
     let path = closed.path.display();
     ensure!(closed.dropped.all() == 0, "{path}: not all flows written");

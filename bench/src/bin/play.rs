@@ -27,7 +27,8 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let name = args.capture.display();
     let file = std::fs::read(&args.capture).with_context(|| format!("{name}"))?;
-    let datagrams = capture::datagrams(&file).with_context(|| format!("{name}: not a pcap file"))?;
+    let datagrams =
+        capture::datagrams(&file).with_context(|| format!("{name}: not a pcap file"))?;
     let local: SocketAddr =
         if args.to.is_ipv4() { "127.0.0.1:0".parse()? } else { "[::1]:0".parse()? };
     let socket = UdpSocket::bind(local).context("bind")?;
