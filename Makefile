@@ -9,11 +9,13 @@ demo:
 
 test:
 	tests/prepare
-	$(MAKE) check
+	@start=$$(date +%s); $(MAKE) --no-print-directory check && \
+	  echo "make test: everything passed, $$(($$(date +%s) - start)) s"
 
 # What `test` runs once everything is installed.
 check:
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 	cargo test --workspace --locked
