@@ -313,3 +313,35 @@ fn ipfix_option_seeds() -> Vec<Seed> {
         seed("ipfix-odd", &[odd.build()]),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::testing::Collect;
+
+    #[test]
+    fn seeds_reach_what_they_are_for() {
+        let without_flows =
+            ["v5-none", "v9-gap", "v9-data-first", "v9-names", "v9-odd-options", "ipfix-names"];
+        for (name, seed) in seeds() {
+            let mut decoder = wire::Decoder::new(wire::Config::default());
+            let mut sink = Collect::default();
+            let mut rest = &seed[..];
+            while let Some((len, tail)) = rest.split_first_chunk() {
+                let (datagram, tail) =
+                    tail.split_at(tail.len().min(usize::from(u16::from_be_bytes(*len))));
+                let now_ms = u64::from(NOW_SECS) * 1000;
+                decoder.decode(Addr::V4(1), now_ms, datagram, &mut sink);
+                rest = tail;
+            }
+            let is_broken = matches!(&*name, "empty" | "unknown-version" | "ipfix-odd");
+            let want = !is_broken && !without_flows.contains(&&*name);
+            assert_eq!(!sink.flows.is_empty(), want, "{name}: {} flows", sink.flows.len());
+            let samplers = usize::from(name.ends_with("-sampling"));
+            assert!(sink.samplers.len() >= samplers, "{name}: no sampler");
+            if name == "v9-names" {
+                assert_eq!((sink.names.len(), sink.applications.len()), (2, 1), "{name}");
+            }
+        }
+    }
+}

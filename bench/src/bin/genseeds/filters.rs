@@ -155,3 +155,15 @@ const TEXTS: &[&str] = &[
     "\u{e9}\u{4e2d}",
     "port 80\u{0}",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_differ() {
+        for (n, text) in TEXTS.iter().enumerate() {
+            assert!(!TEXTS[..n].contains(text), "{text:?} is there twice");
+        }
+    }
+}
