@@ -104,36 +104,53 @@ impl FromStr for Packing {
 /// Unpacks payloads into a buffer that it keeps.
 #[derive(Default)]
 pub(crate) struct Unpacker {
-    /// `MAX_PAYLOAD` octets once something was unpacked. Its memory is zeroed pages of the system
-    /// until an octet is written, so small blocks cost little.
     buffer: Vec<u8>,
     zstd: Option<zstd::bulk::Decompressor<'static>>,
 }
 
 impl Unpacker {
+    /// Room to begin with: a block of usual size. Nothing says how large a payload will be, so one
+    /// that does not fit is unpacked again with more room, up to the limit.
+    const USUAL: usize = 5 << 18;
+
     /// Unpacks one payload. `None` if it is damaged or larger than a payload may be.
     pub(crate) fn unpack(&mut self, method: Compression, packed: &[u8]) -> Option<&[u8]> {
-        if self.buffer.is_empty() {
-            self.buffer = vec![0; MAX_PAYLOAD];
-        }
-        let out = self.buffer.as_mut_slice();
-        let len = match method {
-            Compression::None => {
-                let room = out.get_mut(..packed.len())?;
-                room.copy_from_slice(packed);
-                packed.len()
+        loop {
+            if let Some(len) = self.try_unpack(method, packed) {
+                return self.buffer.get(..len);
             }
-            Compression::Lzo => lzo::decompress_into(packed, out).ok()?,
-            Compression::Bz2 => unpack_bz2(packed, out)?,
-            Compression::Lz4 => lz4_flex::block::decompress_into(packed, out).ok()?,
+            let room = match self.buffer.len() {
+                0 => Self::USUAL,
+                n if n < MAX_PAYLOAD => (2 * n).min(MAX_PAYLOAD),
+                _ => return None,
+            };
+            // A new buffer: what is in the old one need not be copied.
+            self.buffer = Vec::new();
+            self.buffer = vec![0; room];
+        }
+    }
+
+    /// Unpacks into the room there is and returns the length.
+    fn try_unpack(&mut self, method: Compression, packed: &[u8]) -> Option<usize> {
+        let out = self.buffer.as_mut_slice();
+        if out.is_empty() {
+            return None;
+        }
+        match method {
+            Compression::None => {
+                out.get_mut(..packed.len())?.copy_from_slice(packed);
+                Some(packed.len())
+            }
+            Compression::Lzo => lzo::decompress_into(packed, out).ok(),
+            Compression::Bz2 => unpack_bz2(packed, out),
+            Compression::Lz4 => lz4_flex::block::decompress_into(packed, out).ok(),
             Compression::Zstd => {
                 if self.zstd.is_none() {
                     self.zstd = Some(zstd::bulk::Decompressor::new().ok()?);
                 }
-                self.zstd.as_mut()?.decompress_to_buffer(packed, out).ok()?
+                self.zstd.as_mut()?.decompress_to_buffer(packed, out).ok()
             }
-        };
-        self.buffer.get(..len)
+        }
     }
 }
 
