@@ -40,15 +40,17 @@ pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
 fn run(name: &str, args: &Args, config: Config) -> anyhow::Result<Exit> {
     // What needs privileges comes first; what is created later belongs to the user asked for.
     let receivers = collector::run::bind(&config.listen)?;
-    if args.daemon {
-        process::daemonize()?;
-    }
-    let _pid_file = args.pid_file.as_deref().map(PidFile::create).transpose()?;
+    let mut pid_file = args.pid_file.as_deref().map(PidFile::create).transpose()?;
     if args.user.is_some() || args.group.is_some() {
         process::drop_privileges(args.user.as_deref(), args.group.as_deref())?;
     }
-    let signals = Signals::install()?;
     let launch = args.launch.as_deref().map(Launch::parse).transpose()?;
+    // As late as can be: whoever starts a daemon that cannot run is told so on the terminal.
+    if args.daemon {
+        process::daemonize()?;
+        pid_file.as_mut().map_or(Ok(()), PidFile::renew)?;
+    }
+    let signals = Signals::install()?;
     let mut collector = Collector::new(config, sys::clock::now_ms())?;
     if let Some(launch) = launch {
         let mut launcher = Launcher::new(launch);

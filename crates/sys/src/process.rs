@@ -81,11 +81,25 @@ impl PidFile {
         if holder.is_some_and(|pid| is_running(pid.as_raw())) {
             return Err(running(holder));
         }
-        file.set_len(0).map_err(failed)?;
-        file.rewind().map_err(failed)?;
-        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        write_pid(&mut file).map_err(failed)?;
         Ok(Self { path: path.to_owned(), file })
     }
+
+    /// Writes the process number anew: after [`daemonize`] it is another one. The lock has come
+    /// along.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn renew(&mut self) -> Result<(), Error> {
+        let failed = |source| Error::PidFile { path: self.path.clone(), source };
+        write_pid(&mut self.file).map_err(failed)
+    }
+}
+
+fn write_pid(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
 }
 
 impl Drop for PidFile {
@@ -198,9 +212,12 @@ mod tests {
     fn pid_file_lives_as_long_as_its_owner() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pid");
-        let held = PidFile::create(&path).unwrap();
+        let mut held = PidFile::create(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         assert!(matches!(PidFile::create(&path), Err(Error::AlreadyRunning { .. })), "locked");
+        fs::write(&path, "4194304999999\n").unwrap();
+        held.renew().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         drop(held);
         assert!(!path.exists());
     }
