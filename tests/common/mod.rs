@@ -3,12 +3,14 @@
 
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its own part of this")]
 
+pub mod capd;
+pub mod exports;
 pub mod flows;
 
 use std::ffi::OsStr;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 pub const FLOWDUMP: &str = env!("CARGO_BIN_EXE_flowdump");
@@ -93,6 +95,20 @@ pub fn free_port() -> u16 {
     socket.local_addr().expect("address").port()
 }
 
+/// Octets that wait in the receive buffers of sockets on this UDP port.
+pub fn waiting(port: u16) -> u64 {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let tables = read("/proc/net/udp") + &read("/proc/net/udp6");
+    let of_port = |line: &str| {
+        let mut columns = line.split_whitespace();
+        let local = columns.nth(1)?.rsplit_once(':')?.1.to_owned();
+        let (_, queue) = columns.nth(2)?.split_once(':')?;
+        (u16::from_str_radix(&local, 16) == Ok(port))
+            .then(|| u64::from_str_radix(queue, 16).ok())?
+    };
+    tables.lines().filter_map(of_port).sum()
+}
+
 /// A program that runs until it is told to stop, and not longer than the test.
 pub struct Daemon {
     child: Child,
@@ -138,10 +154,19 @@ impl Daemon {
         assert!(kill.status.success(), "kill -s {name}");
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the end of the program.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("wait")
+    }
+
     /// Ends the program with TERM and waits for it. Returns its log.
     pub fn stop(mut self) -> String {
         self.signal("TERM");
-        let status = self.child.wait().expect("wait");
+        let status = self.wait();
         assert!(status.success(), "ended with {status}:\n{}", self.log());
         self.log()
     }
