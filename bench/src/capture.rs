@@ -1,7 +1,7 @@
 //! Export datagrams in pcap files: written for fixtures, read for replay.
 //!
 //! Reads classic pcap of either byte order and time resolution with Ethernet (also 802.1Q), Linux
-//! cooked v1 or raw IP frames, IPv4 and IPv6 without extension headers, UDP; everything else in a
+//! cooked or raw IP frames, IPv4 and IPv6 without extension headers, UDP; everything else in a
 //! capture is passed over. That is all an export capture needs.
 
 use std::io::{self, Write};
@@ -50,6 +50,7 @@ fn ip_of(link: u32, frame: &[u8]) -> Option<&[u8]> {
         1 => 12,
         113 => 14,
         101 | 228 | 229 => return Some(frame),
+        276 => return frame.get(20..), // what is no IP shows in its first octet
         _ => return None,
     };
     loop {

@@ -5,10 +5,9 @@
 //! one of the differences that [`explained`] gives a reason for.
 
 mod explained;
-mod pcap;
 mod stored;
 
-use record::{Field, Flow, FlowSink, Meta};
+use record::{Addr, Field, Flow, FlowSink, Meta};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -48,12 +47,15 @@ fn corpus() -> Option<PathBuf> {
     folder
 }
 
+/// Sender, capture time in milliseconds, payload.
+type Datagram = (Addr, u64, Vec<u8>);
+
 /// All datagrams of a set that are exports: some captures hold other traffic too.
-fn datagrams(path: &Path) -> Vec<pcap::Datagram> {
+fn datagrams(path: &Path) -> Vec<Datagram> {
     let file = std::fs::read(path).unwrap();
-    let mut all = pcap::datagrams(&file);
-    all.retain(|(_, _, payload)| matches!(payload.get(..2), Some([0, 1 | 5 | 9 | 10])));
-    all
+    let mut all = bench::capture::datagrams(&file).unwrap();
+    all.retain(|d| matches!(d.payload.get(..2), Some([0, 1 | 5 | 9 | 10])));
+    all.iter().map(|d| (Addr::from(d.from.ip()), d.at_us / 1000, d.payload.to_vec())).collect()
 }
 
 fn decode(path: &Path) -> (Decoder, Collected) {
