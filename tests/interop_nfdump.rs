@@ -223,7 +223,6 @@ fn statistics_have_the_same_numbers() {
         "outdstmac",
         "dstip/opkg",
         "srcip/obyte",
-
         "nextas",
         "prevas/opps",
     ] {
