@@ -1,7 +1,7 @@
 //! Lists records: every worker formats the block it filtered, and the blocks come out in order.
 
 use crate::fetch::Fetched;
-use crate::scan::{Batch, Ordered, Query, Report, Scan};
+use crate::scan::{Batch, Ordered, Pieces, Query, Report, Scan};
 use output::{Format, Kind, Printer, RecordContext};
 use record::{Flow, Row};
 use std::io::{self, Write};
@@ -55,11 +55,13 @@ struct Pen<'o, F> {
     printer: Printer,
     kind: Kind,
     text: Vec<u8>,
+    pieces: Pieces,
 }
 
 impl<'o, F: FnMut(&[u8]) -> ControlFlow<()>> Pen<'o, F> {
     fn new(format: &Format, ordered: &'o Ordered<F>) -> Self {
-        Self { ordered, printer: format.printer(), kind: format.kind(), text: Vec::new() }
+        let (printer, kind) = (format.printer(), format.kind());
+        Self { ordered, printer, kind, text: Vec::new(), pieces: Vec::new() }
     }
 
     fn record(
@@ -68,18 +70,24 @@ impl<'o, F: FnMut(&[u8]) -> ControlFlow<()>> Pen<'o, F> {
         row: Row<'_>,
         context: &RecordContext<'_>,
     ) -> ControlFlow<()> {
-        if !self.text.is_empty() {
+        if self.text.is_empty() {
+            self.text.reserve(PIECE + PIECE / 16);
+        } else {
             self.kind.separator(&mut self.text);
         }
         self.printer.record(row, context, &mut self.text);
         if self.text.len() >= PIECE {
-            return self.ordered.stream(number, &mut self.text);
+            self.pieces.push(std::mem::take(&mut self.text));
+            return self.ordered.stream(number, &mut self.pieces);
         }
         ControlFlow::Continue(())
     }
 
     fn finish(&mut self, number: u32) -> ControlFlow<()> {
-        self.ordered.finish(number, &mut self.text)
+        if !self.text.is_empty() {
+            self.pieces.push(std::mem::take(&mut self.text));
+        }
+        self.ordered.finish(number, &mut self.pieces)
     }
 }
 

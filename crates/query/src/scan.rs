@@ -416,16 +416,18 @@ impl Turn {
 /// Puts what is made of blocks back into reading order.
 ///
 /// The block that is due streams to the sink piece by piece; small results of later blocks wait
-/// here, large ones wait in the hands of their worker. So memory is a block a worker, whatever is
-/// made of it.
+/// here, large ones wait in the hands of their worker. So memory is what one block a worker makes.
 pub(crate) struct Ordered<F> {
     state: Mutex<OrderedState<F>>,
     moved: Condvar,
 }
 
+/// Text in pieces, so that a long one need not be copied to grow.
+pub(crate) type Pieces = Vec<Vec<u8>>;
+
 struct OrderedState<F> {
     next: u32,
-    waiting: std::collections::BTreeMap<u32, Vec<u8>>,
+    waiting: std::collections::BTreeMap<u32, Pieces>,
     sink: F,
 }
 
@@ -440,25 +442,27 @@ impl<F: FnMut(&[u8]) -> ControlFlow<()>> Ordered<F> {
         Self { state: Mutex::new(state), moved: Condvar::new() }
     }
 
-    /// Hands over the first part of what is made of block `number`, if it is its turn.
-    pub(crate) fn stream(&self, number: u32, text: &mut Vec<u8>) -> ControlFlow<()> {
+    /// Hands over the first pieces of what is made of block `number`, if it is its turn.
+    pub(crate) fn stream(&self, number: u32, pieces: &mut Pieces) -> ControlFlow<()> {
         let mut s = lock(&self.state);
         if s.next != number {
             return ControlFlow::Continue(());
         }
-        let flow = (s.sink)(text);
-        text.clear();
-        s.end_if(flow)
+        let flow = s.write(pieces);
+        if flow.is_break() {
+            self.moved.notify_all();
+        }
+        flow
     }
 
-    /// Hands over the rest of block `number`, all of it if nothing was streamed. `text` comes back
-    /// empty. Breaks as soon as the sink wants no more.
-    pub(crate) fn finish(&self, number: u32, text: &mut Vec<u8>) -> ControlFlow<()> {
+    /// Hands over the rest of block `number`, all of it if nothing was streamed. `pieces` comes
+    /// back empty. Breaks as soon as the sink wants no more.
+    pub(crate) fn finish(&self, number: u32, pieces: &mut Pieces) -> ControlFlow<()> {
         let mut s = lock(&self.state);
         while s.next < number {
-            if text.len() <= Self::SMALL && s.waiting.len() < Self::WAITING {
-                s.waiting.insert(number, text.as_slice().into());
-                text.clear();
+            let is_small = pieces.iter().map(Vec::len).sum::<usize>() <= Self::SMALL;
+            if is_small && s.waiting.len() < Self::WAITING {
+                s.waiting.insert(number, std::mem::take(pieces));
                 return ControlFlow::Continue(());
             }
             s = self.moved.wait(s).unwrap_or_else(PoisonError::into_inner);
@@ -466,16 +470,13 @@ impl<F: FnMut(&[u8]) -> ControlFlow<()>> Ordered<F> {
         if s.next != number {
             return ControlFlow::Break(()); // the sink was done before
         }
-        let mut flow = (s.sink)(text);
-        text.clear();
-        s.next += 1;
+        let mut flow = s.write(pieces);
         while flow.is_continue() {
-            let due = s.next;
-            let Some(text) = s.waiting.remove(&due) else { break };
-            flow = (s.sink)(&text);
             s.next += 1;
+            let due = s.next;
+            let Some(mut pieces) = s.waiting.remove(&due) else { break };
+            flow = s.write(&mut pieces);
         }
-        let flow = s.end_if(flow);
         self.moved.notify_all();
         flow
     }
@@ -486,13 +487,16 @@ impl<F: FnMut(&[u8]) -> ControlFlow<()>> Ordered<F> {
     }
 }
 
-impl<F> OrderedState<F> {
-    /// Lets nobody wait for a sink that is done.
-    fn end_if(&mut self, flow: ControlFlow<()>) -> ControlFlow<()> {
-        if flow.is_break() {
-            self.next = u32::MAX;
+impl<F: FnMut(&[u8]) -> ControlFlow<()>> OrderedState<F> {
+    /// Writes pieces. Nobody waits for a sink that is done.
+    fn write(&mut self, pieces: &mut Pieces) -> ControlFlow<()> {
+        for piece in pieces.drain(..) {
+            if (self.sink)(&piece).is_break() {
+                self.next = u32::MAX;
+                return ControlFlow::Break(());
+            }
         }
-        flow
+        ControlFlow::Continue(())
     }
 }
 
@@ -510,6 +514,20 @@ impl<F> Drop for AbortOrdered<'_, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A large result of a later block waits for its turn, which never comes: it must not wait on.
+    #[test]
+    fn a_sink_that_breaks_off_in_a_stream_releases_who_waits() {
+        let ordered = Ordered::new(|_: &[u8]| ControlFlow::Break(()));
+        let mut large = vec![vec![b'x'; 1 << 20]];
+        std::thread::scope(|scope| {
+            let late = scope.spawn(|| ordered.finish(1, &mut large));
+            // Long enough for it to begin to wait; if it does not, the test has nothing to find.
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            assert!(ordered.stream(0, &mut vec![b"first".to_vec()]).is_break());
+            assert!(late.join().unwrap().is_break());
+        });
+    }
 
     /// Whatever the sizes and whoever is first, the sink sees all pieces in order.
     #[test]
@@ -536,9 +554,9 @@ mod tests {
                     } else {
                         3
                     };
-                    for _ in 0..repeat {
-                        text.extend_from_slice(&n.to_le_bytes());
-                        if text.len() % 4096 == 0 {
+                    for i in 0..repeat {
+                        text.push(n.to_le_bytes().to_vec());
+                        if i % 1024 == 1023 {
                             let _ = ordered.stream(n, &mut text);
                         }
                     }
@@ -559,9 +577,9 @@ mod tests {
     #[test]
     fn a_sink_that_is_done_stops_everybody() {
         let ordered = Ordered::new(|_: &[u8]| ControlFlow::Break(()));
-        let mut text = vec![0; 1 << 20];
+        let mut text = vec![vec![0; 1 << 20]];
         assert!(ordered.finish(0, &mut text).is_break());
-        text.resize(1 << 20, 0);
+        text.push(vec![0; 1 << 20]);
         assert!(ordered.finish(7, &mut text).is_break(), "nobody waits for blocks 1 to 6");
     }
 
