@@ -97,7 +97,10 @@ const FILTERS: &[&str] = &[
 /// Filters that count otherwise: filter, reason. Whoever changes this table changes
 /// `docs/compatibility.md`.
 const DIFFERENT: &[(&str, &str)] = &[
-    ("flags S and not flags AFRPU", "letters ask for all of the flags here and in 1.7.8, for any of them in 1.7.1"),
+    (
+        "flags S and not flags AFRPU",
+        "letters ask for all of the flags here and in 1.7.8, for any of them in 1.7.1",
+    ),
     ("dst tos 0", "1.7.1 takes a record without the field for 0, later ones and we do not"),
     ("duration > 1000", "an end before the start counts as 584 million years there, as 0 here"),
     ("duration 0", "as above"),
@@ -151,11 +154,12 @@ fn filters_find_as_many_flows_as_in_nfdump() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(compared >= 60, "only {compared} comparisons");
-    for (filter, reason) in DIFFERENT {
-        assert!(
-            files.len() == 1 || explained.contains(filter),
-            "no longer different: {filter}: {reason}"
-        );
+    // The table is that of 1.7.1, and some of it takes the records of real exporters.
+    let version = run("nfdump", ["-V"]);
+    if files.len() > 1 && String::from_utf8_lossy(&version.stdout).contains("1.7.1") {
+        for (filter, reason) in DIFFERENT {
+            assert!(explained.contains(filter), "no longer different: {filter}: {reason}");
+        }
     }
 }
 
