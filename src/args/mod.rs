@@ -1,6 +1,9 @@
 //! What the user typed. Nothing here touches files or the network, so that help and version
 //! always work.
 
+// Options are documented in the words of `--help`, where brackets are brackets.
+#![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
+
 pub mod flowcapd;
 pub mod flowdump;
 
