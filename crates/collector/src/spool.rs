@@ -50,7 +50,7 @@ impl Spool {
     /// Flows that came, and those of them that are not in a file.
     pub(crate) fn flows(&self) -> (u64, u64) {
         let stored = self.writer.as_ref().map_or(0, |w| w.totals().all_flows());
-        (self.flows, self.lost + self.in_file.saturating_sub(stored))
+        (self.flows, self.lost.saturating_add(self.in_file.saturating_sub(stored)))
     }
 
     pub(crate) const fn is_open(&self) -> bool {
@@ -99,12 +99,13 @@ impl FlowSink for Spool {
     #[inline]
     fn flow(&mut self, flow: &Flow) {
         let count = flow.as_row().flows();
-        self.flows += count;
+        // One record may claim to be 2^64 flows.
+        self.flows = self.flows.saturating_add(count);
         if let Some(writer) = &mut self.writer {
-            self.in_file += count;
+            self.in_file = self.in_file.saturating_add(count);
             writer.flow(flow);
         } else {
-            self.lost += count;
+            self.lost = self.lost.saturating_add(count);
         }
     }
 
@@ -132,6 +133,22 @@ pub(crate) fn parse_temporary_name(name: &str) -> Option<(i32, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn absurd_numbers_of_flows_do_not_upset_the_account() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::new(sys::udp::Listen::default(), dir.path().to_owned());
+        let (sub_dirs, slot) = (rotate::SubDirs::NONE, Slot { start: 0, len: 300 });
+        let place = Place { dir: dir.path().to_owned(), sub_dirs, has_zone: false };
+        let mut spool = Spool::new(&config, "test".to_owned(), place, slot);
+        let mut flow = Flow::new();
+        flow.set(record::Field::Flows, u64::MAX);
+        spool.flow(&flow); // without a file
+        spool.open(slot).unwrap();
+        spool.flow(&flow);
+        spool.flow(&flow);
+        assert_eq!(spool.flows(), (u64::MAX, u64::MAX));
+    }
 
     #[test]
     fn temporary_names_tell_process_and_slot() {
