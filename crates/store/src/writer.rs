@@ -264,6 +264,9 @@ impl Writer {
         self.header.appendix = appendix;
         self.header.appendix_blocks = 1;
         let finish = |file: &File, header: &FileHeader| {
+            if !file.metadata()?.is_file() {
+                return Ok(()); // a device, which keeps nothing
+            }
             // A block that could not be written may have left something behind.
             file.set_len(end)?;
             // The header makes the file count as closed, so all before it goes to disk first.

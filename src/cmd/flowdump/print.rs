@@ -140,10 +140,7 @@ pub(super) fn write(
     path: &Path,
 ) -> anyhow::Result<Report> {
     let packing = crate::args::packing(args.compress.as_deref(), args.bz2, args.lz4)?;
-    // Under a temporary name until it is whole: the file may be one of those that are read.
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    let temporary = PathBuf::from(temporary);
+    let target = Target::new(path);
     let options = WriterOptions {
         compression: packing,
         ident: ident(query),
@@ -151,20 +148,56 @@ pub(super) fn write(
         created_secs: sys::clock::now_ms() / 1000,
         ..WriterOptions::default()
     };
-    let mut writer = Writer::create(&temporary, &options)?;
+    let mut writer = Writer::create(&target.written, &options)?;
     let result = write_flows(query, plan, args.limit, &mut writer).and_then(|report| {
         let closed = writer.close(&[])?;
         if closed.dropped.all() > 0 {
             bail!("{} records could not be written", closed.dropped.all());
         }
-        std::fs::rename(&temporary, path).with_context(|| format!("{}", path.display()))?;
+        target.publish()?;
         Ok(report)
     });
     if result.is_err() {
-        // What is there is only half of what was asked for; the error says why.
-        let _ = std::fs::remove_file(&temporary);
+        target.discard();
     }
     result
+}
+
+/// Where `-w` writes to, and the name that the result gets.
+///
+/// A file has a temporary name until it is whole, because it may be one of those that are read. A
+/// link goes on pointing at what it points at, and what is no file, such as `/dev/null`, is
+/// written to as it is.
+struct Target {
+    written: PathBuf,
+    wanted: PathBuf,
+}
+
+impl Target {
+    fn new(path: &Path) -> Self {
+        let wanted = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if wanted.metadata().is_ok_and(|m| !m.is_file()) {
+            return Self { written: wanted.clone(), wanted };
+        }
+        let mut temporary = wanted.as_os_str().to_owned();
+        temporary.push(format!(".{}.tmp", std::process::id()));
+        Self { written: temporary.into(), wanted }
+    }
+
+    fn publish(&self) -> anyhow::Result<()> {
+        if self.written != self.wanted {
+            std::fs::rename(&self.written, &self.wanted)
+                .with_context(|| self.wanted.display().to_string())?;
+        }
+        Ok(())
+    }
+
+    /// What is there is only half of what was asked for; the error says why.
+    fn discard(&self) {
+        if self.written != self.wanted {
+            let _ = std::fs::remove_file(&self.written);
+        }
+    }
 }
 
 /// The ident of the first file that can be read.
@@ -173,12 +206,7 @@ fn ident(query: &Query) -> String {
     first.map_or_else(|| "none".to_owned(), |f| f.ident().to_owned())
 }
 
-fn write_flows(
-    query: &Query,
-    plan: &Plan,
-    limit: Option<u64>,
-    writer: &mut Writer,
-) -> anyhow::Result<Report> {
+fn write_flows(query: &Query, plan: &Plan, writer: &mut Writer) -> anyhow::Result<Report> {
     Ok(match &plan.what {
         What::Joined(grouping) => {
             let (flows, mut report) = query.join_flows(grouping);
