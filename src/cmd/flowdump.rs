@@ -49,6 +49,7 @@ fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
         files,
         filters,
         window: window.map(|w| (w.from_ms, w.until_ms.unwrap_or(u64::MAX))),
+        limit: args.limit,
         threads: args.workers.unwrap_or_else(sys::clock::cores).clamp(1, 256),
         progress: progress::watch(matches!(plan.what, What::List) && args.write.is_none()),
     };
@@ -60,7 +61,7 @@ fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
         }
         None => {
             let mut out = BufWriter::with_capacity(1 << 16, io::stdout());
-            let report = answer(&query, &plan, args, &mut out);
+            let report = answer(&query, &plan, &mut out);
             progress::clear();
             let report = report?;
             print::summary(&plan, args, window, &report, start, &mut out)?;
@@ -203,11 +204,10 @@ fn format(
 fn answer(
     query: &Query,
     plan: &Plan,
-    args: &Args,
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<query::Report> {
     Ok(match &plan.what {
-        What::List => query.list(&plan.format, args.limit, out)?,
+        What::List => query.list(&plan.format, out)?,
         What::Sorted(sorting) => query.sorted(*sorting, plan.top, &plan.format, out)?,
         What::Joined(grouping) => {
             let (flows, mut report) = query.join_flows(grouping);

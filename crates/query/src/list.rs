@@ -98,27 +98,18 @@ fn is_numbered(format: &Format) -> bool {
 }
 
 impl Query {
-    /// Prints the records that pass, in the order of the files, at most `limit` of them.
+    /// Prints the records that pass, in the order of the files.
     ///
     /// # Errors
     ///
     /// What `out` returns; the rest of the files is then not read.
-    pub fn list(
-        &self,
-        format: &Format,
-        limit: Option<u64>,
-        out: &mut (dyn Write + Send),
-    ) -> io::Result<Report> {
+    pub fn list(&self, format: &Format, out: &mut (dyn Write + Send)) -> io::Result<Report> {
         let mut document = Document::open(format, out)?;
-        // A limit counts in order, so one worker goes through the files alone.
-        let threads = if limit.is_some() { 1 } else { self.threads };
-        let scan = Scan { numbered: is_numbered(format), threads };
+        let scan = Scan { numbered: is_numbered(format), threads: self.threads };
         let ordered = Ordered::new(|text: &[u8]| document.write(text));
-        let state = || (Pen::new(format, &ordered), limit.unwrap_or(u64::MAX));
-        let step = |(pen, left): &mut (Pen<'_, _>, u64), batch: &mut Batch<'_>| {
+        let state = || Pen::new(format, &ordered);
+        let step = |pen: &mut Pen<'_, _>, batch: &mut Batch<'_>| {
             let _abort = ordered.abort_on_panic();
-            batch.selected.keep_first(usize::try_from(*left).unwrap_or(usize::MAX));
-            *left -= batch.selected.count() as u64;
             if format.kind() != Kind::Null {
                 for i in batch.selected.iter() {
                     let Some(row) = batch.rows.row(i) else { break };
@@ -126,8 +117,7 @@ impl Query {
                     pen.record(batch.block, row, &RecordContext::new(batch.ident, count))?;
                 }
             }
-            pen.finish(batch.block)?;
-            if *left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            pen.finish(batch.block)
         };
         let report = self.scan(&scan, state, step).report;
         drop(ordered);

@@ -23,6 +23,9 @@ pub struct Query {
     pub filters: Vec<Filter>,
     /// Files whose statistics lie outside of these times (milliseconds since 1970) are skipped.
     pub window: Option<(u64, u64)>,
+    /// Only so many records pass, the first ones in the order of the files. They are counted in
+    /// order, so one thread goes through the files alone.
+    pub limit: Option<u64>,
     /// Threads that read, filter and sum.
     pub threads: usize,
     /// Called for each file that is opened, with its number from 1 and the number of files.
@@ -73,8 +76,8 @@ pub struct Damage {
 /// One block's rows and which of them passed.
 pub(crate) struct Batch<'a> {
     pub(crate) rows: Rows<'a>,
-    /// Rows that passed; a step that wants fewer takes rows out.
-    pub(crate) selected: &'a mut Selection,
+    /// Rows that passed.
+    pub(crate) selected: &'a Selection,
     pub(crate) meta: &'a [MetaRecord],
     /// Number of the block in reading order.
     pub(crate) block: u32,
@@ -91,7 +94,7 @@ pub(crate) struct Batch<'a> {
 pub(crate) struct Scan {
     /// Whether rows need running numbers.
     pub(crate) numbered: bool,
-    /// Overrides the number of threads: 1 where the answer depends on stopping early.
+    /// How many threads, unless [`Query::limit`] wants one: 1 where the answer is made in order.
     pub(crate) threads: usize,
 }
 
@@ -136,7 +139,8 @@ impl Query {
             }
             (state, worker.report)
         };
-        let results = run_on(scan.threads.max(1), run);
+        let threads = if self.limit.is_some() { 1 } else { scan.threads.max(1) };
+        let results = run_on(threads, run);
         let cursor = shared.cursor.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut report = cursor.report;
         let mut states = Vec::new();
@@ -275,6 +279,8 @@ struct Worker<'q> {
     sums: Summer,
     report: Report,
     nothing: ShapeTable,
+    /// Records that may still pass.
+    left: u64,
 }
 
 impl<'q> Worker<'q> {
@@ -288,6 +294,7 @@ impl<'q> Worker<'q> {
             sums: Summer::default(),
             report: Report::default(),
             nothing: ShapeTable::new(),
+            left: query.limit.unwrap_or(u64::MAX),
         }
     }
 
@@ -321,6 +328,8 @@ impl<'q> Worker<'q> {
         };
         let ctx = Context { ident, first_count };
         select(&mut self.filters, &rows, &ctx, &mut self.selected, &mut self.also);
+        self.selected.keep_first(usize::try_from(self.left).unwrap_or(usize::MAX));
+        self.left -= self.selected.count() as u64;
         self.report.records += rows.len() as u64;
         let is_exporter =
             |m: &&MetaRecord| matches!(m, MetaRecord::Exporter(_) | MetaRecord::Sampler(_));
@@ -328,7 +337,7 @@ impl<'q> Worker<'q> {
         self.report.meta.extend(exporters);
         let mut batch = Batch {
             rows,
-            selected: &mut self.selected,
+            selected: &self.selected,
             meta,
             block: task.number,
             first_count,
@@ -343,7 +352,7 @@ impl<'q> Worker<'q> {
         };
         self.report.records_passed += passed.records;
         self.report.passed.add(&passed);
-        flow
+        if self.left == 0 { ControlFlow::Break(()) } else { flow }
     }
 }
 

@@ -75,35 +75,33 @@ impl Output<'_> {
 }
 
 impl Query {
-    /// Writes the records that pass, in the order of the files, at most `limit` of them.
+    /// Writes the records that pass, in the order of the files.
     ///
     /// # Errors
     ///
     /// The first block that could not be written; the rest of the files is then not read.
-    pub fn write(&self, writer: &mut Writer, limit: Option<u64>) -> Result<Report, StoreError> {
+    pub fn write(&self, writer: &mut Writer) -> Result<Report, StoreError> {
         let output = Mutex::new(Output { writer, numbers: Numbers::default() });
         let failed = Mutex::new(None);
         // One file is written in order, so one worker goes through the input.
         let scan = Scan { numbered: false, threads: 1 };
         let scanned = self.scan(
             &scan,
-            || limit.unwrap_or(u64::MAX),
-            |left, batch| {
+            || (),
+            |(), batch| {
                 let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
                 for record in batch.meta {
                     output.meta(batch.file, record);
                 }
-                batch.selected.keep_first(usize::try_from(*left).unwrap_or(usize::MAX));
                 for i in batch.selected.iter() {
                     let Some(row) = batch.rows.row(i) else { break };
                     output.row(batch.file, row);
-                    *left -= 1;
                 }
                 if let Some(e) = output.writer.take_error() {
                     *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
                     return ControlFlow::Break(());
                 }
-                if *left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                ControlFlow::Continue(())
             },
         );
         match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {

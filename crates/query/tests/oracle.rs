@@ -104,6 +104,7 @@ fn query(input: &Input, filter: &str, threads: usize) -> Query {
         files: input.files.clone(),
         filters: vec![filter::Filter::parse(filter).unwrap()],
         window: None,
+        limit: None,
         threads,
         progress: None,
     }
@@ -155,7 +156,7 @@ fn lists_show_what_passes_in_order() {
         let mut texts = Vec::new();
         for threads in THREADS {
             let mut out = Vec::new();
-            let report = query(&input, filter, threads).list(&format, None, &mut out).unwrap();
+            let report = query(&input, filter, threads).list(&format, &mut out).unwrap();
             check_report(&report, &flows);
             texts.push(String::from_utf8(out).unwrap());
         }
@@ -179,14 +180,33 @@ fn a_limit_takes_the_first_records() {
     let flows = passing(&input, "proto tcp");
     for limit in [1, 7, 699, 10_000] {
         let mut out = Vec::new();
-        let query = query(&input, "proto tcp", 4);
-        let report = query.list(&format("csv:%byt"), Some(limit), &mut out).unwrap();
+        let query = Query { limit: Some(limit), ..query(&input, "proto tcp", 4) };
+        let report = query.list(&format("csv:%byt"), &mut out).unwrap();
         let want: Vec<String> =
             flows.iter().take(limit as usize).map(|f| f.number(Field::Bytes).to_string()).collect();
         let got: Vec<String> =
             String::from_utf8(out).unwrap().lines().skip(1).map(str::to_owned).collect();
         assert_eq!(got, want, "limit {limit}");
         assert_eq!(report.records_passed, want.len() as u64);
+    }
+}
+
+/// Whatever is made of the records: the first few are all there is.
+#[test]
+fn a_limit_holds_for_sums_and_sorted_lists() {
+    let input = input();
+    let flows = passing(&input, "proto tcp");
+    for limit in [1, 7, 699] {
+        let query = Query { limit: Some(limit), ..query(&input, "proto tcp", 4) };
+        let first = || flows.iter().take(limit as usize).map(|f| f.number(Field::Bytes));
+        let sum: u64 = first().sum();
+        let statistic = Request::parse("proto", &Grouping::five_tuple(), None).unwrap();
+        assert_eq!(query.statistics(&[statistic]).1.passed.counts.in_bytes, sum);
+        assert_eq!(query.join_flows(&Grouping::five_tuple()).1.passed.counts.in_bytes, sum);
+        let mut out = Vec::new();
+        query.sorted(Sorting::parse("ibytes").unwrap(), 1, &format("csv:%byt"), &mut out).unwrap();
+        let top = String::from_utf8(out).unwrap().lines().nth(1).unwrap().to_owned();
+        assert_eq!(Some(top), first().max().map(|n| n.to_string()), "limit {limit}");
     }
 }
 
@@ -405,7 +425,7 @@ fn written_flows_keep_their_exporters() {
     // What each flow is and who sent it: files number their exporters alike but mean others.
     let want: Vec<_> = input.files.iter().flat_map(|f| read(f)).collect();
     let mut writer = create();
-    query(&input, "any", 4).write(&mut writer, None).unwrap();
+    query(&input, "any", 4).write(&mut writer).unwrap();
     writer.close(&[]).unwrap();
     assert_eq!(read(&path), want);
 
@@ -443,8 +463,7 @@ fn damage_is_told_and_the_rest_is_read() {
     std::fs::write(&input.files[2], b"no flow file").unwrap();
     for threads in THREADS {
         let mut out = Vec::new();
-        let report =
-            query(&input, "any", threads).list(&format("csv:%byt"), None, &mut out).unwrap();
+        let report = query(&input, "any", threads).list(&format("csv:%byt"), &mut out).unwrap();
         let lines = String::from_utf8(out).unwrap().lines().count() as u64 - 1;
         assert_eq!(lines, report.records_passed);
         assert!((1300..1400).contains(&lines), "{lines} of 1400");

@@ -149,7 +149,7 @@ pub(super) fn write(
         ..WriterOptions::default()
     };
     let mut writer = Writer::create(&target.written, &options)?;
-    let result = write_flows(query, plan, args.limit, &mut writer).and_then(|report| {
+    let result = write_flows(query, plan, &mut writer).and_then(|report| {
         let closed = writer.close(&[])?;
         if closed.dropped.all() > 0 {
             bail!("{} records could not be written", closed.dropped.all());
@@ -214,7 +214,7 @@ fn write_flows(query: &Query, plan: &Plan, writer: &mut Writer) -> anyhow::Resul
             report
         }
         What::Sorted(sorting) => query.write_sorted(*sorting, plan.top, writer)?,
-        What::List | What::Statistics(_) => query.write(writer, limit)?,
+        What::List | What::Statistics(_) => query.write(writer)?,
     })
 }
 
