@@ -62,9 +62,15 @@ impl Spool {
         self.has_complained &= slot == self.slot;
         self.slot = slot;
         self.options.created_secs = slot.start;
-        let name = temporary_name(std::process::id(), slot, self.files);
-        self.writer = Some(Writer::create(self.place.dir.join(name), &self.options)?);
-        self.files += 1;
+        let path = loop {
+            let path = self.place.dir.join(temporary_name(std::process::id(), slot, self.files));
+            self.files += 1;
+            // A process of the same number may have left one that could not be taken in.
+            if !path.exists() {
+                break path;
+            }
+        };
+        self.writer = Some(Writer::create(path, &self.options)?);
         Ok(())
     }
 
@@ -134,13 +140,30 @@ pub(crate) fn parse_temporary_name(name: &str) -> Option<(i32, u64)> {
 mod tests {
     use super::*;
 
+    fn spool(dir: &std::path::Path, slot: Slot) -> Spool {
+        let config = Config::new(sys::udp::Listen::default(), dir.to_owned());
+        let (dir, sub_dirs) = (dir.to_owned(), rotate::SubDirs::NONE);
+        let place = Place { dir, sub_dirs, has_zone: false };
+        Spool::new(&config, "test".to_owned(), place, slot)
+    }
+
+    #[test]
+    fn what_an_earlier_process_left_is_not_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let slot = Slot { start: 300, len: 300 };
+        let left = dir.path().join(temporary_name(std::process::id(), slot, 0));
+        std::fs::write(&left, b"of somebody else").unwrap();
+        let mut spool = spool(dir.path(), slot);
+        spool.open(slot).unwrap();
+        assert_ne!(spool.writer.as_ref().map(Writer::path), Some(left.as_path()));
+        assert_eq!(std::fs::read(&left).unwrap(), b"of somebody else");
+    }
+
     #[test]
     fn absurd_numbers_of_flows_do_not_upset_the_account() {
         let dir = tempfile::tempdir().unwrap();
-        let config = Config::new(sys::udp::Listen::default(), dir.path().to_owned());
-        let (sub_dirs, slot) = (rotate::SubDirs::NONE, Slot { start: 0, len: 300 });
-        let place = Place { dir: dir.path().to_owned(), sub_dirs, has_zone: false };
-        let mut spool = Spool::new(&config, "test".to_owned(), place, slot);
+        let slot = Slot { start: 0, len: 300 };
+        let mut spool = spool(dir.path(), slot);
         let mut flow = Flow::new();
         flow.set(record::Field::Flows, u64::MAX);
         spool.flow(&flow); // without a file
