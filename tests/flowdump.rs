@@ -415,3 +415,12 @@ fn printed_text() {
         golden(name, &without_timing(&stdout_of(FLOWDUMP, all)));
     }
 }
+
+#[test]
+fn a_table_of_no_flows_has_no_header() {
+    let (_scene, file) = file_of(50);
+    let args = ["-q", "-r", &file, "-s", "record/bytes", "-s", "record/packets", "bytes > 1t"];
+    assert_eq!(stdout_of(FLOWDUMP, args), "No matching flows\n");
+    let printed = stdout_of(FLOWDUMP, ["-r", &file, "-s", "record/bytes", "bytes > 1t"]);
+    assert!(printed.starts_with("No matching flows\nSummary: total flows: 0"), "{printed}");
+}

@@ -34,6 +34,8 @@ pub(super) fn statistics(
         for sorting in &request.sortings {
             match answer {
                 Answer::Element(table) => tables.add(table, *sorting, plan.top),
+                // For people, that nothing matched says it all.
+                Answer::Flows(flows) if flows.is_empty() && kind == Kind::Text => {}
                 Answer::Flows(flows) => {
                     if kind == Kind::Text && !options.quiet {
                         let n =
@@ -112,10 +114,13 @@ pub(super) fn file_statistics(name: &str, files: &[PathBuf]) -> anyhow::Result<E
             Ok(file) => {
                 if let Some(what) = file.state().damage() {
                     complain(name, path, &what);
-                    exit = Exit::Failure;
+                    if file.state().is_loss() {
+                        exit = Exit::Failure;
+                    }
                 }
-                if let Some(statistics) = file.statistics() {
-                    sum.merge(statistics);
+                match file.statistics() {
+                    Some(statistics) => sum.merge(statistics),
+                    None => sum.merge(&counted(&file)),
                 }
                 ident.get_or_insert_with(|| file.ident().to_owned());
             }
@@ -130,6 +135,17 @@ pub(super) fn file_statistics(name: &str, files: &[PathBuf]) -> anyhow::Result<E
     output::file_statistics(&mut text, ident.as_deref().unwrap_or("none"), overall, &sum.totals);
     io::stdout().write_all(&text)?;
     Ok(exit)
+}
+
+/// The sums of a file that has none of its own because it was not closed.
+fn counted(file: &store::FlowFile) -> Statistics {
+    let (mut totals, mut reader) = (Totals::default(), store::BlockReader::new());
+    for n in 0..file.blocks().len() {
+        // What cannot be read is told where its flows are asked for.
+        let Ok(block) = reader.load(file, n) else { continue };
+        block.rows.iter().for_each(|row| totals.add(row));
+    }
+    totals.into()
 }
 
 /// `-w`: the flows that pass, written to a file.
@@ -267,7 +283,7 @@ pub(super) fn damage(name: &str, report: &Report) -> Exit {
     for d in &report.damage {
         complain(name, &d.file, &d.what);
     }
-    if report.damage.is_empty() { Exit::Success } else { Exit::Failure }
+    if report.damage.iter().any(|d| d.is_loss) { Exit::Failure } else { Exit::Success }
 }
 
 /// One line about a file, which names the file once.
