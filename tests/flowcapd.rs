@@ -177,6 +177,9 @@ fn the_open_slot_can_be_read() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(stderr.contains("its writer is at work") && stderr.contains(" 0 octets lost"));
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(output.status.success(), "{}", output.status);
+        let info = stdout_of(FLOWDUMP, ["-I", "-r", open[0].to_str().unwrap()]);
+        assert!(info.contains(&format!("\nFlows: {}\n", 20 * (n + 1))), "{info}");
     }
     assert_eq!(capd.stop().get("Flows"), 60);
 }

@@ -106,7 +106,7 @@ impl Job {
     fn read(&self, origins: &[Origin]) -> (Option<Arena>, Option<Damage>) {
         match self.try_read(origins) {
             Ok(arena) => (Some(arena), None),
-            Err(what) => (None, Some(Damage { file: self.path.clone(), what })),
+            Err(what) => (None, Some(Damage::loss(&self.path, what))),
         }
     }
 

@@ -9,7 +9,7 @@ use filter::{Context, Evaluator, Filter};
 use output::Counts;
 use record::{Rows, Selection, ShapeTable};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use store::{BlockReader, FlowFile, MetaRecord};
@@ -71,6 +71,14 @@ pub struct Damage {
     pub file: PathBuf,
     /// What is wrong, where, and what became of it.
     pub what: String,
+    /// Whether anything is lost; otherwise it is worth a line and no more.
+    pub is_loss: bool,
+}
+
+impl Damage {
+    pub(crate) fn loss(file: &Path, what: String) -> Self {
+        Self { file: file.to_owned(), what, is_loss: true }
+    }
 }
 
 /// One block's rows and which of them passed.
@@ -179,7 +187,7 @@ impl Query {
             c.open = match FlowFile::open(path) {
                 Ok(file) => self.admit(file, &mut c.report),
                 Err(e) => {
-                    c.report.damage.push(Damage { file: path.clone(), what: e.to_string() });
+                    c.report.damage.push(Damage::loss(path, e.to_string()));
                     None
                 }
             };
@@ -189,7 +197,8 @@ impl Query {
     /// Notes what a file says of itself; `None` if its times lie outside of the window.
     fn admit(&self, file: FlowFile, report: &mut Report) -> Option<Arc<FlowFile>> {
         if let Some(what) = file.state().damage() {
-            report.damage.push(Damage { file: file.path().to_owned(), what });
+            let is_loss = file.state().is_loss();
+            report.damage.push(Damage { file: file.path().to_owned(), what, is_loss });
         }
         if let Some((first, last)) = file.totals().and_then(record::Totals::window) {
             // A file with records whose times are unknown says 0 and is never skipped.
@@ -311,14 +320,12 @@ impl<'q> Worker<'q> {
         let (rows, meta) = match self.reader.load(&task.file, task.block) {
             Ok(block) => {
                 if let Some(what) = block.damage() {
-                    let file = task.file.path().to_owned();
-                    self.report.damage.push(Damage { file, what });
+                    self.report.damage.push(Damage::loss(task.file.path(), what));
                 }
                 (block.rows, block.meta)
             }
             Err(e) => {
-                let (file, what) = (task.file.path().to_owned(), e.to_string());
-                self.report.damage.push(Damage { file, what });
+                self.report.damage.push(Damage::loss(task.file.path(), e.to_string()));
                 (Rows { bytes: &[], index: &[], table: &self.nothing }, [].as_slice())
             }
         };

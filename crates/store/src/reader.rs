@@ -75,6 +75,15 @@ pub enum SalvageReason {
 }
 
 impl FileState {
+    /// Whether something that was written can no longer be read. A file that a collector is
+    /// writing is not closed, and nothing of it is lost.
+    pub const fn is_loss(&self) -> bool {
+        !matches!(
+            self,
+            Self::Closed | Self::Salvaged { bytes_lost: 0, reason: SalvageReason::NotClosed, .. }
+        )
+    }
+
     /// One line on what is wrong, `None` for a closed file.
     pub fn damage(&self) -> Option<String> {
         let Self::Salvaged { complete_blocks, bytes_lost, reason } = self else { return None };
