@@ -6,6 +6,7 @@ use output::{Format, Kind, Printer, RecordContext};
 use record::{Flow, Row};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Octets of formatted records that are handed on in one go.
 const PIECE: usize = 1 << 16;
@@ -139,7 +140,11 @@ impl Query {
         let mut document = Document::open(format, out)?;
         let ordered = Ordered::new(|text: &[u8]| document.write(text));
         let jobs: Vec<usize> = (0..records.div_ceil(STRETCH)).collect();
+        let is_done = AtomicBool::new(false);
         crate::parallel::map(jobs, self.threads, |job| {
+            if is_done.load(Relaxed) {
+                return;
+            }
             let _abort = ordered.abort_on_panic();
             let (mut pen, mut flow, number) = (Pen::new(format, &ordered), Flow::new(), job as u32);
             for i in job * STRETCH..((job + 1) * STRETCH).min(records) {
@@ -148,10 +153,12 @@ impl Query {
                 let row = if edited == Edit::AsRead { row } else { flow.as_row() };
                 let context = RecordContext::new(ident, i as u64 + 1);
                 if pen.record(number, row, &context).is_break() {
-                    return; // a reader that went away is reported at the end
+                    break;
                 }
             }
-            let _ = pen.finish(number);
+            if pen.finish(number).is_break() {
+                is_done.store(true, Relaxed); // a reader that went away is reported at the end
+            }
         });
         drop(ordered);
         document.close()

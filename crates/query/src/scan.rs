@@ -53,6 +53,16 @@ pub struct Report {
     pub damage: Vec<Damage>,
     /// Exporters and samplers of each file.
     pub(crate) meta: Vec<(usize, MetaRecord)>,
+    /// What workers found, with the number of the block: sorted into the two above at the end, so
+    /// that the report is the same for any number of threads.
+    found: Vec<(u32, Found)>,
+}
+
+/// Something that belongs into the report in reading order.
+#[derive(Debug)]
+enum Found {
+    Damage(Damage),
+    Meta(usize, MetaRecord),
 }
 
 /// Sums over flows that passed.
@@ -156,8 +166,7 @@ impl Query {
             report.absorb(part);
             states.push(state);
         }
-        report.damage.sort_by(|a, b| a.file.cmp(&b.file));
-        report.meta.sort_by_key(|m| m.0);
+        report.sort_found();
         Scanned { states, report, places: cursor.places }
     }
 
@@ -225,7 +234,20 @@ impl Report {
         self.blocks_skipped += other.blocks_skipped;
         self.passed.add(&other.passed);
         self.damage.extend(other.damage);
-        self.meta.extend(other.meta);
+        self.found.extend(other.found);
+    }
+
+    /// Puts what workers found behind what was found while opening, in reading order.
+    fn sort_found(&mut self) {
+        let mut found = std::mem::take(&mut self.found);
+        found.sort_by_key(|f| f.0);
+        for (_, found) in found {
+            match found {
+                Found::Damage(damage) => self.damage.push(damage),
+                Found::Meta(file, record) => self.meta.push((file, record)),
+            }
+        }
+        self.damage.sort_by(|a, b| a.file.cmp(&b.file));
     }
 }
 
@@ -320,12 +342,14 @@ impl<'q> Worker<'q> {
         let (rows, meta) = match self.reader.load(&task.file, task.block) {
             Ok(block) => {
                 if let Some(what) = block.damage() {
-                    self.report.damage.push(Damage::loss(task.file.path(), what));
+                    let damage = Damage::loss(task.file.path(), what);
+                    self.report.found.push((task.number, Found::Damage(damage)));
                 }
                 (block.rows, block.meta)
             }
             Err(e) => {
-                self.report.damage.push(Damage::loss(task.file.path(), e.to_string()));
+                let damage = Damage::loss(task.file.path(), e.to_string());
+                self.report.found.push((task.number, Found::Damage(damage)));
                 (Rows { bytes: &[], index: &[], table: &self.nothing }, [].as_slice())
             }
         };
@@ -340,8 +364,8 @@ impl<'q> Worker<'q> {
         self.report.records += rows.len() as u64;
         let is_exporter =
             |m: &&MetaRecord| matches!(m, MetaRecord::Exporter(_) | MetaRecord::Sampler(_));
-        let exporters = meta.iter().filter(is_exporter).map(|m| (task.index, m.clone()));
-        self.report.meta.extend(exporters);
+        let found = |m: &MetaRecord| (task.number, Found::Meta(task.index, m.clone()));
+        self.report.found.extend(meta.iter().filter(is_exporter).map(found));
         let mut batch = Batch {
             rows,
             selected: &self.selected,

@@ -472,3 +472,25 @@ fn damage_is_told_and_the_rest_is_read() {
         assert!(report.damage[1].file.ends_with("nfcapd.202604101202"));
     }
 }
+
+/// The report names damage in reading order, whoever came across it first.
+#[test]
+fn damage_is_told_in_reading_order() {
+    let input = input();
+    let mut octets = std::fs::read(&input.files[1]).unwrap();
+    let file = store::FlowFile::open(&input.files[1]).unwrap();
+    for block in file.blocks() {
+        octets[block.offset as usize + 12 + 5] ^= 0xff;
+    }
+    drop(file);
+    std::fs::write(&input.files[1], octets).unwrap();
+    let told = |threads| {
+        let report = query(&input, "any", threads).statistics(&[]).1;
+        report.damage.iter().map(|d| d.what.clone()).collect::<Vec<_>>()
+    };
+    let want = told(1);
+    assert!(want.len() > 5, "{want:?}");
+    for _ in 0..20 {
+        assert_eq!(told(5), want);
+    }
+}
