@@ -115,52 +115,83 @@ impl Unpacker {
 
     /// Unpacks one payload. `None` if it is damaged or larger than a payload may be.
     pub(crate) fn unpack(&mut self, method: Compression, packed: &[u8]) -> Option<&[u8]> {
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; Self::USUAL];
+        }
         loop {
-            if let Some(len) = self.try_unpack(method, packed) {
-                return self.buffer.get(..len);
+            match self.try_unpack(method, packed) {
+                Ok(len) => return self.buffer.get(..len),
+                Err(Failed::NoRoom) if self.buffer.len() < MAX_PAYLOAD => {
+                    let room = (2 * self.buffer.len()).min(MAX_PAYLOAD);
+                    // A new buffer: what is in the old one need not be copied.
+                    self.buffer = Vec::new();
+                    self.buffer = vec![0; room];
+                }
+                Err(_) => return None,
             }
-            let room = match self.buffer.len() {
-                0 => Self::USUAL,
-                n if n < MAX_PAYLOAD => (2 * n).min(MAX_PAYLOAD),
-                _ => return None,
-            };
-            // A new buffer: what is in the old one need not be copied.
-            self.buffer = Vec::new();
-            self.buffer = vec![0; room];
         }
     }
 
     /// Unpacks into the room there is and returns the length.
-    fn try_unpack(&mut self, method: Compression, packed: &[u8]) -> Option<usize> {
+    fn try_unpack(&mut self, method: Compression, packed: &[u8]) -> Result<usize, Failed> {
         let out = self.buffer.as_mut_slice();
-        if out.is_empty() {
-            return None;
-        }
         match method {
             Compression::None => {
-                out.get_mut(..packed.len())?.copy_from_slice(packed);
-                Some(packed.len())
+                let room = out.get_mut(..packed.len()).ok_or(Failed::NoRoom)?;
+                room.copy_from_slice(packed);
+                Ok(packed.len())
             }
-            Compression::Lzo => lzo::decompress_into(packed, out).ok(),
+            Compression::Lzo => lzo::decompress_into(packed, out).map_err(|e| match e {
+                lzo::Error::OutputOverrun => Failed::NoRoom,
+                _ => Failed::Damaged,
+            }),
             Compression::Bz2 => unpack_bz2(packed, out),
-            Compression::Lz4 => lz4_flex::block::decompress_into(packed, out).ok(),
-            Compression::Zstd => {
-                if self.zstd.is_none() {
-                    self.zstd = Some(zstd::bulk::Decompressor::new().ok()?);
-                }
-                self.zstd.as_mut()?.decompress_to_buffer(packed, out).ok()
+            Compression::Lz4 => {
+                lz4_flex::block::decompress_into(packed, out).map_err(|e| match e {
+                    lz4_flex::block::DecompressError::OutputTooSmall { .. } => Failed::NoRoom,
+                    _ => Failed::Damaged,
+                })
             }
+            Compression::Zstd => self.unpack_zstd(packed),
         }
+    }
+
+    fn unpack_zstd(&mut self, packed: &[u8]) -> Result<usize, Failed> {
+        if self.zstd.is_none() {
+            self.zstd = Some(zstd::bulk::Decompressor::new().map_err(|_| Failed::Damaged)?);
+        }
+        let zstd = self.zstd.as_mut().ok_or(Failed::Damaged)?;
+        let out = self.buffer.as_mut_slice();
+        zstd.decompress_to_buffer(packed, out).map_err(|_| {
+            // The error is text only, but most frames say how long their content is.
+            match zstd::zstd_safe::get_frame_content_size(packed) {
+                Ok(Some(len)) if len <= out.len() as u64 => Failed::Damaged,
+                Ok(_) => Failed::NoRoom,
+                Err(_) => Failed::Damaged,
+            }
+        })
     }
 }
 
-fn unpack_bz2(packed: &[u8], out: &mut [u8]) -> Option<usize> {
+/// Why a payload was not unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failed {
+    /// It is longer than the room for it, as far as one can tell.
+    NoRoom,
+    /// More room will not help.
+    Damaged,
+}
+
+fn unpack_bz2(packed: &[u8], out: &mut [u8]) -> Result<usize, Failed> {
     let mut decoder = bzip2::Decompress::new(false);
     // The whole input and all room for output are there, so one call either ends the stream or
     // never will.
     match decoder.decompress(packed, out) {
-        Ok(bzip2::Status::StreamEnd) => usize::try_from(decoder.total_out()).ok(),
-        _ => None,
+        Ok(bzip2::Status::StreamEnd) => {
+            usize::try_from(decoder.total_out()).map_err(|_| Failed::Damaged)
+        }
+        Ok(_) if decoder.total_out() == out.len() as u64 => Err(Failed::NoRoom),
+        _ => Err(Failed::Damaged),
     }
 }
 
@@ -301,6 +332,22 @@ mod tests {
             assert!(unpacker.unpack(method, &packed).is_some(), "{method}");
             let packed = packer.pack(&zeros).unwrap().to_vec();
             assert_eq!(unpacker.unpack(method, &packed), None, "{method}");
+        }
+    }
+
+    #[test]
+    fn damage_takes_no_more_room() {
+        let want = sample(600);
+        for method in ALL.into_iter().skip(1) {
+            let mut packed = Packer::new(method.into()).unwrap().pack(&want).unwrap().to_vec();
+            let mut unpacker = Unpacker::default();
+            // Octets from the middle on, where none of the methods keeps how long the content is.
+            for at in packed.len() / 2..packed.len() {
+                packed[at] ^= 0xff;
+                unpacker.unpack(method, &packed);
+                assert_eq!(unpacker.buffer.len(), Unpacker::USUAL, "{method} {at}");
+                packed[at] ^= 0xff;
+            }
         }
     }
 
