@@ -6,6 +6,7 @@ use chrono::{DateTime, Local, NaiveDateTime, TimeZone};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// An interval of time that one file covers, aligned to multiples of its length.
@@ -135,8 +136,8 @@ impl Published {
 
 /// Gives a finished file its final name: `base/sub/name`. Directories are created as needed; should
 /// that fail, the file goes into `base` itself (12.2). A file that has the name already, from a
-/// restart within the slot, is merged with: at no moment is there less under the name than before.
-/// The new name is on disk when this returns.
+/// restart within the slot or from another collector, is merged with: at no moment is there less
+/// under the name than before. The new name is on disk when this returns.
 ///
 /// # Errors
 /// If the file can be neither renamed nor merged. It is then still where it was.
@@ -152,24 +153,66 @@ pub fn publish(
         Err(_) => base.to_owned(),
     };
     let target = directory.join(name);
-    let merged = match fs::symlink_metadata(&target) {
-        Ok(_) => {
-            let together = with_suffix(temporary, ".merged");
-            merge::merge(&target, temporary, &together)?;
-            fs::rename(&together, &target).map_err(StoreError::io("rename", &together))?;
-            true
-        }
-        Err(_) => {
-            fs::rename(temporary, &target).map_err(StoreError::io("rename", temporary))?;
-            false
-        }
-    };
-    sync_directory(&directory).map_err(StoreError::io("sync", &directory))?;
-    if merged {
-        fs::remove_file(temporary).map_err(StoreError::io("remove", temporary))?;
-        return Ok(Published::Merged(target));
+    let _lock = lock(&directory);
+    let naming = take_name(temporary, &target, |from, to| fs::hard_link(from, to))?;
+    if naming == Naming::Taken {
+        let together = with_suffix(temporary, ".merged");
+        merge::merge(&target, temporary, &together)?;
+        fs::rename(&together, &target).map_err(StoreError::io("rename", &together))?;
     }
-    Ok(Published::Renamed(target))
+    sync_directory(&directory).map_err(StoreError::io("sync", &directory))?;
+    if naming != Naming::Renamed {
+        fs::remove_file(temporary).map_err(StoreError::io("remove", temporary))?;
+    }
+    Ok(match naming {
+        Naming::Taken => Published::Merged(target),
+        Naming::Linked | Naming::Renamed => Published::Renamed(target),
+    })
+}
+
+/// Waits until no other collector gives names or merges in this directory; until the file is
+/// dropped none does. Where directories cannot be locked, as on NFS, there is nothing to wait for:
+/// there, two collectors should not write to one directory.
+fn lock(directory: &Path) -> Option<File> {
+    let file = File::open(directory).ok()?;
+    file.lock().ok()?;
+    Some(file)
+}
+
+/// What came of asking for a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Naming {
+    /// The file has the name, and its old one, too.
+    Linked,
+    /// The file has the name only.
+    Renamed,
+    /// Another file has the name.
+    Taken,
+}
+
+/// Gives a file a name that no other file has. A link, unlike renaming, never replaces a file of a
+/// program that knows nothing of our locks.
+fn take_name(
+    temporary: &Path,
+    target: &Path,
+    link: impl Fn(&Path, &Path) -> io::Result<()>,
+) -> Result<Naming, StoreError> {
+    match link(temporary, target) {
+        Ok(()) => Ok(Naming::Linked),
+        // Died before the old name was removed: merging would store each flow twice.
+        Err(_) if is_same_file(temporary, target) => Ok(Naming::Linked),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(Naming::Taken),
+        // File systems without links have many ways to say so.
+        Err(_) if fs::symlink_metadata(target).is_ok() => Ok(Naming::Taken),
+        Err(_) => fs::rename(temporary, target)
+            .map(|()| Naming::Renamed)
+            .map_err(StoreError::io("rename", temporary)),
+    }
+}
+
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    let identity = |path| fs::symlink_metadata(path).map(|m| (m.dev(), m.ino()));
+    matches!((identity(a), identity(b)), (Ok(a), Ok(b)) if a == b)
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -268,5 +311,20 @@ mod tests {
         fs::write(dir.path().join("file"), b"x").unwrap();
         assert_eq!(publish("file/a"), Published::Renamed(dir.path().join("name6")));
         assert!(!temporary.exists());
+    }
+
+    #[test]
+    fn without_links_files_are_renamed_and_replace_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let (temporary, target) = (dir.path().join("temporary"), dir.path().join("target"));
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::Unsupported] {
+            fs::write(&temporary, b"new").unwrap();
+            let take = || take_name(&temporary, &target, |_, _| Err(kind.into())).unwrap();
+            assert_eq!(take(), Naming::Renamed);
+            fs::write(&temporary, b"newer").unwrap();
+            assert_eq!(take(), Naming::Taken);
+            assert_eq!(fs::read(&target).unwrap(), b"new");
+            fs::remove_file(&target).unwrap();
+        }
     }
 }

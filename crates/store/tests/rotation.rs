@@ -4,6 +4,8 @@ use record::{Addr, Exporter, ExporterStats, Field, Flow, FlowSink, Meta, Sampler
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Barrier;
+use std::thread;
 use store::rotate::{Published, publish};
 use store::select::{Input, files};
 use store::{BlockReader, Compression, FileState, FlowFile, MetaRecord, Writer, WriterOptions};
@@ -106,6 +108,42 @@ fn a_second_file_of_a_slot_is_merged_and_exporters_stay_apart() {
     assert_eq!((stats.len(), of_11.packets, of_11.flows), (4, 4, 6));
     let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["2026"], "temporary files are left over");
+}
+
+#[test]
+fn files_that_want_one_name_at_once_are_all_kept() {
+    const COLLECTORS: u32 = 8;
+    let dir = tempfile::tempdir().unwrap();
+    let together = Barrier::new(COLLECTORS as usize);
+    let publish_one = &|n: u32| {
+        let temporary = dir.path().join(format!("nfcapd.current.{n}"));
+        write(&temporary, "x", Compression::None, &[exporter(1, n)]);
+        together.wait();
+        publish(&temporary, dir.path(), Path::new("sub"), "name").unwrap()
+    };
+    let published: Vec<_> = thread::scope(|s| {
+        let threads: Vec<_> = (1..=COLLECTORS).map(|n| s.spawn(move || publish_one(n))).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    let first = published.iter().filter(|p| matches!(p, Published::Renamed(_))).count();
+    assert_eq!(first, 1, "{published:?}");
+    let file = FlowFile::open(dir.path().join("sub/name")).unwrap();
+    let totals = file.totals().unwrap();
+    let want = (u64::from(COLLECTORS), (1..=u64::from(COLLECTORS)).sum());
+    assert_eq!((totals.all_flows(), totals.all_bytes()), want);
+}
+
+#[test]
+fn a_file_that_has_its_name_already_is_not_merged_with_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let (temporary, target) = (dir.path().join("nfcapd.current.1"), dir.path().join("name"));
+    write(&temporary, "x", Compression::None, &[exporter(1, 11)]);
+    // What a crash leaves between the new name and the end of the old one.
+    fs::hard_link(&temporary, &target).unwrap();
+    let published = publish(&temporary, dir.path(), Path::new(""), "name").unwrap();
+    assert_eq!(published, Published::Renamed(target.clone()));
+    assert!(!temporary.exists());
+    assert_eq!(FlowFile::open(&target).unwrap().totals().unwrap().all_flows(), 1);
 }
 
 #[test]
