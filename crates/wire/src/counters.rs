@@ -55,7 +55,7 @@ counters! {
     wide_values: "values too wide for their field: counters saturated, others left out";
     exporters_refused: "datagrams dropped because the table of exporters is full";
     exporters_unnumbered: "exporters without a number because 65535 are taken";
-    samplers_refused: "samplers dropped: more than the limit, or an id of 2^63 and above";
+    samplers_refused: "samplers dropped: more than a limit, of the exporter or of all, or an id of 2^63 and above";
     names_refused: "names dropped: more than the limit";
     odd_uptimes: "flows that would end an hour after their export: dated by it instead";
     sequence_gaps: "gaps in sequence numbers, less those that late datagrams closed";

@@ -191,6 +191,9 @@ impl State {
     }
 }
 
+/// What a sampler takes, roughly: with its key, in nodes that are half full.
+const SAMPLER_COST: usize = 96;
+
 /// Samplers of one exporter, and which of them applies to a record.
 #[derive(Debug, Default)]
 pub(crate) struct Samplers {
@@ -209,12 +212,17 @@ impl Samplers {
     }
 
     /// Takes a sampler in. Returns whether it is new or changed, `None` if there is no room.
-    pub(crate) fn learn(&mut self, sampler: Sampler, limit: usize) -> Option<bool> {
+    pub(crate) fn learn(
+        &mut self,
+        sampler: Sampler,
+        limit: usize,
+        budget: &mut Budget,
+    ) -> Option<bool> {
         let known = self.by_id.get(&sampler.id);
         if known == Some(&sampler) {
             return Some(false);
         }
-        if known.is_none() && self.by_id.len() >= limit {
+        if known.is_none() && (self.by_id.len() >= limit || !budget.take(SAMPLER_COST)) {
             return None;
         }
         self.by_id.insert(sampler.id, sampler);

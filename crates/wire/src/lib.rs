@@ -91,6 +91,9 @@ pub struct Limits {
     pub template_bytes: usize,
     /// Samplers of one exporter. 4096 unless told.
     pub samplers_per_exporter: usize,
+    /// Octets that samplers of all exporters take together. 64 MiB, some 700 000 samplers, unless
+    /// told. What the operator gave is not counted.
+    pub sampler_bytes: usize,
     /// Octets that names of interfaces, VRFs and applications of all exporters take together.
     /// 64 MiB unless told.
     pub name_bytes: usize,
@@ -106,6 +109,7 @@ impl Default for Limits {
             fields_per_template: 1024,
             template_bytes: 64 << 20,
             samplers_per_exporter: 4096,
+            sampler_bytes: 64 << 20,
             name_bytes: 64 << 20,
             unknown_elements: 1000,
         }
@@ -195,6 +199,7 @@ pub struct Decoder {
     pub(crate) exporters: Exporters,
     pub(crate) unknown: UnknownElements,
     pub(crate) template_budget: Budget,
+    pub(crate) sampler_budget: Budget,
     pub(crate) name_budget: Budget,
     /// Reused for every flow.
     pub(crate) flow: Flow,
@@ -211,6 +216,7 @@ impl Decoder {
             exporters: Exporters::default(),
             unknown: UnknownElements::new(config.limits.unknown_elements),
             template_budget: Budget::new(config.limits.template_bytes),
+            sampler_budget: Budget::new(config.limits.sampler_bytes),
             name_budget: Budget::new(config.limits.name_bytes),
             flow: Flow::new(),
             kept: Kept::default(),

@@ -135,13 +135,16 @@ impl<'a> Facts<'a> {
         &self,
         state: &mut State,
         limits: &Limits,
+        samplers: &mut Budget,
         names: &mut Budget,
         counters: &mut Counters,
         sink: &mut S,
     ) {
         let exporter = state.exporter.sysid;
         match self.sampler(exporter) {
-            Some(Ok(sampler)) => learn_sampler(state, sampler, limits, counters, sink),
+            Some(Ok(sampler)) => {
+                learn_sampler(state, sampler, limits, samplers, counters, sink);
+            }
             Some(Err(TooLarge)) => counters.samplers_refused += 1,
             None => {}
         }
@@ -200,10 +203,11 @@ pub(crate) fn learn_sampler<S: FlowSink + ?Sized>(
     state: &mut State,
     sampler: Sampler,
     limits: &Limits,
+    budget: &mut Budget,
     counters: &mut Counters,
     sink: &mut S,
 ) {
-    match state.samplers.learn(sampler, limits.samplers_per_exporter) {
+    match state.samplers.learn(sampler, limits.samplers_per_exporter, budget) {
         Some(true) if state.exporter.sysid != 0 => sink.meta(Meta::Sampler(sampler)),
         Some(_) => {}
         None => counters.samplers_refused += 1,

@@ -234,6 +234,7 @@ impl Decoder {
             facts.apply(
                 state,
                 &self.config.limits,
+                &mut self.sampler_budget,
                 &mut self.name_budget,
                 &mut self.counters,
                 sink,

@@ -111,7 +111,14 @@ pub(crate) fn decode<S: FlowSink + ?Sized>(
         Some(Sampler { space_interval: 0, ..*old })
     });
     if let Some(sampler) = announced {
-        learn_sampler(state, sampler, &decoder.config.limits, &mut decoder.counters, sink);
+        learn_sampler(
+            state,
+            sampler,
+            &decoder.config.limits,
+            &mut decoder.sampler_budget,
+            &mut decoder.counters,
+            sink,
+        );
     }
     let sampler =
         state.samplers.find(None).filter(|s| s.id != Sampler::GENERIC || s.space_interval > 0);

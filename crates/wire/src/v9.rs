@@ -117,7 +117,7 @@ fn field(pen: u32) -> impl Fn(&[u8]) -> Parsed<'_, FieldSpec> {
 mod tests {
     use super::*;
     use crate::testing::{Collect, Record, V9Builder};
-    use crate::{Config, Limits};
+    use crate::{Config, ExporterView, Limits};
     use record::code::record_flags;
     use record::{Addr, Field, NameTable};
 
@@ -553,6 +553,25 @@ mod tests {
         let c = decoder.counters();
         assert_eq!(c.templates_learned + c.templates_over_memory, 21);
         assert!(c.templates_over_memory > 0);
+    }
+
+    #[test]
+    fn exporters_share_the_memory_for_samplers() {
+        let limits = Limits { sampler_bytes: 3 * 96 + 95, ..Limits::default() };
+        let sampler = |id, rate| Record::new().number(id, 4).number(rate, 4).build();
+        let datagram = |source_id, rate| {
+            V9Builder::new(Header { source_id, ..HEADER })
+                .options_template(258, &[(1, 0)], &[(48, 4), (50, 4)])
+                .data(258, &[sampler(1, rate), sampler(2, rate)])
+                .build()
+        };
+        // A changed rate takes nothing more.
+        let datagrams = [datagram(1, 10), datagram(2, 10), datagram(1, 20), datagram(3, 10)];
+        let (decoder, sink) = run_with(Config { limits, ..Config::default() }, &datagrams);
+        let of = |e: ExporterView<'_>| e.samplers().count();
+        assert_eq!(decoder.exporters().map(of).collect::<Vec<_>>(), [2, 1, 0]);
+        assert_eq!(decoder.counters().samplers_refused, 3);
+        assert_eq!(sink.samplers.len(), 5);
     }
 
     #[test]
