@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use record::{Addr, Exporter, Flow, FlowSink, Meta};
+use record::{Addr, Exporter, Flow, FlowSink, Meta, Sampler};
 use store::StoreError;
 use store::rotate::Slot;
 use wire::{Counters, DecodeError, Decoder};
@@ -22,10 +22,15 @@ pub(crate) struct Source {
     account: Account,
     at_slot_start: (Account, Counters),
     complaints: u32,
+    /// Samplers of this slot that are new or have changed.
+    samplers: u64,
 }
 
 /// Faults of a slot that are logged; all are counted.
 const COMPLAINTS: u32 = 10;
+
+/// Samplers of a slot that are logged. An exporter may change one with every packet.
+const SAMPLERS: u64 = 100;
 
 impl Source {
     /// A source with the file of `slot` open. What an earlier collector left behind in its
@@ -43,6 +48,7 @@ impl Source {
             account: Account::default(),
             at_slot_start: Default::default(),
             complaints: 0,
+            samplers: 0,
         };
         source.spool.open(slot)?;
         Ok(source)
@@ -74,7 +80,8 @@ impl Source {
     /// Decodes one datagram into the open file. A panic of the decoder costs that datagram only.
     pub(crate) fn datagram(&mut self, peer: Addr, now_ms: u64, bytes: &[u8]) {
         self.account.received += 1;
-        let (decoder, mut tap) = (&mut self.decoder, Tap { spool: &mut self.spool });
+        let mut tap = Tap { spool: &mut self.spool, samplers: &mut self.samplers };
+        let decoder = &mut self.decoder;
         let outcome =
             catch_unwind(AssertUnwindSafe(|| decoder.decode(peer, now_ms, bytes, &mut tap)));
         match outcome.map(|o| o.error) {
@@ -118,6 +125,10 @@ impl Source {
         };
         self.at_slot_start = (account, *self.decoder.counters());
         self.complaints = 0;
+        let samplers = std::mem::take(&mut self.samplers);
+        if let Some(more @ 1..) = samplers.checked_sub(SAMPLERS) {
+            log::info!("Ident: {}: {more} more samplers, new or changed", self.spool.ident());
+        }
         Job::File(Box::new(self.spool.finish(stats, line)))
     }
 }
@@ -137,6 +148,7 @@ fn decoder_config(config: &Config) -> wire::Config {
 /// Logs whom flows come from, on their way to the file.
 struct Tap<'a> {
     spool: &'a mut Spool,
+    samplers: &'a mut u64,
 }
 
 impl FlowSink for Tap<'_> {
@@ -150,16 +162,24 @@ impl FlowSink for Tap<'_> {
     fn meta(&mut self, meta: Meta<'_>) {
         match meta {
             Meta::Exporter(exporter) => log_exporter(&exporter),
-            Meta::Sampler(s) => log::info!(
-                "Add new sampler id: {}, algorithm: {}, packet interval: {}, packet space: {}",
-                s.id,
-                s.algorithm,
-                s.packet_interval,
-                s.space_interval
-            ),
+            Meta::Sampler(sampler) => self.log_sampler(&sampler),
             _ => {}
         }
         self.spool.meta(meta);
+    }
+}
+
+impl Tap<'_> {
+    fn log_sampler(&mut self, sampler: &Sampler) {
+        *self.samplers += 1;
+        if *self.samplers > SAMPLERS {
+            return;
+        }
+        let Sampler { id, algorithm, packet_interval, space_interval, .. } = sampler;
+        log::info!(
+            "Add new sampler id: {id}, algorithm: {algorithm}, \
+             packet interval: {packet_interval}, packet space: {space_interval}"
+        );
     }
 }
 
@@ -200,12 +220,29 @@ fn report(peer: Addr, bytes: &[u8], panic: &(dyn Any + Send)) {
 mod tests {
     use super::*;
     use crate::finish::Finisher;
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
     use std::path::Path;
     use store::rotate::{SubDirs, slot_of};
     use wire::testing::V5Builder;
 
     thread_local!(static FLOWS_UNTIL_PANIC: Cell<usize> = const { Cell::new(usize::MAX) });
+
+    thread_local!(static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) });
+
+    /// Keeps what each thread logs.
+    struct Lines;
+
+    impl log::Log for Lines {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn log(&self, record: &log::Record<'_>) {
+            LINES.with_borrow_mut(|lines| lines.push(record.args().to_string()));
+        }
+
+        fn flush(&self) {}
+    }
 
     /// Stands for a bug in a decoder.
     pub(super) fn maybe_panic() {
@@ -240,6 +277,27 @@ mod tests {
         let name = slot_of(0, 300).file_name();
         let file = store::FlowFile::open(dir.path().join(name)).unwrap();
         assert_eq!(file.totals().unwrap().all_flows(), 24);
+    }
+
+    #[test]
+    fn samplers_that_change_with_every_packet_do_not_fill_the_log() {
+        let _ = log::set_logger(&Lines);
+        log::set_max_level(log::LevelFilter::Info);
+        let dir = tempfile::tempdir().unwrap();
+        let mut source = source(dir.path());
+        for (packets, logged, more) in [(120, 100, Some(20)), (100, 100, None)] {
+            LINES.take();
+            for n in 0..packets {
+                let header = wire::v5::Header { sampling: 2 + n, ..Default::default() };
+                source.datagram(Addr::V4(1), 1000, &V5Builder::new(header).build());
+            }
+            drop(source.finish(None));
+            let lines = LINES.take();
+            let added = lines.iter().filter(|l| l.starts_with("Add new sampler")).count();
+            let rest: Vec<_> = lines.iter().filter(|l| l.contains("more samplers")).collect();
+            let want = more.map(|n| format!("Ident: test: {n} more samplers, new or changed"));
+            assert_eq!((added, rest), (logged, want.iter().collect()));
+        }
     }
 
     #[test]
