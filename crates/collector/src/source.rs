@@ -140,6 +140,7 @@ fn decoder_config(config: &Config) -> wire::Config {
     if let Sources::PerExporter { limit, .. } = config.sources {
         let share = |whole: usize| (whole / limit.max(1)).max(SMALLEST.min(whole));
         decoder.limits.template_bytes = share(decoder.limits.template_bytes);
+        decoder.limits.sampler_bytes = share(decoder.limits.sampler_bytes);
         decoder.limits.name_bytes = share(decoder.limits.name_bytes);
     }
     decoder
@@ -305,10 +306,14 @@ mod tests {
         let dir = Path::new("dir");
         let mut config = Config::new(sys::udp::Listen::default(), dir.to_owned());
         let whole = config.decoder.limits.template_bytes;
-        assert_eq!(decoder_config(&config).limits.template_bytes, whole);
+        let shared = |config: &Config| {
+            let limits = decoder_config(config).limits;
+            [limits.template_bytes, limits.sampler_bytes, limits.name_bytes]
+        };
+        assert_eq!(shared(&config), [whole; 3]);
         for (limit, want) in [(1, whole), (4, whole / 4), (1_000_000, 1 << 20), (0, whole)] {
             config.sources = Sources::PerExporter { dir: dir.to_owned(), limit };
-            assert_eq!(decoder_config(&config).limits.template_bytes, want, "limit {limit}");
+            assert_eq!(shared(&config), [want; 3], "limit {limit}");
         }
     }
 }
