@@ -37,9 +37,10 @@ pub struct Account {
     pub socket_drops: u64,
     /// Datagrams cut short for lack of room; they are among the received ones.
     pub truncated: u64,
-    /// Flow records that decoders delivered.
+    /// Flows that decoders delivered. A record counts as the flows it says it stands for (element
+    /// 3), at least as one; [`record::Row::flows`] is the rule.
     pub flows: u64,
-    /// Of those, flow records that could not be written.
+    /// Of those, flows that could not be written.
     pub flows_lost: u64,
 }
 
@@ -87,7 +88,8 @@ impl Account {
     }
 }
 
-/// The line of one source after each slot: nfcapd's, then what it does not tell.
+/// The line of one source after each slot: nfcapd's, then what it does not tell. `Flows` is what is
+/// in the file, `Flows not written` what is missing there, both counted as [`Account::flows`] is.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SourceLine {
     pub(crate) ident: String,

@@ -224,7 +224,7 @@ mod tests {
     use std::cell::{Cell, RefCell};
     use std::path::Path;
     use store::rotate::{SubDirs, slot_of};
-    use wire::testing::V5Builder;
+    use wire::testing::{Record, V5Builder, V9Builder};
 
     thread_local!(static FLOWS_UNTIL_PANIC: Cell<usize> = const { Cell::new(usize::MAX) });
 
@@ -299,6 +299,27 @@ mod tests {
             let want = more.map(|n| format!("Ident: test: {n} more samplers, new or changed"));
             assert_eq!((added, rest), (logged, want.iter().collect()));
         }
+    }
+
+    #[test]
+    fn account_and_log_count_the_flows_that_records_stand_for() {
+        let _ = log::set_logger(&Lines);
+        log::set_max_level(log::LevelFilter::Info);
+        let dir = tempfile::tempdir().unwrap();
+        let mut source = source(dir.path());
+        let record = |flows| Record::new().number(flows, 4).number(100, 4).build();
+        let datagram = V9Builder::new(wire::v9::Header::default())
+            .template(256, &[(3, 4), (1, 4)])
+            .data(256, &[record(7), record(0)])
+            .template(257, &[(1, 4)])
+            .data(257, &[Record::new().number(100, 4).build()])
+            .build();
+        source.datagram(Addr::V4(1), 1000, &datagram);
+        assert_eq!(source.account().flows, 7 + 1 + 1);
+        LINES.take();
+        Finisher::new().put(source.finish(None));
+        let lines = LINES.take();
+        assert!(lines.iter().any(|l| l.starts_with("Ident: 'test' Flows: 9, ")), "{lines:?}");
     }
 
     #[test]
