@@ -10,7 +10,7 @@ use output::Counts;
 use record::{Row, Rows, Selection};
 
 /// Parts that the groups of an aggregation are split into.
-pub(crate) const PARTITIONS: usize = 64;
+pub(crate) const PARTITIONS: usize = 16;
 
 /// Which partition a hash belongs to: bits that neither choose a slot in a table of usual size
 /// nor are kept in it.

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 /// Areas smaller than this gain nothing from huge pages.
-const WORTH_IT: usize = 4 << 20;
+const WORTH_IT: usize = 2 << 20;
 
 /// Asks for huge pages behind an area that is about to be filled: tables of hundreds of megabytes
 /// otherwise spend more time in page faults than in being filled. Small areas, and systems
