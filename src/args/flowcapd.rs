@@ -60,20 +60,9 @@ pub struct Args {
           value_parser = clap::value_parser!(u8).range(0..=8))]
     pub subdirs: u8,
 
-    /// Compress: lz4 (also for a bare -z), zstd, bz2, lzo; lz4:LEVEL, zstd:LEVEL
-    #[arg(
-        short = 'z', value_name = "METHOD", num_args = 0..=1, require_equals = true,
-        default_missing_value = "lz4", conflicts_with_all = ["bz2", "lz4"]
-    )]
-    pub compress: Option<String>,
-
-    /// Compress with bzip2
-    #[arg(short = 'j', conflicts_with = "lz4")]
-    pub bz2: bool,
-
-    /// Compress with LZ4
-    #[arg(short = 'y')]
-    pub lz4: bool,
+    /// How what is written is compressed
+    #[command(flatten)]
+    pub compress: super::Compress,
 
     /// Socket receive buffer in bytes
     #[arg(short = 'B', value_name = "BYTES", default_value_t = 16 << 20)]

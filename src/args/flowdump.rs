@@ -93,20 +93,9 @@ pub struct Args {
     #[arg(short = 'w', value_name = "FILE")]
     pub write: Option<PathBuf>,
 
-    /// Compress what is written: lz4 (also for a bare -z), zstd, bz2, lzo; lz4:LEVEL, zstd:LEVEL
-    #[arg(
-        short = 'z', value_name = "METHOD", num_args = 0..=1, require_equals = true,
-        default_missing_value = "lz4", conflicts_with_all = ["bz2", "lz4"]
-    )]
-    pub compress: Option<String>,
-
-    /// Compress what is written with bzip2
-    #[arg(short = 'j', conflicts_with = "lz4")]
-    pub bz2: bool,
-
-    /// Compress what is written with LZ4
-    #[arg(short = 'y')]
-    pub lz4: bool,
+    /// How what is written is compressed
+    #[command(flatten)]
+    pub compress: super::Compress,
 
     /// Print the statistics stored in the files, summed
     #[arg(short = 'I')]

@@ -26,12 +26,33 @@ pub(crate) fn parse<A: Parser>(name: &str, args: Vec<OsString>) -> anyhow::Resul
     }
 }
 
-/// What `-z`, `-j` and `-y` say together; nothing said is no compression.
-pub(crate) fn packing(method: Option<&str>, bz2: bool, lz4: bool) -> anyhow::Result<Packing> {
-    Ok(match (method, bz2, lz4) {
-        (Some(method), _, _) => method.parse()?,
-        (None, true, _) => Packing::from(Compression::Bz2),
-        (None, _, true) => Packing::from(Compression::Lz4),
-        (None, false, false) => Packing::from(Compression::None),
-    })
+/// How files are compressed; nothing said is not at all.
+#[derive(Debug, clap::Args)]
+pub struct Compress {
+    /// Compress: lz4 (also for a bare -z), zstd, bz2, lzo; lz4:LEVEL, zstd:LEVEL
+    #[arg(
+        short = 'z', value_name = "METHOD", num_args = 0..=1, require_equals = true,
+        default_missing_value = "lz4", conflicts_with_all = ["bz2", "lz4"]
+    )]
+    pub method: Option<String>,
+
+    /// Compress with bzip2
+    #[arg(short = 'j', conflicts_with = "lz4")]
+    pub bz2: bool,
+
+    /// Compress with LZ4
+    #[arg(short = 'y')]
+    pub lz4: bool,
+}
+
+impl Compress {
+    /// What `-z`, `-j` and `-y` say together.
+    pub(crate) fn packing(&self) -> anyhow::Result<Packing> {
+        Ok(match (&self.method, self.bz2, self.lz4) {
+            (Some(method), _, _) => method.parse()?,
+            (None, true, _) => Packing::from(Compression::Bz2),
+            (None, _, true) => Packing::from(Compression::Lz4),
+            (None, false, false) => Packing::from(Compression::None),
+        })
+    }
 }

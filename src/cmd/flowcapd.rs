@@ -79,7 +79,7 @@ fn config(args: &Args) -> anyhow::Result<Config> {
     config.sources = sources(args)?;
     config.interval_secs = args.interval;
     config.sub_dirs = SubDirs::new(args.subdirs).context("-S takes 0 to 8")?;
-    config.compression = args::packing(args.compress.as_deref(), args.bz2, args.lz4)?;
+    config.compression = args.compress.packing()?;
     config.decoder.default_sampling = args.sampling.map(sampling).transpose()?;
     Ok(config)
 }

@@ -155,7 +155,7 @@ pub(super) fn write(
     args: &Args,
     path: &Path,
 ) -> anyhow::Result<Report> {
-    let packing = crate::args::packing(args.compress.as_deref(), args.bz2, args.lz4)?;
+    let packing = args.compress.packing()?;
     let target = Target::new(path);
     let options = WriterOptions {
         compression: packing,
