@@ -52,6 +52,7 @@ fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
         limit: args.limit,
         threads: args.workers.unwrap_or_else(sys::clock::cores).clamp(1, 256),
         progress: progress::watch(matches!(plan.what, What::List) && args.write.is_none()),
+        book: None,
     };
     let report = match &args.write {
         Some(path) => {

@@ -55,7 +55,7 @@ pub use order::{Counts, Order, Side};
 pub use stat::{StatKey, StatRow, StatTable, StatTotals};
 pub use summary::{SummaryInput, Timings, file_statistics, no_matching_flows, summary};
 
-use record::{Field, NameTable, Row};
+use record::{AddressBook, Field, NameTable, Row};
 use text::Clocks;
 
 /// What a record does not say of itself.
@@ -67,12 +67,14 @@ pub struct RecordContext<'a> {
     pub count: u64,
     /// Names of interfaces, VRFs and applications, if known.
     pub names: Option<&'a dyn Names>,
+    /// What is known about addresses: countries, autonomous systems, exits of the Tor network.
+    pub book: Option<&'a dyn AddressBook>,
 }
 
 impl<'a> RecordContext<'a> {
-    /// A context without names.
+    /// A context without names and address book.
     pub const fn new(ident: &'a str, count: u64) -> Self {
-        Self { ident, count, names: None }
+        Self { ident, count, names: None, book: None }
     }
 
     /// The ident, or this where there is none.

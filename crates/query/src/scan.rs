@@ -7,7 +7,7 @@
 use crate::counters::{NOTHING, Summer, join};
 use filter::{Context, Evaluator, Filter};
 use output::Counts;
-use record::{Rows, Selection, ShapeTable};
+use record::{AddressBook, Rows, Selection, ShapeTable};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +30,8 @@ pub struct Query {
     pub threads: usize,
     /// Called for each file that is opened, with its number from 1 and the number of files.
     pub progress: Option<fn(usize, usize)>,
+    /// What is known about addresses: keys and columns of countries and systems ask it.
+    pub book: Option<Arc<dyn AddressBook>>,
 }
 
 /// What was read, what passed, and what could not be read.

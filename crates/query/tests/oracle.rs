@@ -107,6 +107,7 @@ fn query(input: &Input, filter: &str, threads: usize) -> Query {
         limit: None,
         threads,
         progress: None,
+        book: None,
     }
 }
 

@@ -242,6 +242,9 @@ fields! {
     FragmentFlags: U8, 197, "", "frag", "Frag", "ip_fragment", "0x40 don't fragment, 0x20 more fragments";
     MinTtl: U8, 52, "min ttl", "minttl", "minTTL", "ip_minttl", "smallest TTL";
     MaxTtl: U8, 53, "max ttl", "maxttl", "maxTTL", "ip_maxttl", "largest TTL";
+    // Looked up in an address book when flows are grouped by them; in a row only.
+    SrcCountry: U16, 0, "", "sc", "srcGeo", "src_geo", "country of the source address";
+    DstCountry: U16, 0, "", "dc", "dstGeo", "dst_geo", "country of the destination address";
 }
 
 impl Field {
@@ -257,9 +260,10 @@ impl Field {
         self.def().kind
     }
 
-    /// Whether the field is a part of another one, seen in rows and never stored by itself.
+    /// Whether the field is a part of another one or looked up, seen in rows and never stored by
+    /// itself.
     pub const fn is_derived(self) -> bool {
-        matches!(self, Self::IcmpType | Self::IcmpCode)
+        matches!(self, Self::IcmpType | Self::IcmpCode | Self::SrcCountry | Self::DstCountry)
     }
 }
 

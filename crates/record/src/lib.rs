@@ -12,9 +12,11 @@
 //! * [`Rows`] and [`Selection`]: many rows at once, and which of them are wanted;
 //! * [`Exporter`], [`Sampler`], [`ExporterStats`]: identities that flows refer to;
 //! * [`FlowSink`]: where decoded flows go;
+//! * [`AddressBook`]: what databases know about addresses;
 //! * [`Totals`]: flows, packets and bytes by protocol group.
 
 mod addr;
+mod book;
 pub mod code;
 mod exporter;
 mod field;
@@ -26,6 +28,7 @@ pub mod time;
 mod totals;
 
 pub use addr::{Addr, Mac};
+pub use book::{AddressBook, Country, Networks, TorExit};
 pub use exporter::{Exporter, ExporterStats, NameTable, Sampler};
 pub use field::{Field, FieldDef, Kind};
 pub use flow::Flow;
