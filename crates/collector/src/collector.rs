@@ -177,9 +177,11 @@ impl Collector {
     /// Ends all files of the slot, and says in the log what is in them.
     fn finish(&mut self) {
         let is_alone = matches!(self.config.sources, Sources::One { .. });
-        let drops = self.outside.socket_drops - self.at_slot_start.socket_drops;
+        let outside = self.outside.since(&self.at_slot_start);
+        let shared = if is_alone { Vec::new() } else { outside.shared_losses() };
         for source in &mut self.sources {
-            self.finisher.put(source.finish(is_alone.then_some(drops)));
+            let drops = is_alone.then_some(outside.socket_drops);
+            self.finisher.put(source.finish(drops, shared.clone()));
         }
         let account = self.account();
         let line = TotalLine {

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::Sender;
 use record::ExporterStats;
+use store::loss::Statement;
 use store::rotate::{self, Published, Slot, SubDirs};
 use store::{Closed, StoreError, Writer};
 
@@ -132,6 +133,7 @@ impl Worker {
         let FileJob { writer, stats, place, slot, mut line } = job;
         let Some(writer) = writer else {
             log::info!("{line}");
+            state(&place, slot, &line, None);
             return;
         };
         let path = writer.path().to_owned();
@@ -142,6 +144,7 @@ impl Worker {
             place.publish(&path, slot)
         });
         log::info!("{line}");
+        state(&place, slot, &line, result.as_ref().ok().map(Published::path));
         match result {
             Ok(published) => self.tell(published.path(), place, slot, line.ident),
             Err(e) => log::error!(
@@ -162,6 +165,25 @@ impl Worker {
             slot_secs: slot.start,
             slot_text: name.trim_start_matches("nfcapd.").to_owned(),
         });
+    }
+}
+
+/// Writes what is missing in the file beside it; `path` is the name it got.
+fn state(place: &Place, slot: Slot, line: &SourceLine, path: Option<&Path>) {
+    let usual = || slot.sub_directory(place.sub_dirs).join(place.name(slot));
+    let file =
+        path.and_then(|p| p.strip_prefix(&place.dir).ok()).map_or_else(usual, Path::to_owned);
+    let statement = Statement {
+        file: file.to_string_lossy().into_owned(),
+        ident: line.ident.clone(),
+        from: slot.start,
+        until: slot.end(),
+        received: line.slot.received,
+        stored: line.totals.all_flows(),
+        losses: line.losses(),
+    };
+    if let Err(e) = statement.append(&place.dir) {
+        log::warn!("Ident: '{}': no loss statement of this slot: {e}", line.ident);
     }
 }
 

@@ -14,6 +14,7 @@
 use std::fmt;
 
 use record::Totals;
+use store::loss::{Loss, Place};
 use wire::Counters;
 
 /// Where datagrams and flows went: of one slot, or since the start.
@@ -101,6 +102,8 @@ pub(crate) struct SourceLine {
     /// What this source and its decoder counted during the slot.
     pub(crate) slot: Account,
     pub(crate) decoder: Counters,
+    /// What was lost before it could be told apart by source.
+    pub(crate) shared: Vec<Loss>,
 }
 
 impl fmt::Display for SourceLine {
@@ -121,14 +124,51 @@ impl fmt::Display for SourceLine {
                 write!(f, ", {what}: {n}")?;
             }
         }
-        for (name, what) in LOSSES {
-            // A late datagram may take back a loss counted in an earlier slot: below 0.
-            match self.decoder.iter().find(|c| c.0 == *name) {
-                Some((_, _, n)) if n.cast_signed() > 0 => write!(f, ", {what}: {n}")?,
-                _ => {}
+        let losses = LOSSES.iter().map(|c| (c.counter, c.label));
+        for (name, what) in losses.chain(NOTES.iter().copied()) {
+            match self.decoded(name) {
+                0 => {}
+                n => write!(f, ", {what}: {n}")?,
             }
         }
         Ok(())
+    }
+}
+
+impl SourceLine {
+    /// What a counter of the decoder has grown by. A late datagram may take back a loss that was
+    /// counted in an earlier slot: then nothing.
+    fn decoded(&self, counter: &str) -> u64 {
+        let found = self.decoder.iter().find(|c| c.0 == counter).map_or(0, |c| c.2);
+        if found.cast_signed() > 0 { found } else { 0 }
+    }
+
+    /// What is missing in the file, cause by cause.
+    pub(crate) fn losses(&self) -> Vec<Loss> {
+        let drops = self.socket_drops.unwrap_or(0);
+        let own = [
+            loss(Place::Kernel, "Socket drops", "datagrams", drops),
+            loss(Place::Exporter, "Bad packets", "datagrams", self.slot.bad),
+            loss(Place::Collector, "Decoder bugs", "datagrams", self.slot.panicked),
+            loss(Place::Disk, "Flows not written", "flows", self.slot.flows_lost),
+        ];
+        let decoder =
+            LOSSES.iter().map(|c| loss(c.place, c.label, c.unit, self.decoded(c.counter)));
+        let shared = self.shared.iter().cloned().map(Some);
+        own.into_iter().chain(decoder).chain(shared).flatten().collect()
+    }
+}
+
+impl Account {
+    /// What a collector with several sources lost before it knew the source.
+    pub(crate) fn shared_losses(&self) -> Vec<Loss> {
+        let all = [
+            loss(Place::Kernel, "Socket drops", "datagrams", self.socket_drops),
+            loss(Place::Kernel, "Datagrams cut short", "datagrams", self.truncated),
+            loss(Place::Collector, "Unknown senders", "datagrams", self.unknown_sender),
+            loss(Place::Collector, "Senders over the limit", "datagrams", self.refused),
+        ];
+        all.into_iter().flatten().map(|l| Loss { shared: true, ..l }).collect()
     }
 }
 
@@ -159,32 +199,59 @@ impl fmt::Display for TotalLine<'_> {
 
 /// Counters of a decoder that an operator wants to see when they move, because something that an
 /// exporter sent is not in the file, or not as it was sent.
-const LOSSES: &[(&str, &str)] = &[
-    ("truncated_headers", "Truncated headers"),
-    ("bad_messages", "Bad messages"),
-    ("truncated_messages", "Truncated messages"),
-    ("truncated_sets", "Truncated sets"),
-    ("bad_sets", "Bad sets"),
-    ("truncated_records", "Truncated records"),
-    ("sets_without_template", "Sets without template"),
-    ("templates_bad_id", "Templates with bad id"),
-    ("templates_truncated", "Templates cut short"),
-    ("templates_empty", "Templates without fields"),
-    ("templates_too_wide", "Templates too wide"),
-    ("templates_many_fields", "Templates with too many fields"),
-    ("templates_over_limit", "Templates over limit"),
-    ("templates_over_memory", "Templates over memory"),
-    ("odd_lengths", "Fields of odd length"),
-    ("wide_values", "Values too wide"),
-    ("exporters_refused", "Packets of refused exporters"),
-    ("exporters_unnumbered", "Exporters without number"),
-    ("samplers_refused", "Samplers refused"),
-    ("names_refused", "Names refused"),
-    ("lost_datagrams", "Packets missing"),
-    ("lost_records", "Records missing"),
-    ("duplicates", "Packets received twice"),
-    ("restarts", "Sequence restarts"),
+#[rustfmt::skip]
+const LOSSES: &[Cause] = &[
+    // counter, what the log calls it, where, what is counted
+    cause("truncated_headers", "Truncated headers", Place::Exporter, "datagrams"),
+    cause("bad_messages", "Bad messages", Place::Exporter, "datagrams"),
+    cause("truncated_messages", "Truncated messages", Place::Exporter, "datagrams"),
+    cause("truncated_sets", "Truncated sets", Place::Exporter, "sets"),
+    cause("bad_sets", "Bad sets", Place::Exporter, "sets"),
+    cause("truncated_records", "Truncated records", Place::Exporter, "records"),
+    cause("sets_without_template", "Sets without template", Place::Exporter, "sets"),
+    cause("templates_bad_id", "Templates with bad id", Place::Exporter, "templates"),
+    cause("templates_truncated", "Templates cut short", Place::Exporter, "templates"),
+    cause("templates_empty", "Templates without fields", Place::Exporter, "templates"),
+    cause("templates_too_wide", "Templates too wide", Place::Exporter, "templates"),
+    cause("templates_many_fields", "Templates with too many fields", Place::Collector, "templates"),
+    cause("templates_over_limit", "Templates over limit", Place::Collector, "templates"),
+    cause("templates_over_memory", "Templates over memory", Place::Collector, "templates"),
+    cause("odd_lengths", "Fields of odd length", Place::Exporter, "fields"),
+    cause("wide_values", "Values too wide", Place::Exporter, "values"),
+    cause("exporters_refused", "Packets of refused exporters", Place::Collector, "datagrams"),
+    cause("exporters_unnumbered", "Exporters without number", Place::Collector, "exporters"),
+    cause("samplers_refused", "Samplers refused", Place::Collector, "samplers"),
+    cause("names_refused", "Names refused", Place::Collector, "names"),
+    cause("lost_datagrams", "Packets missing", Place::Network, "datagrams"),
+    cause("lost_records", "Records missing", Place::Network, "records"),
 ];
+
+/// Counters that go into the log beside the losses: nothing is missing because of them.
+const NOTES: &[(&str, &str)] =
+    &[("duplicates", "Packets received twice"), ("restarts", "Sequence restarts")];
+
+/// A counter of a decoder that stands for something missing.
+struct Cause {
+    counter: &'static str,
+    label: &'static str,
+    place: Place,
+    unit: &'static str,
+}
+
+const fn cause(
+    counter: &'static str,
+    label: &'static str,
+    place: Place,
+    unit: &'static str,
+) -> Cause {
+    Cause { counter, label, place, unit }
+}
+
+/// A line of a statement, unless there is nothing to say.
+pub(crate) fn loss(place: Place, what: &str, unit: &str, count: u64) -> Option<Loss> {
+    let (what, unit) = (what.to_owned(), unit.to_owned());
+    (count > 0).then_some(Loss { place, what, unit, count, shared: false })
+}
 
 #[cfg(test)]
 mod tests {
@@ -216,6 +283,32 @@ mod tests {
     }
 
     #[test]
+    fn statements_name_what_is_missing_and_where() {
+        let line = SourceLine {
+            socket_drops: Some(2),
+            slot: Account { bad: 3, flows_lost: 5, received: 9, ..Account::default() },
+            decoder: Counters {
+                lost_records: 7,
+                duplicates: 4,
+                lost_datagrams: 0u64.wrapping_sub(2),
+                ..Counters::default()
+            },
+            shared: Account { refused: 1, ..Account::default() }.shared_losses(),
+            ..SourceLine::default()
+        };
+        let told: Vec<_> = line.losses().iter().map(|l| (l.place, l.count, l.shared)).collect();
+        let want = [
+            (Place::Kernel, 2, false),
+            (Place::Exporter, 3, false),
+            (Place::Disk, 5, false),
+            (Place::Network, 7, false),
+            (Place::Collector, 1, true),
+        ];
+        assert_eq!(told, want);
+        assert!(SourceLine::default().losses().is_empty());
+    }
+
+    #[test]
     fn total_line_divides_by_the_interval() {
         let slot = Account { received: 75, empty: 1, unknown_sender: 2, ..Account::default() };
         let mut line = TotalLine { slot: &slot, interval_secs: 300, has_drops: false };
@@ -227,8 +320,9 @@ mod tests {
 
     #[test]
     fn losses_name_counters_that_exist() {
-        for (name, _) in LOSSES {
-            assert!(Counters::default().iter().any(|c| c.0 == *name), "{name}");
+        let losses = LOSSES.iter().map(|c| c.counter);
+        for name in losses.chain(NOTES.iter().map(|n| n.0)) {
+            assert!(Counters::default().iter().any(|c| c.0 == name), "{name}");
         }
     }
 

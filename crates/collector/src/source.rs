@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use record::{Addr, Exporter, Flow, FlowSink, Meta, Sampler};
 use store::StoreError;
+use store::loss::Loss;
 use store::rotate::Slot;
 use wire::{Counters, DecodeError, Decoder};
 
@@ -110,7 +111,8 @@ impl Source {
     }
 
     /// Ends the file of the slot. Name and log line are left to the job that is returned.
-    pub(crate) fn finish(&mut self, socket_drops: Option<u64>) -> Job {
+    /// Drops are those of its own, `shared` what was lost before anybody knew the source.
+    pub(crate) fn finish(&mut self, socket_drops: Option<u64>, shared: Vec<Loss>) -> Job {
         self.spool.flush(); // what is lost now belongs to this slot
         let stats = self.decoder.take_stats();
         let account = self.account();
@@ -121,6 +123,7 @@ impl Source {
             socket_drops,
             slot: account.since(account_before),
             decoder: self.decoder.counters().since(counters_before),
+            shared,
             ..SourceLine::default()
         };
         self.at_slot_start = (account, *self.decoder.counters());
@@ -274,7 +277,7 @@ mod tests {
             assert_eq!((account.flows, account.panicked), (flows, panicked));
             assert!(account.is_balanced() && account.flows_lost == 0);
         }
-        Finisher::new().put(source.finish(None));
+        Finisher::new().put(source.finish(None, Vec::new()));
         let name = slot_of(0, 300).file_name();
         let file = store::FlowFile::open(dir.path().join(name)).unwrap();
         assert_eq!(file.totals().unwrap().all_flows(), 24);
@@ -292,7 +295,7 @@ mod tests {
                 let header = wire::v5::Header { sampling: 2 + n, ..Default::default() };
                 source.datagram(Addr::V4(1), 1000, &V5Builder::new(header).build());
             }
-            drop(source.finish(None));
+            drop(source.finish(None, Vec::new()));
             let lines = LINES.take();
             let added = lines.iter().filter(|l| l.starts_with("Add new sampler")).count();
             let rest: Vec<_> = lines.iter().filter(|l| l.contains("more samplers")).collect();
@@ -317,7 +320,7 @@ mod tests {
         source.datagram(Addr::V4(1), 1000, &datagram);
         assert_eq!(source.account().flows, 7 + 1 + 1);
         LINES.take();
-        Finisher::new().put(source.finish(None));
+        Finisher::new().put(source.finish(None, Vec::new()));
         let lines = LINES.take();
         assert!(lines.iter().any(|l| l.starts_with("Ident: 'test' Flows: 9, ")), "{lines:?}");
     }

@@ -20,7 +20,8 @@
 //!
 //! Writing: a [`Writer`] takes flows as a [`record::FlowSink`]. [`rotate`] says which file a moment
 //! belongs to and gives finished files their name; [`select`] turns file arguments of the command
-//! line into a list; [`verify`] looks at every block of a file.
+//! line into a list; [`verify`] looks at every block of a file; [`loss`] keeps what collectors
+//! could not store.
 //!
 //! This crate knows neither export protocols nor filters, and never asks what time it is.
 #![forbid(unsafe_code)]
@@ -34,6 +35,7 @@ mod extension;
 mod header;
 mod layout;
 mod legacy;
+pub mod loss;
 mod lzo_encode;
 mod merge;
 mod meta;

@@ -52,6 +52,67 @@ impl From<&Usage> for Used {
     }
 }
 
+/// Makes `zone` the time zone of the process, as the variable `TZ` does: a name of the zone
+/// database, `UTC`, or an offset such as `+02:00`.
+///
+/// # Errors
+/// If the system knows no such zone, which without this check would silently be UTC; and if there
+/// are other threads already.
+pub fn set_zone(zone: &str) -> Result<(), ZoneError> {
+    const DIRECTORIES: [&str; 3] =
+        ["/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/usr/share/lib/zoneinfo"];
+    let is_name = !zone.is_empty() && !zone.starts_with('/') && !zone.contains("..");
+    let is_file = |d: &&str| std::path::Path::new(d).join(zone).is_file();
+    let value = match (zone.to_ascii_lowercase().as_str(), posix_rule(zone)) {
+        ("utc" | "z" | "gmt", _) => "UTC".to_owned(),
+        (_, Some(rule)) => rule,
+        _ if is_name && DIRECTORIES.iter().any(is_file) => zone.to_owned(),
+        _ => return Err(ZoneError::Unknown(zone.to_owned())),
+    };
+    let threads = crate::process::threads();
+    if threads > 1 {
+        return Err(ZoneError::Threads(threads));
+    }
+    // SAFETY: this is the only thread, so nobody reads the environment meanwhile.
+    unsafe { std::env::set_var("TZ", value) };
+    Ok(())
+}
+
+/// Why the time zone was not set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ZoneError {
+    /// The system does not know it.
+    #[error(
+        "unknown time zone `{0}`: write a name such as Europe/Zurich, UTC, or an offset such as +02:00"
+    )]
+    Unknown(String),
+    /// Other threads may be reading the environment.
+    #[error("the time zone cannot be set with {0} threads running: set it before starting them")]
+    Threads(usize),
+}
+
+/// `+02:00`, `-0330` or `+2` as a rule of POSIX, which counts the other way round.
+fn posix_rule(zone: &str) -> Option<String> {
+    let (sign, rest) = match zone.split_at_checked(1)? {
+        ("+", rest) => ('-', rest),
+        ("-", rest) => ('+', rest),
+        _ => return None,
+    };
+    let (hours, minutes) = match rest.split_once(':') {
+        Some(parts) => parts,
+        None if rest.len() == 4 => rest.split_at_checked(2)?,
+        None => (rest, "00"),
+    };
+    let in_range = |text: &str, max: u8| {
+        let digits = (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+        digits && text.parse::<u8>().is_ok_and(|n| n <= max)
+    };
+    let ok = in_range(hours, 14) && in_range(minutes, 59);
+    // Names in rules are of letters, digits and signs.
+    ok.then(|| format!("<{}>{sign}{hours}:{minutes}", zone.replace(':', "")))
+}
+
 /// Cores this process may use, at least 1.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -65,6 +126,24 @@ mod tests {
     fn wall_clock_is_this_century() {
         assert!(now_ms() > 1_700_000_000_000);
         assert!(now_ms() < 5_000_000_000_000);
+    }
+
+    #[test]
+    fn offsets_are_rules_and_other_zones_have_to_exist() {
+        for (zone, want) in [
+            ("+02:00", Some("<+0200>-02:00")),
+            ("-0330", Some("<-0330>+03:30")),
+            ("+2", Some("<+2>-2:00")),
+            ("+15", None),
+            ("+1:75", None),
+            ("Europe/Zurich", None),
+            ("", None),
+        ] {
+            assert_eq!(posix_rule(zone).as_deref(), want, "{zone}");
+        }
+        for zone in ["", "Nowhere/Atlantis", "/etc/passwd", "../../../etc/passwd", "UTC+x"] {
+            assert!(matches!(set_zone(zone), Err(ZoneError::Unknown(_))), "{zone}");
+        }
     }
 
     #[test]

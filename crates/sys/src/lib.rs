@@ -6,7 +6,7 @@
 //!
 //! * [`udp`]: batched receiving and sending, with the kernel's drop counter;
 //! * [`map`]: read-only mapping of finished files;
-//! * [`memory`]: advice about large areas of memory;
+//! * [`memory`]: how much is left, and advice about large areas;
 //! * [`signal`]: TERM, INT and HUP as flags and as something to poll;
 //! * [`process`]: daemon, pid file, privileges;
 //! * [`clock`]: time, CPU time, memory, cores.

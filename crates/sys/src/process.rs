@@ -23,7 +23,7 @@ use crate::Error;
 /// # Errors
 /// If threads run already, or the system refuses a step.
 pub fn daemonize() -> Result<(), Error> {
-    let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    let threads = threads();
     if threads > 1 {
         return Err(Error::DaemonThreads { threads });
     }
@@ -45,6 +45,11 @@ pub fn daemonize() -> Result<(), Error> {
     dup2_stdin(&null).map_err(failed("dup2"))?;
     dup2_stdout(&null).map_err(failed("dup2"))?;
     dup2_stderr(&null).map_err(failed("dup2"))
+}
+
+/// Threads of this process, 1 where the system does not say.
+pub(crate) fn threads() -> usize {
+    fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
 }
 
 /// A file with our process number, removed when dropped.

@@ -103,6 +103,23 @@ impl Signals {
     }
 }
 
+/// A flag for a program that answers and ends: INT or TERM set it, so that the program can show
+/// what it has. A second one ends the process at once, as if nobody had asked.
+///
+/// # Errors
+/// If the kernel refuses a handler.
+pub fn interrupt() -> Result<Arc<AtomicBool>, Error> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let failed = |source| Error::Signal { source };
+    for signal in [SIGTERM, SIGINT] {
+        // In this order, so that the first signal finds the flag down.
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&flag))
+            .map_err(failed)?;
+        signal_hook::flag::register(signal, Arc::clone(&flag)).map_err(failed)?;
+    }
+    Ok(flag)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -48,6 +48,35 @@ fn each_file_tells_its_exporters_and_their_statistics() {
 }
 
 #[test]
+fn each_file_has_a_statement_of_what_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut collector = start(dir.path(), START_MS);
+    collector.datagram(PEER, START_MS, &v9(0, 5));
+    collector.datagram(PEER, START_MS, b"\0"); // no export datagram
+    collector.datagram(PEER, START_MS, &v9(3, 5)); // two are missing
+    collector.rotate(START_MS + 1000);
+    collector.note_drops(4, 0);
+    collector.datagram(PEER, START_MS + 300_000, &v9(4, 1));
+    collector.close(START_MS + 300_000);
+    let mut statements = store::loss::Statements::new();
+    let mut told = |slot| -> Vec<(u64, u64, Vec<(String, u64)>)> {
+        let of = statements.of(&dir.path().join(slot_name(slot))).unwrap();
+        let losses = |s: &&store::loss::Statement| {
+            let losses =
+                s.losses.iter().map(|l| (format!("{}: {}", l.place.name(), l.what), l.count));
+            (s.received, s.stored, losses.collect())
+        };
+        of.iter().map(losses).collect()
+    };
+    let loss = |what: &str, n| (what.to_owned(), n);
+    let early = vec![loss("exporter: Bad packets", 1), loss("network: Packets missing", 2)];
+    // Drops are noted when a datagram tells of them: in the rest of the slot.
+    let late = vec![loss("kernel: Socket drops", 4)];
+    assert_eq!(told(START), [(3, 10, early), (0, 0, late)]);
+    assert_eq!(told(START + 300), [(1, 1, vec![])]);
+}
+
+#[test]
 fn flows_can_be_read_a_second_later() {
     let dir = tempfile::tempdir().unwrap();
     let mut collector = start(dir.path(), START_MS);
