@@ -59,21 +59,20 @@ fn each_file_has_a_statement_of_what_is_missing() {
     collector.datagram(PEER, START_MS + 300_000, &v9(4, 1));
     collector.close(START_MS + 300_000);
     let mut statements = store::loss::Statements::new();
-    let mut told = |slot| -> Vec<(u64, u64, Vec<(String, u64)>)> {
+    let mut told = |slot| -> Vec<String> {
         let of = statements.of(&dir.path().join(slot_name(slot))).unwrap();
-        let losses = |s: &&store::loss::Statement| {
-            let losses =
-                s.losses.iter().map(|l| (format!("{}: {}", l.place.name(), l.what), l.count));
-            (s.received, s.stored, losses.collect())
+        let text = |s: &&store::loss::Statement| {
+            let loss =
+                |l: &store::loss::Loss| format!(", {} {} {}", l.place.name(), l.count, l.what);
+            let losses: String = s.losses.iter().map(loss).collect();
+            format!("{} in, {} stored{losses}", s.received, s.stored)
         };
-        of.iter().map(losses).collect()
+        of.iter().map(text).collect()
     };
-    let loss = |what: &str, n| (what.to_owned(), n);
-    let early = vec![loss("exporter: Bad packets", 1), loss("network: Packets missing", 2)];
+    let early = "3 in, 10 stored, exporter 1 Bad packets, network 2 Packets missing";
     // Drops are noted when a datagram tells of them: in the rest of the slot.
-    let late = vec![loss("kernel: Socket drops", 4)];
-    assert_eq!(told(START), [(3, 10, early), (0, 0, late)]);
-    assert_eq!(told(START + 300), [(1, 1, vec![])]);
+    assert_eq!(told(START), [early, "0 in, 0 stored, kernel 4 Socket drops"]);
+    assert_eq!(told(START + 300), ["1 in, 1 stored"]);
 }
 
 #[test]
