@@ -19,7 +19,8 @@ pub enum TimeZone {
 }
 
 impl TimeZone {
-    fn offset(self, secs: i64) -> i32 {
+    /// Seconds east of Greenwich at a moment in seconds since 1970.
+    pub fn offset(self, secs: i64) -> i32 {
         match self {
             Self::Utc => 0,
             Self::Offset(of) => of(secs),

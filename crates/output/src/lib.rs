@@ -7,6 +7,7 @@
 //! * [`Format`]: what `-o` says, parsed once;
 //! * [`Printer`]: prints records of one format; each worker has its own;
 //! * [`StatTable`]: one table of a statistic;
+//! * [`Table`]: any other table; [`Plot`]: series drawn on a terminal;
 //! * [`Order`]: what lists and statistics are ordered by;
 //! * [`summary()`], [`file_statistics`]: what stands below a list, and what `-I` says.
 //!
@@ -43,17 +44,21 @@ mod human;
 mod json;
 mod names;
 mod order;
+mod plot;
 mod raw;
 mod stat;
 mod summary;
+mod table;
 mod text;
 
 pub use clock::{Clock, TimeZone};
 pub use format::{Format, FormatError, FormatOptions, Kind, UserFormat, known_formats};
 pub use names::Names;
 pub use order::{Counts, Order, Side};
+pub use plot::{Plot, PlotSeries};
 pub use stat::{StatKey, StatRow, StatTable, StatTotals};
 pub use summary::{SummaryInput, Timings, file_statistics, no_matching_flows, summary};
+pub use table::{Column, ColumnKind, Table, TablePrinter, Value};
 
 use record::{AddressBook, Field, NameTable, Row};
 use text::Clocks;

@@ -294,7 +294,12 @@ impl Shown {
 }
 
 /// A value as text shows it, right-aligned in `width`.
-fn push_padded_key(out: &mut Vec<u8>, key: StatKey<'_>, options: &FormatOptions, width: usize) {
+pub(crate) fn push_padded_key(
+    out: &mut Vec<u8>,
+    key: StatKey<'_>,
+    options: &FormatOptions,
+    width: usize,
+) {
     let start = out.len();
     let columns = match key {
         StatKey::Addr(addr) if !options.ipv6_wide => {
@@ -318,7 +323,7 @@ fn push_padded_key(out: &mut Vec<u8>, key: StatKey<'_>, options: &FormatOptions,
 }
 
 /// A value in full, without padding.
-fn push_key(out: &mut Vec<u8>, key: StatKey<'_>) {
+pub(crate) fn push_key(out: &mut Vec<u8>, key: StatKey<'_>) {
     match key {
         StatKey::Number(n) => push_u64(out, n),
         StatKey::Proto(n) => push_u64(out, u64::from(n)),

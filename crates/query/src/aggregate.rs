@@ -5,9 +5,10 @@
 
 use crate::counters::{CounterSlots, NOTHING, join};
 use crate::key::{BoundKey, Class, KeySpec};
+use crate::lookup::Lookups;
 use crate::table::{Arrival, BATCH, Guess, Hasher, Origin, Table};
 use output::Counts;
-use record::{Row, Rows, Selection};
+use record::{AddressBook, Row, Rows, Selection};
 
 /// Parts that the groups of an aggregation are split into.
 pub(crate) const PARTITIONS: usize = 16;
@@ -86,9 +87,9 @@ macro_rules! widths {
             }
 
             #[inline]
-            fn add(&mut self, hasher: Hasher, key: &BoundKey, row: Row<'_>, counts: &Counts, origin: Origin) {
+            fn add(&mut self, hasher: Hasher, key: &BoundKey, row: Row<'_>, lookups: &mut Lookups<'_>, counts: &Counts, origin: Origin) {
                 match self {
-                    $(Self::$name(t) => t.add(hasher, key.pack::<$w>(row), counts, origin)),*
+                    $(Self::$name(t) => t.add(hasher, key.pack::<$w>(row, lookups), counts, origin)),*
                 }
             }
 
@@ -151,6 +152,7 @@ pub(crate) struct Aggregator<'s> {
     bound_to: u64,
     bound: Vec<BoundShape>,
     classes: Vec<(Class, Tables)>,
+    lookups: Lookups<'s>,
 }
 
 /// All that is resolved against one shape.
@@ -164,7 +166,13 @@ struct BoundShape {
 impl<'s> Aggregator<'s> {
     /// Workers whose results are to be merged share the hasher.
     pub(crate) const fn new(keys: &'s [KeySpec], hasher: Hasher) -> Self {
-        Self { keys, hasher, bound_to: 0, bound: Vec::new(), classes: Vec::new() }
+        let lookups = Lookups::new(None);
+        Self { keys, hasher, bound_to: 0, bound: Vec::new(), classes: Vec::new(), lookups }
+    }
+
+    /// The same, looking up in `book` what keys ask for and rows do not say.
+    pub(crate) fn with_book(self, book: Option<&'s dyn AddressBook>) -> Self {
+        Self { lookups: Lookups::new(book), ..self }
     }
 
     /// Adds the selected rows of block number `block`. Returns the sums over them.
@@ -186,7 +194,7 @@ impl<'s> Aggregator<'s> {
             let origin = Origin::new(block, i as u32, bound.slots.flags(row));
             for (key, class) in &bound.keys {
                 if let Some((_, tables)) = self.classes.get_mut(*class) {
-                    tables.add(self.hasher, key, row, &counts, origin);
+                    tables.add(self.hasher, key, row, &mut self.lookups, &counts, origin);
                 }
             }
         }
@@ -199,9 +207,10 @@ impl<'s> Aggregator<'s> {
             self.bound_to = rows.table.id();
             self.bound.clear();
         }
+        let has_systems = self.lookups.has_systems();
         for shape in rows.table.shapes().iter().skip(self.bound.len()) {
             let mut keys = Vec::new();
-            for key in self.keys.iter().filter_map(|k| k.bind(shape)) {
+            for key in self.keys.iter().filter_map(|k| k.bind(shape, has_systems)) {
                 let class = self.class_index(key.class, key.words);
                 keys.push((key, class));
             }

@@ -12,6 +12,8 @@ pub struct Element {
     pub title: &'static str,
     /// Fields whose values are counted. None: everything is one group.
     pub fields: &'static [Field],
+    /// Whether autonomous systems are shown with the names of those who run them.
+    pub shows_organisation: bool,
 }
 
 use Field as F;
@@ -23,6 +25,9 @@ const ELEMENTS: &[Element] = &[
     e("srcip", "Src IP Addr", &[F::SrcAddr]),
     e("dstip", "Dst IP Addr", &[F::DstAddr]),
     e("ip", "    IP Addr", &[F::SrcAddr, F::DstAddr]),
+    e("srcgeo", "Src Geo", &[F::SrcCountry]),
+    e("dstgeo", "Dst Geo", &[F::DstCountry]),
+    e("geo", " Geo", &[F::SrcCountry, F::DstCountry]),
     e("nhip", "Nexthop IP", &[F::NextHop]),
     e("nhbip", "Nexthop BGP IP", &[F::BgpNextHop]),
     e("router", "Router IP", &[F::Router]),
@@ -38,6 +43,9 @@ const ELEMENTS: &[Element] = &[
     e("srcas", "Src AS", &[F::SrcAs]),
     e("dstas", "Dst AS", &[F::DstAs]),
     e("as", "AS", &[F::SrcAs, F::DstAs]),
+    o("srcasn", &[F::SrcAs]),
+    o("dstasn", &[F::DstAs]),
+    o("asn", &[F::SrcAs, F::DstAs]),
     e("prevas", "Prev AS", &[F::PrevAs]),
     e("nextas", "Next AS", &[F::NextAs]),
     e("inif", "Input If", &[F::Input]),
@@ -73,6 +81,7 @@ const ELEMENTS: &[Element] = &[
     e("cl", "Client Latency", &[F::ClientLatency]),
     e("sl", "Server Latency", &[F::ServerLatency]),
     e("al", "Application Latency", &[F::AppLatency]),
+    e("nbar", "Nbar", &[F::AppId]),
     e("odid", "Obs DomainID", &[F::ObservationDomain]),
     e("opid", "Obs PointID", &[F::ObservationPoint]),
     e("event", " Event", &[F::FwEvent]),
@@ -93,7 +102,13 @@ const ELEMENTS: &[Element] = &[
 ];
 
 const fn e(name: &'static str, title: &'static str, fields: &'static [Field]) -> Element {
-    Element { name, title, fields }
+    Element { name, title, fields, shows_organisation: false }
+}
+
+/// Autonomous systems and who runs them. The title is as wide as the values.
+const fn o(name: &'static str, fields: &'static [Field]) -> Element {
+    let title = "                                 Organisation AS num  ";
+    Element { name, title, fields, shows_organisation: true }
 }
 
 impl Element {
@@ -105,6 +120,22 @@ impl Element {
     /// The element of this name, upper and lower case alike.
     pub fn named(name: &str) -> Option<&'static Self> {
         ELEMENTS.iter().find(|e| e.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The name of an element that is spelt much like `name`.
+    pub(crate) fn similar(name: &str) -> Option<&'static str> {
+        ELEMENTS.iter().map(|e| e.name).chain(["record"]).find(|e| is_similar(e, name))
+    }
+
+    /// Whether its values are looked up in a database of countries.
+    pub fn needs_countries(&self) -> bool {
+        self.fields.iter().any(|f| is_country(*f))
+    }
+
+    /// Whether its values are looked up in a database of autonomous systems. Those that name
+    /// systems by number do without one, as far as the exporter says them.
+    pub const fn needs_systems(&self) -> bool {
+        self.shows_organisation
     }
 
     /// One key for each field; `by_proto` splits every value by protocol.
@@ -126,6 +157,10 @@ impl Element {
         };
         self.fields.iter().map(key).collect()
     }
+}
+
+const fn is_country(field: Field) -> bool {
+    matches!(field, F::SrcCountry | F::DstCountry)
 }
 
 fn counts_missing_as_zero(field: Field) -> bool {
@@ -191,6 +226,8 @@ const GROUP_FIELDS: &[GroupField] = &[
     g("outsrcmac", F::OutSrcMac, "osmc"),
     g("srcas", F::SrcAs, "sas"),
     g("dstas", F::DstAs, "das"),
+    g("srcasn", F::SrcAs, "sasn"),
+    g("dstasn", F::DstAs, "dasn"),
     g("prevas", F::PrevAs, "pas"),
     g("nextas", F::NextAs, "nas"),
     g("inif", F::Input, "in"),
@@ -213,6 +250,8 @@ const GROUP_FIELDS: &[GroupField] = &[
     g("odid", F::ObservationDomain, "odid"),
     g("opid", F::ObservationPoint, "opid"),
     g("exp", F::ExporterId, "exp"),
+    g("srcgeo", F::SrcCountry, "sc"),
+    g("dstgeo", F::DstCountry, "dc"),
     g("minttl", F::MinTtl, "minttl"),
     g("maxttl", F::MaxTtl, "maxttl"),
 ];
@@ -312,6 +351,16 @@ impl Grouping {
         }
         Ok(Self { key: KeySpec::new(parts), tokens, is_custom: true })
     }
+
+    /// Whether a part of the key is looked up in a database of countries.
+    pub fn needs_countries(&self) -> bool {
+        self.key.parts().iter().any(|p| is_country(p.field))
+    }
+
+    /// Whether a column shows who runs an autonomous system.
+    pub fn needs_systems(&self) -> bool {
+        self.tokens.iter().any(|t| matches!(*t, "sasn" | "dasn"))
+    }
 }
 
 /// Adds a part, joining `srcip4/24` and `srcip6/64` into one that knows both families.
@@ -323,6 +372,10 @@ fn add_part(parts: &mut Vec<KeyPart>, field: Field, prefix: Prefix) {
         other.prefix = Prefix::Leading { v4: a.or(v4), v6: b.or(v6) };
         return;
     }
+    // One field under two names is one part.
+    if prefix == Prefix::Full && parts.contains(&KeyPart::whole(field)) {
+        return;
+    }
     // A network is an address and its length: 10.0.0.0/8 is not 10.0.0.0/16.
     if let Prefix::OwnMask(mask) = prefix
         && !parts.iter().any(|p| p.field == mask)
@@ -330,6 +383,24 @@ fn add_part(parts: &mut Vec<KeyPart>, field: Field, prefix: Prefix) {
         parts.push(KeyPart::whole(mask));
     }
     parts.push(KeyPart { field, prefix });
+}
+
+/// The field that `name` stands for in `distinct:NAME`: an element of one field, or a field of `-A`
+/// that needs no prefix length. Its key leaves out the rows that the element leaves out.
+pub(crate) fn single_field(name: &str) -> Option<(&'static str, &'static str, KeySpec)> {
+    if let Some(element) = Element::named(name) {
+        let [key] = <[KeySpec; 1]>::try_from(element.keys(false)).ok()?;
+        return (!key.parts().is_empty()).then_some((element.name, element.title.trim(), key));
+    }
+    let is_named = |f: &&GroupField| f.masks == Masks::No && f.name.eq_ignore_ascii_case(name);
+    let field = GROUP_FIELDS.iter().find(is_named)?;
+    let parts = vec![KeyPart::whole(field.field)];
+    let key = if counts_missing_as_zero(field.field) {
+        KeySpec::new(parts)
+    } else {
+        KeySpec::present(parts)
+    };
+    Some((field.name, field.name, key))
 }
 
 fn parse_field(word: &str) -> Result<(&'static GroupField, Prefix), GroupError> {
@@ -379,7 +450,8 @@ mod tests {
         let mut seen = HashSet::new();
         for e in ELEMENTS {
             assert!(seen.insert(e.name), "{}", e.name);
-            assert!(e.fields.iter().all(|f| f.kind().width().is_some()), "{}", e.name);
+            let is_fixed = |f: &Field| f.kind().width().is_some() || *f == F::AppId;
+            assert!(e.fields.iter().all(is_fixed), "{}", e.name);
             let kinds: HashSet<_> = e.fields.iter().map(|f| f.kind().width()).collect();
             assert!(kinds.len() <= 1, "{}: keys of one element share a layout", e.name);
         }
@@ -395,6 +467,7 @@ mod tests {
         let ok = |text| Grouping::parse(text).map(|g| (g.key.parts().len(), g.tokens));
         assert_eq!(ok("srcip,dstport"), Ok((2, vec!["sa", "dp"])));
         assert_eq!(ok("SrcIP4/24 , dstport"), Ok((2, vec!["sa", "dp"])));
+        assert_eq!(ok("srcas,srcasn"), Ok((1, vec!["sas", "sasn"])), "one field, two columns");
         assert_eq!(ok("srcip4/24,srcip6/64"), Ok((1, vec!["sa"])), "both families in one part");
         for (text, message) in [
             ("", "No aggregation specified!"),

@@ -149,7 +149,7 @@ impl Query {
         let hasher = Hasher::new();
         let scanned = self.scan(
             &Scan { numbered: false, threads: self.threads },
-            || Aggregator::new(&keys, hasher),
+            || Aggregator::new(&keys, hasher).with_book(self.book.as_deref()),
             |aggregator, batch| {
                 let sums = aggregator.update(&batch.rows, batch.selected, batch.block);
                 batch.sums = Some(sums);

@@ -4,9 +4,12 @@
 //! eight octets, mask, shift, or into a word. A prefix length is a mask and costs nothing more.
 //! IPv4 does not pay for IPv6: the families of the address parts make the *class* of a key, and
 //! every class has a table of its own with words just wide enough.
+//!
+//! Countries, and systems that a row does not name, are looked up by its addresses, row by row.
 
 use crate::counters::u64_at;
-use record::{Addr, Field, Flow, Kind, Row, Shape};
+use crate::lookup::Lookups;
+use record::{Addr, Field, Flow, Kind, Row, Shape, Slot};
 
 /// One part of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,16 +96,26 @@ impl KeySpec {
         Layout { pieces, words: bit.div_ceil(64).max(1) as usize }
     }
 
-    /// Binds the key to rows of `shape`; `None` where such rows belong to no group.
-    pub(crate) fn bind(&self, shape: &Shape) -> Option<BoundKey> {
+    /// Binds the key to rows of `shape`; `None` where such rows belong to no group. If
+    /// `has_systems`, autonomous systems that rows do not name are looked up.
+    pub(crate) fn bind(&self, shape: &Shape, has_systems: bool) -> Option<BoundKey> {
         if self.needs_field && self.parts.first().is_some_and(|p| !shape.has(p.field)) {
             return None;
         }
         let class = self.class_of(shape);
         let layout = self.layout(class);
-        let moves = layout.pieces.iter().filter_map(|p| self.bind_piece(p, shape)).collect();
+        let (mut moves, mut derived) = (Vec::new(), Vec::new());
+        for piece in &layout.pieces {
+            let Some(part) = self.parts.get(piece.part) else { continue };
+            match Source::of(part.field, shape, has_systems) {
+                Some(source) => {
+                    derived.push(Derived { source, word: piece.word, shift: piece.shift });
+                }
+                None => moves.extend(self.bind_piece(piece, shape)),
+            }
+        }
         let own_masks = self.own_masks(&layout, shape);
-        Some(BoundKey { class, words: layout.words, moves, own_masks })
+        Some(BoundKey { class, words: layout.words, moves, own_masks, derived })
     }
 
     fn class_of(&self, shape: &Shape) -> Class {
@@ -188,6 +201,23 @@ pub(crate) fn plain_key(spec: &KeySpec, row: Row<'_>) -> Option<Vec<Vec<u8>>> {
             masked.to_row()[..masked.width()].to_vec()
         }
         (None, Kind::Addr) => vec![0; 4],
+        _ if matches!(p.field, Field::SrcCountry | Field::DstCountry | Field::SrcAs) => {
+            use crate::lookup::testing::Made;
+            use record::AddressBook as _;
+            let side = if p.field == Field::DstCountry { Field::DstAddr } else { Field::SrcAddr };
+            let (addr, named) = (row.addr(side), row.number(p.field));
+            match p.field {
+                Field::SrcAs if named != 0 => (named as u32).to_le_bytes().to_vec(),
+                Field::SrcAs => addr.map_or(0, |a| Made.asn(a)).to_le_bytes().to_vec(),
+                _ => addr.map_or(0, |a| Made.country(a).0).to_le_bytes().to_vec(),
+            }
+        }
+        (_, Kind::Bytes) => {
+            let (engine, rest) =
+                row.bytes(p.field).and_then(|b| b.split_first()).unwrap_or((&0, &[]));
+            let selector = rest.iter().fold(0, |n, b| n << 8 | u64::from(*b));
+            (u64::from(*engine) << 56 | selector).to_le_bytes().to_vec()
+        }
         _ => row.bytes(p.field).map_or_else(
             || vec![0; usize::from(p.field.kind().width().unwrap_or(8))],
             <[u8]>::to_vec,
@@ -240,6 +270,70 @@ pub(crate) struct BoundKey {
     pub(crate) words: usize,
     moves: Vec<Move>,
     own_masks: Vec<OwnMask>,
+    derived: Vec<Derived>,
+}
+
+/// A part that is worked out of the row.
+#[derive(Clone, Copy, Debug)]
+struct Derived {
+    source: Source,
+    word: u8,
+    shift: u8,
+}
+
+/// What a derived part is worked out of.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    /// The country of the address there.
+    Country(Slot),
+    /// The system there, or that of the address if it is 0.
+    System { own: Slot, addr: Slot },
+    /// An application id of any length.
+    Application(Slot),
+}
+
+impl Source {
+    /// What `field` is worked out of in rows of `shape`; `None` where it is read as it is.
+    const fn of(field: Field, shape: &Shape, has_systems: bool) -> Option<Self> {
+        let (src, dst) = (shape.slot(Field::SrcAddr), shape.slot(Field::DstAddr));
+        let own = shape.slot(field);
+        match field {
+            Field::SrcCountry if !own.is_present() => Some(Self::Country(src)),
+            Field::DstCountry if !own.is_present() => Some(Self::Country(dst)),
+            Field::SrcAs if has_systems => Some(Self::System { own, addr: src }),
+            Field::DstAs if has_systems => Some(Self::System { own, addr: dst }),
+            Field::AppId => Some(Self::Application(own)),
+            _ => None,
+        }
+    }
+
+    fn value(self, bytes: &[u8], lookups: &mut Lookups<'_>) -> u64 {
+        let octets = |s: Slot| {
+            let at = usize::from(s.at);
+            bytes.get(at..at + usize::from(s.len)).unwrap_or(&[])
+        };
+        match self {
+            Self::Country(addr) => {
+                Addr::from_row(octets(addr)).map_or(0, |a| u64::from(lookups.country(a)))
+            }
+            Self::System { own, addr } => {
+                match octets(own).first_chunk().map(|b| u32::from_le_bytes(*b)) {
+                    None | Some(0) => {
+                        Addr::from_row(octets(addr)).map_or(0, |a| u64::from(lookups.system(a)))
+                    }
+                    Some(named) => u64::from(named),
+                }
+            }
+            // The engine in the highest octet, then the selector as a number of at most seven.
+            Self::Application(id) => match octets(id).split_first() {
+                None => 0,
+                Some((engine, selector)) => {
+                    let selector = selector.iter().fold(0, |n, b| n << 8 | u64::from(*b));
+                    u64::from(*engine) << 56 | selector & ((1 << 56) - 1)
+                }
+            },
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -259,8 +353,15 @@ struct OwnMask {
 impl BoundKey {
     /// The key of `row`. `W` is at least [`words`](Self::words).
     #[inline]
-    pub(crate) fn pack<const W: usize>(&self, row: Row<'_>) -> [u64; W] {
+    pub(crate) fn pack<const W: usize>(&self, row: Row<'_>, lookups: &mut Lookups<'_>) -> [u64; W] {
         let mut key = [0; W];
+        self.pack_into(row, lookups, &mut key);
+        key
+    }
+
+    /// ORs the key of `row` into `key`, which is all 0 and has at least [`words`](Self::words).
+    #[inline]
+    pub(crate) fn pack_into(&self, row: Row<'_>, lookups: &mut Lookups<'_>, key: &mut [u64]) {
         let bytes = row.as_bytes();
         for m in &self.moves {
             if let Some(word) = key.get_mut(usize::from(m.word)) {
@@ -268,9 +369,20 @@ impl BoundKey {
             }
         }
         if !self.own_masks.is_empty() {
-            self.apply_own_masks(bytes, &mut key);
+            self.apply_own_masks(bytes, key);
         }
-        key
+        if !self.derived.is_empty() {
+            self.derive(bytes, lookups, key);
+        }
+    }
+
+    #[inline(never)]
+    fn derive(&self, bytes: &[u8], lookups: &mut Lookups<'_>, key: &mut [u64]) {
+        for d in &self.derived {
+            if let Some(word) = key.get_mut(usize::from(d.word)) {
+                *word |= d.source.value(bytes, lookups) << d.shift;
+            }
+        }
     }
 
     #[cold]
@@ -334,6 +446,10 @@ mod tests {
             f.set(Field::DstPort, small(48, 3));
             f.set(Field::InSrcMac, small(50, 1));
             f.set_bytes(Field::IngressAcl, &[small(52, 1) as u8; 12]);
+            if n % 4 != 0 {
+                f.set(Field::SrcAs, small(54, 1) * 65_536);
+                f.set_bytes(Field::AppId, &[3, 0, 0, 80][..1 + small(55, 3) as usize]);
+            }
             out.push(f);
         }
         out
@@ -354,15 +470,21 @@ mod tests {
             KeySpec::new(vec![addr(Prefix::OwnMask(Field::SrcMask))]),
             KeySpec::present(vec![KeyPart::whole(Field::SrcAddr), KeyPart::whole(Field::Proto)]),
             KeySpec::new(vec![KeyPart::whole(Field::InSrcMac), KeyPart::whole(Field::IngressAcl)]),
+            KeySpec::new(vec![KeyPart::whole(Field::SrcCountry)]),
+            KeySpec::new(
+                [Field::DstCountry, Field::SrcAs, Field::SrcPort].map(KeyPart::whole).to_vec(),
+            ),
+            KeySpec::present(vec![KeyPart::whole(Field::AppId)]),
             KeySpec::new(vec![]),
         ] {
+            let mut lookups = Lookups::new(Some(&crate::lookup::testing::Made));
             let (mut by_plain, mut by_packed) = (HashMap::new(), HashMap::new());
             for flow in flows() {
                 let row = flow.as_row();
-                let (plain, bound) = (plain_key(&spec, row), spec.bind(row.shape()));
+                let (plain, bound) = (plain_key(&spec, row), spec.bind(row.shape(), true));
                 assert_eq!(plain.is_some(), bound.is_some(), "{spec:?}");
                 let (Some(plain), Some(bound)) = (plain, bound) else { continue };
-                let packed = (bound.class, bound.pack::<8>(row));
+                let packed = (bound.class, bound.pack::<8>(row, &mut lookups));
                 let same = by_plain.entry(plain.clone()).or_insert(packed);
                 assert_eq!(*same, packed, "{spec:?} {plain:?}");
                 let same = by_packed.entry(packed).or_insert_with(|| plain.clone());
@@ -382,9 +504,9 @@ mod tests {
         f.set_addr(Field::DstAddr, Addr::V4(2));
         let five = [Field::Proto, Field::SrcAddr, Field::DstAddr, Field::SrcPort, Field::DstPort];
         let spec = KeySpec::new(five.map(KeyPart::whole).to_vec());
-        assert_eq!(spec.bind(f.as_row().shape()).unwrap().words, 2);
+        assert_eq!(spec.bind(f.as_row().shape(), false).unwrap().words, 2);
         f.set_addr(Field::SrcAddr, Addr::V6(1));
         f.set_addr(Field::DstAddr, Addr::V6(2));
-        assert_eq!(spec.bind(f.as_row().shape()).unwrap().words, 5);
+        assert_eq!(spec.bind(f.as_row().shape(), false).unwrap().words, 5);
     }
 }

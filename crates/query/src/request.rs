@@ -1,6 +1,8 @@
-//! What statistics are asked for: `-s ELEMENT[:p][/ORDER[:a|:d]]...`.
+//! What statistics are asked for: `-s ELEMENT[:p][/ORDER[:a|:d]]...`, where an order may also be
+//! `distinct:FIELD[:a|:d]`.
 
-use crate::element::{Element, Grouping};
+use crate::element::{Element, Grouping, single_field};
+use crate::key::KeySpec;
 use output::Order;
 
 /// An order and its direction.
@@ -29,6 +31,22 @@ pub struct Request {
     pub by: By,
     /// One table each, in the order in which they are printed.
     pub sortings: Vec<Sorting>,
+    /// Fields whose different values are counted for each value, one table each, behind those of
+    /// `sortings`. A request that has any is answered by
+    /// `Query::distinct`.
+    pub distinct: Vec<Distinct>,
+}
+
+/// A field whose different values are counted: `distinct:FIELD`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Distinct {
+    /// Name of the field, as of an element of `-s` or a field of `-A`.
+    pub name: &'static str,
+    /// Heading of the field.
+    pub title: &'static str,
+    /// Most values first.
+    pub descending: bool,
+    pub(crate) key: KeySpec,
 }
 
 /// What a statistic counts.
@@ -50,8 +68,13 @@ pub enum By {
 #[non_exhaustive]
 pub enum RequestError {
     /// Not an element.
-    #[error("Unknown statistic: {0}; known are: record {list}", list = element_names())]
-    UnknownElement(String),
+    #[error("Unknown statistic: {name}{}; known are: record {list}", did_you_mean(*.similar), list = element_names())]
+    UnknownElement {
+        /// The word.
+        name: String,
+        /// An element that is spelt much alike.
+        similar: Option<&'static str>,
+    },
     /// Something else than `p` after a colon.
     #[error("Unknown statistic option :{option} in {element}; :p splits by protocol")]
     UnknownOption {
@@ -66,6 +89,20 @@ pub enum RequestError {
     /// Not an order of flows.
     #[error("Unknown print order '{0}'; known are: {list}", list = flow_orders())]
     UnknownPrintOrder(String),
+    /// Not a field that different values of can be counted.
+    #[error(
+        "Unknown field in distinct:{name}{}; write the name of an element of one field (srcip, dstport) or of a field of -A",
+        did_you_mean(*.similar)
+    )]
+    UnknownDistinct {
+        /// The word behind `distinct:`.
+        name: String,
+        /// A field that is spelt much alike.
+        similar: Option<&'static str>,
+    },
+    /// More fields than one statistic counts.
+    #[error("More than {MAX_DISTINCT} distinct fields in one statistic")]
+    TooManyDistinct,
     /// Not a direction.
     #[error("Invalid direction {0}. Use a for ascending or d for descending")]
     Direction(String),
@@ -82,9 +119,21 @@ impl Request {
         let mut words = text.split('/');
         let by = parse_element(words.next().unwrap_or(""), grouping)?;
         let is_flows = matches!(by, By::Flows(_));
-        let mut sortings =
-            words.map(|w| parse_order(w, is_flows)).collect::<Result<Vec<_>, _>>()?;
-        if sortings.is_empty() {
+        let (mut sortings, mut distinct) = (Vec::new(), Vec::<Distinct>::new());
+        for word in words {
+            match word.get(..9).filter(|w| w.eq_ignore_ascii_case("distinct:")) {
+                None => sortings.push(parse_order(word, is_flows)?),
+                Some(head) => {
+                    let one = parse_distinct(&word[head.len()..])?;
+                    distinct.retain(|d| d.name != one.name);
+                    distinct.push(one);
+                }
+            }
+        }
+        if distinct.len() > MAX_DISTINCT {
+            return Err(RequestError::TooManyDistinct);
+        }
+        if sortings.is_empty() && distinct.is_empty() {
             let usable = |s: &Sorting| is_flows || !s.order.statistic_name().is_empty();
             let flows = Sorting { order: Order::FLOWS, descending: true };
             sortings.push(default.filter(usable).unwrap_or(flows));
@@ -92,7 +141,7 @@ impl Request {
         let place = |s: &Sorting| Order::of_flows().position(|o| o == s.order);
         sortings.sort_by_key(place);
         sortings.dedup();
-        Ok(Self { by, sortings })
+        Ok(Self { by, sortings, distinct })
     }
 }
 
@@ -114,8 +163,28 @@ fn parse_element(word: &str, grouping: &Grouping) -> Result<By, RequestError> {
     }
     match Element::named(name) {
         Some(element) => Ok(By::Element { element, by_proto }),
-        None => Err(RequestError::UnknownElement(name.to_owned())),
+        None => {
+            let similar = Element::similar(name);
+            Err(RequestError::UnknownElement { name: name.to_owned(), similar })
+        }
     }
+}
+
+/// Fields that one statistic counts the values of.
+const MAX_DISTINCT: usize = 8;
+
+/// What stands behind `distinct:`.
+fn parse_distinct(word: &str) -> Result<Distinct, RequestError> {
+    let (name, direction) = split_direction(word);
+    let Some((name, title, key)) = single_field(name) else {
+        let similar = Element::similar(name).filter(|s| single_field(s).is_some());
+        return Err(RequestError::UnknownDistinct { name: name.to_owned(), similar });
+    };
+    Ok(Distinct { name, title, key, descending: is_descending(direction, true)? })
+}
+
+fn did_you_mean(similar: Option<&'static str>) -> String {
+    similar.map(|s| format!(", did you mean '{s}'?")).unwrap_or_default()
 }
 
 /// An order of a statistic. `record` always starts with the largest, whatever is compared.
@@ -194,10 +263,32 @@ mod tests {
     }
 
     #[test]
+    fn distinct_fields_are_read() {
+        let distinct = |text| {
+            let r = Request::parse(text, &Grouping::five_tuple(), None).unwrap();
+            let fields: Vec<_> = r.distinct.iter().map(|d| (d.name, d.descending)).collect();
+            (r.sortings.len(), fields)
+        };
+        assert_eq!(distinct("srcip/distinct:dstip"), (0, vec![("dstip", true)]));
+        assert_eq!(
+            distinct("any:p/bytes/DISTINCT:SrcIP:a/distinct:exp"),
+            (1, vec![("srcip", false), ("exp", true)])
+        );
+        assert_eq!(distinct("srcip"), (1, vec![]));
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, message) in [
             ("zebra", "Unknown statistic: zebra"),
             ("", "Unknown statistic: "),
+            ("scrip", "Unknown statistic: scrip; known"),
+            ("srcipp", "Unknown statistic: srcipp, did you mean 'srcip'?"),
+            ("srcip/distinct:ip", "Unknown field in distinct:ip; write"),
+            ("srcip/distinct:dstipp", "Unknown field in distinct:dstipp, did you mean 'dstip'?"),
+            ("srcip/distinct:any", "Unknown field in distinct:any; write"),
+            ("srcip/distinct:srcnet", "Unknown field in distinct:srcnet; write"),
+            ("srcip/distinct:dstip:x", "Invalid direction x."),
             ("srcip:x", "Unknown statistic option :x in srcip"),
             ("srcip/tstart", "Unknown order option /tstart"),
             ("srcip/bytes:x", "Invalid direction x."),

@@ -7,8 +7,10 @@ use crate::key::KeySpec;
 use crate::request::{By, Request, Sorting};
 use crate::scan::{Query, Report, Scan};
 use crate::table::Hasher;
-use output::{Format, FormatOptions, Kind, StatKey, StatRow, StatTable, StatTotals};
-use record::{Addr, Field, Kind as FieldKind, Mac};
+use crate::top::Top;
+use crate::value::{Shown, Style};
+use output::{Format, FormatOptions, Kind, StatRow, StatTable, StatTotals};
+use record::{AddressBook, Field, Kind as FieldKind};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -29,6 +31,7 @@ pub struct ElementTable {
     key: KeySpec,
     groups: Groups,
     threads: usize,
+    book: Option<Arc<dyn AddressBook>>,
 }
 
 impl Query {
@@ -44,7 +47,11 @@ impl Query {
         let hasher = Hasher::new();
         let scanned = self.scan(
             &Scan { numbered: false, threads: self.threads },
-            || keys.iter().map(|k| Aggregator::new(k, hasher)).collect::<Vec<_>>(),
+            || {
+                let book = self.book.as_deref();
+                let new = keys.iter().map(|k| Aggregator::new(k, hasher).with_book(book));
+                new.collect::<Vec<_>>()
+            },
             |aggregators, batch| {
                 for aggregator in aggregators {
                     let sums = aggregator.update(&batch.rows, batch.selected, batch.block);
@@ -71,6 +78,7 @@ impl Query {
                     key,
                     groups,
                     threads: self.threads,
+                    book: self.book.clone(),
                 }),
                 By::Flows(grouping) => {
                     let places = Arc::clone(&places);
@@ -109,18 +117,22 @@ impl Tables {
     /// Adds the table of the first `n` values (0: all) by `sorting`.
     pub fn add(&mut self, table: &ElementTable, sorting: Sorting, n: usize) {
         let top = table.groups.top(sorting, n, table.threads);
-        let octets: Vec<[u8; 16]> =
-            top.iter().map(|t| table.key.octets(t.class, t.group.key, 0)).collect();
         let field = table.field();
-        let is_acl = field.is_some_and(|f| f.kind() == FieldKind::Acl);
-        let acl = |o: &[u8; 16]| if is_acl { acl_text(o) } else { String::new() };
-        let acls: Vec<String> = octets.iter().map(acl).collect();
-        let values = octets.iter().zip(&acls);
+        let style = Style {
+            organisations: table.element.shows_organisation,
+            aligned: self.kind == Kind::Text,
+            book: table.book.as_deref(),
+        };
+        let value = |t: &Top<'_>| {
+            let octets = table.key.octets(t.class, t.group.key, 0);
+            Shown::new(field, t.class & 1 == 1, &octets, style)
+        };
+        let values: Vec<Shown> = top.iter().map(value).collect();
         let rows: Vec<StatRow<'_>> = top
             .iter()
-            .zip(values)
-            .map(|(t, (octets, acl))| StatRow {
-                key: table.key_of(t.class & 1 == 1, octets, acl),
+            .zip(&values)
+            .map(|(t, value)| StatRow {
+                key: value.key(),
                 proto: table.proto_of(t.class, t.group.key),
                 counts: t.group.counts,
             })
@@ -170,34 +182,4 @@ impl ElementTable {
         };
         self.key.octets(class, key, part).first().copied()
     }
-
-    fn key_of<'a>(&self, is_v6: bool, octets: &'a [u8; 16], acl: &'a str) -> StatKey<'a> {
-        let number = crate::counters::u64_at(octets, 0);
-        let Some(field) = self.field() else { return StatKey::Text(b"any") };
-        match (field, field.kind()) {
-            (_, FieldKind::Addr) => {
-                let width = if is_v6 { 16 } else { 4 };
-                StatKey::Addr(Addr::from_row(&octets[..width]).unwrap_or(Addr::V4(0)))
-            }
-            (_, FieldKind::Mac) => StatKey::Mac(Mac(number)),
-            (_, FieldKind::Micros) => StatKey::Latency(number),
-            (_, FieldKind::Acl) => StatKey::Text(acl.as_bytes()),
-            (Field::Proto, _) => StatKey::Proto(number as u8),
-            (Field::TcpFlags, _) => StatKey::TcpFlags(number as u8),
-            (Field::FwEvent, _) => StatKey::FwEvent(number as u8),
-            (Field::NatEvent, _) => StatKey::NatEvent(number as u8),
-            (Field::ObservationDomain | Field::ObservationPoint, _) => StatKey::Hex(number),
-            (f, _) if (Field::Mpls1..=Field::Mpls10).contains(&f) => StatKey::Mpls(number as u32),
-            _ => StatKey::Number(number),
-        }
-    }
-}
-
-/// Three ids in network byte order, as JSON shows them.
-fn acl_text(octets: &[u8; 16]) -> String {
-    let mut ids = octets
-        .chunks_exact(4)
-        .map(|c| u32::from_be_bytes(<[u8; 4]>::try_from(c).unwrap_or_default()));
-    let mut id = || ids.next().unwrap_or(0);
-    format!("0x{:x}/0x{:x}/0x{:x}", id(), id(), id())
 }

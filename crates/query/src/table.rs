@@ -317,6 +317,12 @@ impl Hasher {
     /// Multiply and fold, word by word: every bit of the key reaches both halves of the hash.
     #[inline]
     pub(crate) fn hash<const W: usize>(self, key: &[u64; W]) -> u64 {
+        self.hash_words(key)
+    }
+
+    /// The same for a key of any width.
+    #[inline]
+    pub(crate) fn hash_words(self, key: &[u64]) -> u64 {
         key.iter().fold(self.seed, |h, word| {
             let product =
                 u128::from(h ^ word) * u128::from(0x9e37_79b9_7f4a_7c15u64 ^ self.seed >> 1 | 1);

@@ -260,10 +260,15 @@ impl Field {
         self.def().kind
     }
 
+    /// Whether the field is a part of another one: it is there when that one is.
+    pub const fn is_part(self) -> bool {
+        matches!(self, Self::IcmpType | Self::IcmpCode)
+    }
+
     /// Whether the field is a part of another one or looked up, seen in rows and never stored by
     /// itself.
     pub const fn is_derived(self) -> bool {
-        matches!(self, Self::IcmpType | Self::IcmpCode | Self::SrcCountry | Self::DstCountry)
+        self.is_part() || matches!(self, Self::SrcCountry | Self::DstCountry)
     }
 }
 

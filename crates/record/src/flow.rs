@@ -11,7 +11,7 @@ const PLACE: ([u16; Field::COUNT], usize) = {
         let field = Field::ALL[i];
         at[i] = next;
         if let Some(width) = field.kind().width()
-            && !field.is_derived()
+            && !field.is_part()
         {
             next += width;
         }
@@ -58,7 +58,7 @@ impl Flow {
     /// Copies every field of a row, replacing what was here.
     pub fn assign(&mut self, row: Row<'_>) {
         self.clear();
-        for field in row.shape().fields().filter(|f| !f.is_derived()) {
+        for field in row.shape().fields().filter(|f| !f.is_part()) {
             let Some(value) = row.bytes(field) else { continue };
             match field.kind().width() {
                 None => {
@@ -87,7 +87,7 @@ impl Flow {
     #[inline]
     pub fn set(&mut self, field: Field, value: u64) -> bool {
         let kind = field.kind();
-        let (Some(width), true) = (kind.width(), kind.is_number() && !field.is_derived()) else {
+        let (Some(width), true) = (kind.width(), kind.is_number() && !field.is_part()) else {
             return false;
         };
         if width < 8 && value >> (8 * width) != 0 {
@@ -161,7 +161,7 @@ mod tests {
         let mut flow = Flow::new();
         let mut value = 1u64;
         let numbers =
-            || Field::ALL.iter().copied().filter(|f| f.kind().is_number() && !f.is_derived());
+            || Field::ALL.iter().copied().filter(|f| f.kind().is_number() && !f.is_part());
         for f in numbers() {
             value = value.wrapping_mul(31) % 251;
             assert!(flow.set(f, value), "{f:?}");
@@ -197,6 +197,16 @@ mod tests {
         assert_eq!(flow.number(Field::IcmpType), 3);
         assert_eq!(flow.number(Field::IcmpCode), 1);
         assert!(!flow.set(Field::IcmpType, 8));
+    }
+
+    #[test]
+    fn flows_hold_countries() {
+        let mut flow = Flow::new();
+        assert!(flow.set(Field::SrcCountry, 0x4348));
+        let mut copy = Flow::new();
+        copy.assign(flow.as_row());
+        assert_eq!(copy.as_row().u64(Field::SrcCountry), Some(0x4348));
+        assert!(!copy.has(Field::DstCountry));
     }
 
     #[test]
