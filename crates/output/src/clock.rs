@@ -14,15 +14,50 @@ pub enum TimeZone {
     Local,
     /// Universal time.
     Utc,
+    /// Always so many seconds east of Greenwich.
+    Fixed(i32),
     /// Seconds east of Greenwich at a moment given in seconds since 1970.
     Offset(fn(i64) -> i32),
 }
 
 impl TimeZone {
+    /// Reads `local`, `UTC` (`GMT`, `Z`), or hours and minutes east of Greenwich as in `+02:00`,
+    /// `-0330` or `+1`; upper and lower case alike. `None` for anything else, such as the name of a
+    /// zone: a process shows times of `Europe/Zurich` as [`Local`](Self::Local) if `TZ` says so
+    /// before it starts.
+    pub fn parse(text: &str) -> Option<Self> {
+        for (name, zone) in
+            [("local", Self::Local), ("utc", Self::Utc), ("gmt", Self::Utc), ("z", Self::Utc)]
+        {
+            if text.eq_ignore_ascii_case(name) {
+                return Some(zone);
+            }
+        }
+        let east = match text.as_bytes().first()? {
+            b'+' => 1,
+            b'-' => -1,
+            _ => return None,
+        };
+        let digits = text.get(1..)?;
+        let (hours, minutes) = match (digits.split_once(':'), digits.len()) {
+            (Some(parts), _) => parts,
+            (None, 1 | 2) => (digits, "00"),
+            (None, 4) => (digits.get(..2)?, digits.get(2..)?),
+            _ => return None,
+        };
+        let number = |text: &str, max: i32| {
+            let is_number = matches!(text.len(), 1 | 2) && text.bytes().all(|b| b.is_ascii_digit());
+            text.parse::<i32>().ok().filter(|n| is_number && *n <= max)
+        };
+        // The zones of the world lie between -12 and +14 hours.
+        Some(Self::Fixed(east * (number(hours, 14)? * 3600 + number(minutes, 59)? * 60)))
+    }
+
     /// Seconds east of Greenwich at a moment in seconds since 1970.
     pub fn offset(self, secs: i64) -> i32 {
         match self {
             Self::Utc => 0,
+            Self::Fixed(seconds) => seconds,
             Self::Offset(of) => of(secs),
             // Beyond chrono's years there are no zones either.
             Self::Local => Local
@@ -193,6 +228,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn zones_are_read_from_text() {
+        for (text, want) in [
+            ("+02:00", Some(7200)),
+            ("-0330", Some(-12_600)),
+            ("+1", Some(3600)),
+            ("+05:45", Some(20_700)),
+            ("-12", Some(-43_200)),
+            ("utc", Some(0)),
+            ("Z", Some(0)),
+            ("+15:00", None),
+            ("+02:60", None),
+            ("02:00", None),
+            ("+", None),
+            ("+2:", None),
+            ("++2", None),
+            ("+\u{b2}:00", None),
+            ("Europe/Zurich", None),
+            ("", None),
+        ] {
+            let zone = TimeZone::parse(text);
+            assert_eq!(zone.map(|z| z.offset(1_000_000_000)), want, "{text}");
+            if let Some(seconds) = want {
+                let mut clock = Clock::new(TimeZone::parse(text).unwrap());
+                assert_eq!(
+                    at(&mut clock, 1_795_168_800_000),
+                    oracle(1_795_168_800, seconds) + ".000"
+                );
+            }
+        }
+        assert!(matches!(TimeZone::parse("LOCAL"), Some(TimeZone::Local)));
+    }
+
     /// Runs in a child process with `TZ` set; see the test below.
     #[test]
     fn local_time_of_this_process() {
@@ -211,7 +279,14 @@ mod tests {
     #[test]
     fn local_time_of_other_zones() {
         let me = std::env::current_exe().unwrap();
-        for zone in ["CET-1CEST,M3.5.0,M10.5.0/3", "EST5EDT,M3.2.0,M11.1.0", "<+0545>-5:45"] {
+        for zone in [
+            "CET-1CEST,M3.5.0,M10.5.0/3",
+            "EST5EDT,M3.2.0,M11.1.0",
+            "<+0545>-5:45",
+            "Europe/Zurich",
+            "America/St_Johns",
+            "Australia/Lord_Howe",
+        ] {
             let child = Command::new(&me)
                 .args(["--exact", "clock::tests::local_time_of_this_process"])
                 .env("TZ", zone)

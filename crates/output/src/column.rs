@@ -35,6 +35,10 @@ pub(crate) enum Cell {
     Number(Field, u8),
     /// The same in six after a blank of its own.
     AfterBlank(Field),
+    /// A port in six, or its name.
+    Port(Field),
+    /// An autonomous system in six; where the record does not say, that of an address.
+    System(Field, Field),
     /// A counter in eight, scaled.
     Scaled(Field),
     /// Aggregated flows.
@@ -119,10 +123,86 @@ pub(crate) enum Cell {
     Fragment,
     /// Ethernet type, hexadecimal.
     EtherType,
-    /// Text for what needs a database or decoded payload: in lists, and in CSV.
+    /// The country of a record without addresses, or that of an address.
+    Country(Field, Field),
+    /// Where an address is, in words.
+    Location(Field),
+    /// Who runs the autonomous system of an address, or that of the record.
+    Organisation(Field, Field),
+    /// Whether an address is an exit of the Tor network.
+    Tor(Field),
+    /// Text for what needs decoded payload: in lists, and in CSV.
     Fixed(&'static str, &'static str),
     /// A line end.
     NewLine,
+}
+
+impl Cell {
+    /// Presence bits of the fields it reads; 0 if it is no part of a record.
+    pub(crate) fn bits(self) -> u128 {
+        match self {
+            Count | Ident | Flows | NewLine | Fixed(..) => 0,
+            Version => bits(&[F::Source]),
+            Engine => bits(&[F::EngineType, F::EngineId]),
+            Number(f, _)
+            | AfterBlank(f)
+            | Port(f)
+            | Scaled(f)
+            | Time(f)
+            | TimeUtc(f)
+            | TimeRaw(f)
+            | Addr(f)
+            | GeoAddr(f)
+            | Name(_, f)
+            | Mpls(f)
+            | Mac(f)
+            | Latency(f)
+            | Text(f, ..)
+            | Payload(f)
+            | Observation(f, _)
+            | Location(f)
+            | Tor(f) => bits(&[f]),
+            AddrPort(a, b)
+            | GeoAddrPort(a, b)
+            | System(a, b)
+            | Country(a, b)
+            | Organisation(a, b) => bits(&[a, b]),
+            Net(addr, _) => bits(&[addr]),
+            Duration | Seconds => bits(&[F::First, F::Last]),
+            BitRate => bits(&[F::Bytes]),
+            PacketRate => bits(&[F::Packets]),
+            PacketSize => bits(&[F::Packets, F::Bytes]),
+            EventTime | EventMillis => bits(&[F::FwEventTime, F::NatEventTime]),
+            DstPort => bits(&[F::DstPort]),
+            Proto => bits(&[F::Proto]),
+            Flags => bits(&[F::TcpFlags]),
+            Direction => bits(&[F::Direction]),
+            MplsStack => bits(&MPLS),
+            Event => bits(&[F::FwEvent, F::NatEvent]),
+            XEvent => bits(&[F::FwXEvent]),
+            IngressAcl => bits(&[F::IngressAcl]),
+            EgressAcl => bits(&[F::EgressAcl]),
+            AppId | AppName => bits(&[F::AppId]),
+            PfAction => bits(&[F::PfAction]),
+            PfReason => bits(&[F::PfReason]),
+            PfDirection => bits(&[F::PfDir]),
+            FlowId => bits(&[F::FlowId]),
+            Ttl => bits(&[F::MinTtl, F::MaxTtl]),
+            Fragment => bits(&[F::FragmentFlags]),
+            EtherType => bits(&[F::EtherType]),
+        }
+    }
+}
+
+/// Presence bits of some fields.
+pub(crate) const fn bits(fields: &[Field]) -> u128 {
+    let mut bits = 0;
+    let mut i = 0;
+    while i < fields.len() {
+        bits |= 1 << fields[i] as u32;
+        i += 1;
+    }
+    bits
 }
 
 /// The token called `name`, which has no `%`.
@@ -165,7 +245,7 @@ pub(crate) static TOKENS: &[Token] = &[
     t("ipkt", "  In Pkt", "inPackets", Scaled(F::Packets)),
     t("byt", "   Bytes", "bytes", Scaled(F::Bytes)),
     t("ibyt", " In Byte", "inBytes", Scaled(F::Bytes)),
-    t("sp", "Src Pt", "srcPort", Number(F::SrcPort, 6)),
+    t("sp", "Src Pt", "srcPort", Port(F::SrcPort)),
     t("dp", "Dst Pt", "dstPort", DstPort),
     t("it", "ICMP-T", "icmpTYpe", Number(F::IcmpType, 6)),
     t("ic", "ICMP-C", "icmpCode", Number(F::IcmpCode, 6)),
@@ -205,8 +285,8 @@ pub(crate) static TOKENS: &[Token] = &[
     t("svln", "SVlan", "srcVlan", Number(F::SrcVlan, 5)),
     t("dvln", "DVlan", "dstVlan", Number(F::DstVlan, 5)),
     // Routing.
-    t("sas", "Src AS", "srcAS", Number(F::SrcAs, 6)),
-    t("das", "Dst AS", "dstAS", Number(F::DstAs, 6)),
+    t("sas", "Src AS", "srcAS", System(F::SrcAs, F::SrcAddr)),
+    t("das", "Dst AS", "dstAS", System(F::DstAs, F::DstAddr)),
     t("nhb", " BGP next-hop IP", "bgpNextIP", Addr(F::BgpNextHop)),
     t("nh", "     Next-hop IP", "nextIP", Addr(F::NextHop)),
     t("ra", "       Router IP", "routerIP", Addr(F::Router)),
@@ -247,10 +327,10 @@ pub(crate) static TOKENS: &[Token] = &[
     t("nda", "   X-late Dst IP", "dstXIP", Addr(F::XlateDstAddr)),
     t("nsap", "   X-Src IP Addr:Port ", "", AddrPort(F::XlateSrcAddr, F::XlateSrcPort)),
     t("ndap", "   X-Dst IP Addr:Port ", "", AddrPort(F::XlateDstAddr, F::XlateDstPort)),
-    t("xsp", "XsPort", "srcXPort", Number(F::XlateSrcPort, 6)),
-    t("xdp", "XdPort", "dstXPort", Number(F::XlateDstPort, 6)),
-    t("nsp", "XsPort", "srcXPort", Number(F::XlateSrcPort, 6)),
-    t("ndp", "XdPort", "dstXPort", Number(F::XlateDstPort, 6)),
+    t("xsp", "XsPort", "srcXPort", Port(F::XlateSrcPort)),
+    t("xdp", "XdPort", "dstXPort", Port(F::XlateDstPort)),
+    t("nsp", "XsPort", "srcXPort", Port(F::XlateSrcPort)),
+    t("ndp", "XdPort", "dstXPort", Port(F::XlateDstPort)),
     t("iacl", "Ingress ACL                     ", "ingressACL", IngressAcl),
     t("eacl", "Egress ACL                      ", "egressACL", EgressAcl),
     t("uname", "UserName", "nselUser", Text(F::Username, 0, "<empty>")),
@@ -281,19 +361,19 @@ pub(crate) static TOKENS: &[Token] = &[
     t("isid", " inSrvID", "inSrvID", Number(F::InService, 8)),
     t("osid", "outSrvID", "outSrvID", Number(F::OutService, 8)),
     t("nats", "nat string", "natString", Text(F::NatString, 0, "<unknown>")),
-    // What needs decoded payload or a database.
+    // What needs decoded payload, or an address book.
     t("ja3", "                                   ja3", "ja3", Fixed("                                no ja3", "no-ja3")),
     t("ja4", "                                   ja4", "ja4", Fixed("                                no ja4", "no-ja4")),
     t("sni", "sni name", "sniName", Fixed("   0", "0")),
     t("tls", "TLS ver", "tlsVersion", Fixed("   0", "0")),
-    t("sc", "SC", "srcGeo", Fixed("..", "..")),
-    t("dc", "DC", "dstGeo", Fixed("..", "..")),
-    t("sloc", "Src IP location info", "srcLocation", Fixed("<no location info>", "no location info")),
-    t("dloc", "Dst IP location info", "dstLocation", Fixed("<no location info>", "no location info")),
-    t("sasn", "Src AS organisation           ", "srcOrg", Fixed("                          none", "none")),
-    t("dasn", "Dst AS organisation           ", "dstOrg", Fixed("                          none", "none")),
-    t("stor", "STor", "srcTor", Fixed("    ", "")),
-    t("dtor", "DTor", "dstTor", Fixed("    ", "")),
+    t("sc", "SC", "srcGeo", Country(F::SrcCountry, F::SrcAddr)),
+    t("dc", "DC", "dstGeo", Country(F::DstCountry, F::DstAddr)),
+    t("sloc", "Src IP location info", "srcLocation", Location(F::SrcAddr)),
+    t("dloc", "Dst IP location info", "dstLocation", Location(F::DstAddr)),
+    t("sasn", "Src AS organisation           ", "srcOrg", Organisation(F::SrcAs, F::SrcAddr)),
+    t("dasn", "Dst AS organisation           ", "dstOrg", Organisation(F::DstAs, F::DstAddr)),
+    t("stor", "STor", "srcTor", Tor(F::SrcAddr)),
+    t("dtor", "DTor", "dstTor", Tor(F::DstAddr)),
     t("lbl", "           label", "label", Text(F::Label, 16, "<none>")),
     // IP header.
     t("ttl", "min/maxTTL", "", Ttl),

@@ -1,33 +1,35 @@
 //! Comma-separated values: the columns of a format without padding, scaling or brackets.
 
 use crate::RecordContext;
-use crate::clock::Clock;
 use crate::column::{Cell, MPLS};
 use crate::digits::{push_addr, push_hex, push_mac, push_thousandths, push_u64};
 use crate::escape::push_csv;
-use crate::format::Op;
+use crate::format::{Format, Op};
 use crate::human::per_second_float;
 use crate::names::{pf_action, pf_reason, xevent};
-use crate::text::{
-    Clocks, Source, acl_ids, event_number, event_time, is_icmp, listed_duration, listed_flags,
-    listed_flows, packet_size, push_app_id, push_fragment, push_icmp, push_mpls, push_time,
+use crate::value::{
+    Source, State, acl_ids, event_number, event_time, is_icmp, listed_duration, listed_flags,
+    listed_flows, packet_size, proto, push_app_id, push_country, push_fragment, push_icmp,
+    push_mpls, push_time, tor,
 };
 use record::{Addr, Field, Mac, Row};
 
-/// One line.
+/// One line. What the record may not show is an empty field.
 pub(crate) fn record(
-    ops: &[Op],
-    clocks: &mut Clocks,
+    format: &Format,
+    state: &mut State,
     row: Row<'_>,
     context: &RecordContext<'_>,
     out: &mut Vec<u8>,
 ) {
-    let mut line = Line { clocks, row, context, out };
-    for (i, op) in ops.iter().enumerate() {
+    let mut line = Line { format, state, row, context, out };
+    for (i, op) in format.ops.iter().enumerate() {
         if i > 0 {
             line.out.push(b',');
         }
-        if let Op::Column(token) = op {
+        if let Op::Column(token) = op
+            && context.shows_any(token.cell.bits())
+        {
             line.cell(token.cell);
         }
     }
@@ -37,46 +39,52 @@ pub(crate) fn record(
 /// Header line of the fixed columns.
 pub(crate) const FAST_HEADER: &str = "cnt,af,firstSeen,lastSeen,proto,srcAddr,srcPort,dstAddr,dstPort,srcAS,dstAS,input,output,flags,srcTos,packets,bytes";
 
-/// One line of the fixed columns: times in milliseconds, ICMP type and code as one number.
+/// One line of the fixed columns: times in milliseconds, ICMP type and code as one number. What the
+/// record may not show is an empty field.
 pub(crate) fn fast_record(row: Row<'_>, context: &RecordContext<'_>, out: &mut Vec<u8>) {
     use Field as F;
-    let src = row.addr(F::SrcAddr).unwrap_or(Addr::V4(0));
-    let dst = row.addr(F::DstAddr).unwrap_or(Addr::V4(0));
+    let number = |out: &mut Vec<u8>, field| {
+        out.push(b',');
+        if context.shows(field) {
+            push_u64(out, row.number(field));
+        }
+    };
+    let addr = |out: &mut Vec<u8>, field| {
+        out.push(b',');
+        if context.shows(field) {
+            push_addr(out, row.addr(field).unwrap_or(Addr::V4(0)));
+        }
+    };
+    push_u64(out, context.count);
     // Address families as Linux numbers them; 0 is a record without addresses.
-    let family = match row.addr(F::SrcAddr).or_else(|| row.addr(F::DstAddr)) {
-        Some(Addr::V4(_)) => 2,
-        Some(Addr::V6(_)) => 10,
-        None => 0,
-    };
-    let mut number = |n: u64| {
-        push_u64(out, n);
-        out.push(b',');
-    };
-    number(context.count);
-    number(family);
+    out.extend_from_slice(match row.addr(F::SrcAddr).or_else(|| row.addr(F::DstAddr)) {
+        Some(Addr::V4(_)) => b",2",
+        Some(Addr::V6(_)) => b",10",
+        None => b",0",
+    });
     for field in [F::First, F::Last, F::Proto] {
-        number(row.number(field));
+        number(out, field);
     }
-    for (addr, port) in [(src, F::SrcPort), (dst, F::DstPort)] {
-        push_addr(out, addr);
-        out.push(b',');
-        push_u64(out, row.number(port));
-        out.push(b',');
-    }
+    addr(out, F::SrcAddr);
+    number(out, F::SrcPort);
+    addr(out, F::DstAddr);
+    number(out, F::DstPort);
     for field in [F::SrcAs, F::DstAs, F::Input, F::Output] {
-        push_u64(out, row.number(field));
-        out.push(b',');
+        number(out, field);
     }
-    out.extend_from_slice(&listed_flags(row).letters());
+    out.push(b',');
+    if context.shows(F::TcpFlags) {
+        out.extend_from_slice(&listed_flags(row).letters());
+    }
     for field in [F::SrcTos, F::Packets, F::Bytes] {
-        out.push(b',');
-        push_u64(out, row.number(field));
+        number(out, field);
     }
     out.push(b'\n');
 }
 
 struct Line<'a> {
-    clocks: &'a mut Clocks,
+    format: &'a Format,
+    state: &'a mut State,
     row: Row<'a>,
     context: &'a RecordContext<'a>,
     out: &'a mut Vec<u8>,
@@ -93,15 +101,19 @@ impl Line<'_> {
             Cell::Flows => push_u64(self.out, listed_flows(row)),
             Cell::Time(field) => self.time(row.number(field)),
             Cell::TimeUtc(field) => {
-                push_time(&mut self.clocks.utc, self.out, row.number(field));
+                push_time(&mut self.state.utc, self.out, row.number(field));
             }
             Cell::Duration | Cell::Seconds => {
                 push_thousandths(self.out, listed_duration(row), 0);
             }
-            Cell::Proto => push_u64(self.out, row.number(Field::Proto)),
+            Cell::Proto => match proto(row).name().filter(|_| self.format.options.names) {
+                Some(name) => self.out.extend_from_slice(name.as_bytes()),
+                None => push_u64(self.out, row.number(Field::Proto)),
+            },
             Cell::Addr(field) => push_addr(self.out, row.addr(field).unwrap_or(Addr::V4(0))),
             Cell::DstPort if is_icmp(row) => push_icmp(self.out, row),
-            Cell::DstPort => push_u64(self.out, row.number(Field::DstPort)),
+            Cell::DstPort => self.port(Field::DstPort),
+            Cell::Port(field) => self.port(field),
             Cell::Flags => self.out.extend_from_slice(&listed_flags(row).letters()),
             Cell::BitRate => {
                 let bits = row.number(Field::Bytes).saturating_mul(8);
@@ -153,6 +165,16 @@ impl Line<'_> {
             }
             Cell::Mac(field) => push_mac(self.out, row.mac(field).unwrap_or(Mac(0))),
             Cell::Latency(field) => push_thousandths(self.out, row.number(field), 0),
+            Cell::System(own, addr) => {
+                push_u64(self.out, self.state.system(row, self.context, own, addr));
+            }
+            Cell::Country(own, addr) => {
+                push_country(self.out, self.state.country(row, self.context, own, addr));
+            }
+            Cell::Organisation(own, addr) => {
+                let name = self.state.organisation(row, self.context, own, addr);
+                push_csv(self.out, name.unwrap_or("none").as_bytes());
+            }
             other => self.rarest_cell(other),
         }
     }
@@ -205,9 +227,24 @@ impl Line<'_> {
                 push_u64(out, row.number(Field::FlowId));
             }
             Cell::Fragment => push_fragment(out, row),
+            Cell::Location(field) => {
+                let book = self.context.book;
+                let text = row.addr(field).and_then(|addr| book?.location(addr));
+                push_csv(out, text.as_deref().unwrap_or("no location info").as_bytes());
+            }
+            Cell::Tor(field) => out.extend_from_slice(tor(row, self.context, field).as_bytes()),
             Cell::Fixed(_, text) => out.extend_from_slice(text.as_bytes()),
             // The rest is printed by the two functions above or not known to CSV.
             _ => {}
+        }
+    }
+
+    #[inline]
+    fn port(&mut self, field: Field) {
+        let port = self.row.number(field);
+        match self.format.services().and_then(|s| s.name(proto(self.row), port as u16)) {
+            Some(name) => push_csv(self.out, name.as_bytes()),
+            None => push_u64(self.out, port),
         }
     }
 
@@ -225,8 +262,7 @@ impl Line<'_> {
     }
 
     fn time(&mut self, ms: u64) {
-        let clock: &mut Clock = &mut self.clocks.local;
-        push_time(clock, self.out, ms);
+        push_time(&mut self.state.local, self.out, ms);
     }
 }
 

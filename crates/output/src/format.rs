@@ -5,6 +5,7 @@
 
 use crate::clock::TimeZone;
 use crate::column::{self, Cell, TOKENS, Token};
+use crate::names::{PORT_ROOM, Services};
 use std::sync::Arc;
 
 /// How values are shown, whatever the format.
@@ -19,6 +20,13 @@ pub struct FormatOptions {
     pub quiet: bool,
     /// Zone of all times that are not said to be universal.
     pub time_zone: TimeZone,
+    /// Names where machines are otherwise told numbers: protocols in CSV and JSON, and ports
+    /// everywhere if the format knows their names ([`Format::with_services`]). A column of JSON that
+    /// shows names is text for every value.
+    pub names: bool,
+    /// Text with colours (SGR escapes of ECMA-48) around headers, and in tables around the column
+    /// they are ordered by. Never in CSV and JSON.
+    pub colour: bool,
 }
 
 /// What kind of output a format makes. It decides about the summary and the form of statistics.
@@ -92,6 +100,9 @@ pub struct Format {
     pub(crate) kind: Kind,
     pub(crate) options: FormatOptions,
     pub(crate) ops: Arc<[Op]>,
+    /// Whether the user wrote the columns out, rather than naming a format.
+    pub(crate) is_spelt_out: bool,
+    services: Option<Arc<Services>>,
 }
 
 /// One step of a line.
@@ -140,6 +151,16 @@ pub enum FormatError {
     /// A `csv:` format without tokens.
     #[error("Empty csv token string")]
     Empty,
+    /// A token that says nothing about a row of a table of sums.
+    #[error("%{token} has no meaning in a table of {element}; its columns are {known}")]
+    NotInTable {
+        /// The token without its `%`.
+        token: &'static str,
+        /// Name of the statistic.
+        element: String,
+        /// Tokens that would do.
+        known: String,
+    },
     /// Formats of the configuration that use each other in a circle, or expand to too much.
     #[error(
         "Output format is too large at '%{name}': formats that use each other in a circle, or more than {MAX_OPS} columns"
@@ -188,13 +209,13 @@ impl Format {
         options: &FormatOptions,
     ) -> Result<Self, FormatError> {
         if let Some(text) = strip_prefix_ignore_case(spec, "fmt:") {
-            return Self::text(text, user, options);
+            return Ok(Self::text(text, user, options)?.spelt_out());
         }
         if let Some(text) = strip_prefix_ignore_case(spec, "csv:") {
-            return Self::csv(text, user, options);
+            return Ok(Self::csv(text, user, options)?.spelt_out());
         }
         if spec.starts_with('%') {
-            return Self::text(spec, user, options);
+            return Ok(Self::text(spec, user, options)?.spelt_out());
         }
         let wide = || {
             let name = spec.strip_suffix('6')?;
@@ -207,8 +228,34 @@ impl Format {
         match kind {
             Kind::Text => Self::text(text, user, &options),
             Kind::Csv => Self::csv(text, user, &options),
-            _ => Ok(Self { kind, options, ops: Arc::new([]) }),
+            _ => Ok(Self::new(kind, Vec::new(), &options)),
         }
+    }
+
+    fn new(kind: Kind, ops: Vec<Op>, options: &FormatOptions) -> Self {
+        Self { kind, options: *options, ops: ops.into(), is_spelt_out: false, services: None }
+    }
+
+    fn spelt_out(self) -> Self {
+        Self { is_spelt_out: true, ..self }
+    }
+
+    /// The format that is meant where none is named: one with countries if they are known
+    /// ([`AddressBook::has_countries`](record::AddressBook::has_countries)).
+    pub const fn default_name(has_countries: bool) -> &'static str {
+        if has_countries { "gline" } else { "line" }
+    }
+
+    /// The same format with names for ports. They are shown if [`FormatOptions::names`] is set.
+    #[must_use]
+    pub fn with_services(self, services: Arc<Services>) -> Self {
+        Self { services: Some(services), ..self }
+    }
+
+    /// Names for ports, if they are to be shown.
+    #[inline]
+    pub(crate) fn services(&self) -> Option<&Services> {
+        self.services.as_deref().filter(|_| self.options.names)
     }
 
     /// The format that lists use after an aggregation: times, the tokens of the key (without their
@@ -254,13 +301,13 @@ impl Format {
     fn text(spec: &str, user: &[UserFormat], options: &FormatOptions) -> Result<Self, FormatError> {
         let mut ops = Vec::new();
         parse_text(spec, user, 0, &mut ops)?;
-        Ok(Self { kind: Kind::Text, options: *options, ops: ops.into() })
+        Ok(Self::new(Kind::Text, ops, options))
     }
 
     fn csv(spec: &str, user: &[UserFormat], options: &FormatOptions) -> Result<Self, FormatError> {
         let mut ops = Vec::new();
         parse_csv(spec, user, 0, &mut ops)?;
-        Ok(Self { kind: Kind::Csv, options: *options, ops: ops.into() })
+        Ok(Self::new(Kind::Csv, ops, options))
     }
 }
 
@@ -435,9 +482,18 @@ pub(crate) fn header(format: &Format, out: &mut Vec<u8>) {
                 if token.wide && format.options.ipv6_wide {
                     crate::digits::pad(out, 23);
                 }
-                if !matches!(token.cell, Cell::NewLine) {
-                    out.extend_from_slice(token.header.as_bytes());
-                }
+                let has_services = format.services().is_some();
+                let (before, behind) = match token.cell {
+                    Cell::NewLine => continue,
+                    Cell::Port(_) | Cell::DstPort if has_services => (PORT_ROOM - 6, 0),
+                    Cell::AddrPort(..) | Cell::GeoAddrPort(..) if has_services => {
+                        (0, PORT_ROOM - 5)
+                    }
+                    _ => (0, 0),
+                };
+                crate::digits::pad(out, before);
+                out.extend_from_slice(token.header.as_bytes());
+                crate::digits::pad(out, behind);
             }
             // A literal has nothing to say in the header but keeps its room.
             (Op::Literal(text), _) => {

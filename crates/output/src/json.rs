@@ -4,11 +4,11 @@
 //! extensions in files. Which those are is one look at the presence bits of the record's shape.
 
 use crate::RecordContext;
-use crate::clock::Clock;
-use crate::column::MPLS;
+use crate::column::{MPLS, bits};
 use crate::digits::{push_addr, push_hex, push_mac, push_thousandths, push_u64};
 use crate::escape::push_json;
-use crate::text::{acl_ids, event_time, is_icmp, push_mpls};
+use crate::format::Format;
+use crate::value::{State, acl_ids, event_time, is_icmp, proto, push_mpls};
 use Field as F;
 use record::code::{FwEvent, NatEvent, TcpFlags, record_flags};
 use record::{Addr, Field, Mac, Row};
@@ -32,32 +32,38 @@ macro_rules! key {
 /// Appends a record as one object of an array. The line end that separates it from the bracket or
 /// the comma before comes first.
 pub(crate) fn record(
-    clock: &mut Clock,
+    format: &Format,
+    state: &mut State,
     row: Row<'_>,
     context: &RecordContext<'_>,
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(b"\n {\n  \"cnt\" : ");
-    Object::<true> { out, clock, row }.write(context);
+    Object::<true>::new(format, state, row, context, out).write();
     out.extend_from_slice(b"\n }");
 }
 
 /// Appends a record as one line.
 pub(crate) fn line(
-    clock: &mut Clock,
+    format: &Format,
+    state: &mut State,
     row: Row<'_>,
     context: &RecordContext<'_>,
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(b"{\"cnt\":");
-    Object::<false> { out, clock, row }.write(context);
+    Object::<false>::new(format, state, row, context, out).write();
     out.extend_from_slice(b"}\n");
 }
 
 struct Object<'a, const PRETTY: bool> {
-    out: &'a mut Vec<u8>,
-    clock: &'a mut Clock,
+    format: &'a Format,
+    state: &'a mut State,
     row: Row<'a>,
+    context: &'a RecordContext<'a>,
+    /// Presence bits of what the record has and may show.
+    present: u128,
+    out: &'a mut Vec<u8>,
 }
 
 /// An extension whose keys are plain numbers.
@@ -82,17 +88,6 @@ impl Numbers {
 /// Presence bits of extension 19.
 const FIREWALL: u128 = bits(&[F::FwEventTime, F::ConnId, F::FwXEvent, F::FwEvent]);
 
-/// Presence bits of some fields.
-const fn bits(fields: &[Field]) -> u128 {
-    let mut bits = 0;
-    let mut i = 0;
-    while i < fields.len() {
-        bits |= 1 << fields[i] as u32;
-        i += 1;
-    }
-    bits
-}
-
 static COUNTERS: Numbers = Numbers::new(&[
     (key!("out_packets"), F::OutPackets),
     (key!("out_bytes"), F::OutBytes),
@@ -103,10 +98,6 @@ static VLAN: Numbers =
 static AS: Numbers = Numbers::new(&[(key!("src_as"), F::SrcAs), (key!("dst_as"), F::DstAs)]);
 static ADJACENT_AS: Numbers =
     Numbers::new(&[(key!("next_as"), F::NextAs), (key!("prev_as"), F::PrevAs)]);
-static XLATE_PORTS: Numbers = Numbers::new(&[
-    (key!("src_xlt_port"), F::XlateSrcPort),
-    (key!("dst_xlt_port"), F::XlateDstPort),
-]);
 static PORT_BLOCK: Numbers = Numbers::new(&[
     (key!("pblock_start"), F::PblockStart),
     (key!("pblock_end"), F::PblockEnd),
@@ -135,11 +126,24 @@ static SERVICES: Numbers =
 static TTL: Numbers =
     Numbers::new(&[(key!("ip_minttl"), F::MinTtl), (key!("ip_maxttl"), F::MaxTtl)]);
 
-impl<const PRETTY: bool> Object<'_, PRETTY> {
-    fn write(&mut self, context: &RecordContext<'_>) {
+impl<'a, const PRETTY: bool> Object<'a, PRETTY> {
+    fn new(
+        format: &'a Format,
+        state: &'a mut State,
+        row: Row<'a>,
+        context: &'a RecordContext<'a>,
+        out: &'a mut Vec<u8>,
+    ) -> Self {
+        let present = row.shape().present() & context.shown;
+        Self { format, state, row, context, present, out }
+    }
+
+    fn write(&mut self) {
+        let context = self.context;
         let flags = self.row.number(F::RecordFlags) as u8;
         push_u64(self.out, context.count);
-        let kind = if flags & record_flags::EVENT != 0 { "EVENT" } else { "FLOW" };
+        let is_event = flags & record_flags::EVENT != 0 && self.has(F::RecordFlags);
+        let kind = if is_event { "EVENT" } else { "FLOW" };
         self.word(key!("type"), kind);
         if !context.ident.is_empty() {
             self.text(key!("ident"), context.ident.as_bytes());
@@ -165,11 +169,13 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
         self.numbers(&LAYER2);
         self.numbers(&FLOW_ID);
         self.numbers(&SERVICES);
-        if let Some(text) = self.row.text(F::NatString) {
+        if let Some(text) = self.row.text(F::NatString).filter(|_| self.has(F::NatString)) {
             self.text(key!("natString"), text);
         }
         self.ip_info();
-        self.value(key!("sampled"), u64::from(flags & record_flags::SAMPLED != 0));
+        if self.has(F::RecordFlags) {
+            self.value(key!("sampled"), u64::from(flags & record_flags::SAMPLED != 0));
+        }
     }
 
     /// Extension 1.
@@ -177,41 +183,94 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
         if !self.has_any(const { bits(&[F::First, F::Last, F::Packets, F::Proto]) }) {
             return;
         }
-        self.time(key!("first"), self.row.number(F::First));
-        self.time(key!("last"), self.row.number(F::Last));
-        self.time(key!("received"), self.row.number(F::Received));
+        for (key, field) in
+            [(key!("first"), F::First), (key!("last"), F::Last), (key!("received"), F::Received)]
+        {
+            if self.has(field) {
+                self.time(key, self.row.number(field));
+            }
+        }
         self.number(key!("in_packets"), F::Packets);
         self.number(key!("in_bytes"), F::Bytes);
-        self.number(key!("proto"), F::Proto);
-        if is_icmp(self.row) {
-            self.number(key!("icmp_type"), F::IcmpType);
-            self.number(key!("icmp_code"), F::IcmpCode);
+        self.proto();
+        if is_icmp(self.row) && self.has(F::Proto) {
+            if self.has(F::DstPort) {
+                self.value(key!("icmp_type"), self.row.number(F::IcmpType));
+                self.value(key!("icmp_code"), self.row.number(F::IcmpCode));
+            }
         } else {
-            self.key(key!("tcp_flags"));
-            self.out.push(b'"');
-            let flags = TcpFlags(self.row.number(F::TcpFlags) as u8);
-            self.out.extend_from_slice(&flags.letters());
-            self.out.push(b'"');
-            self.number(key!("src_port"), F::SrcPort);
-            self.number(key!("dst_port"), F::DstPort);
+            if self.has(F::TcpFlags) {
+                self.key(key!("tcp_flags"));
+                self.out.push(b'"');
+                let flags = TcpFlags(self.row.number(F::TcpFlags) as u8);
+                self.out.extend_from_slice(&flags.letters());
+                self.out.push(b'"');
+            }
+            self.port(key!("src_port"), F::SrcPort);
+            self.port(key!("dst_port"), F::DstPort);
             self.number(key!("fwd_status"), F::FwdStatus);
         }
         self.number(key!("src_tos"), F::SrcTos);
     }
 
-    /// Extensions 2 and 3. There is no location database: the location is not known.
+    /// The protocol: its number, or a text if names are asked for.
+    fn proto(&mut self) {
+        if !self.format.options.names {
+            return self.number(key!("proto"), F::Proto);
+        }
+        if self.has(F::Proto) {
+            self.key(key!("proto"));
+            self.out.push(b'"');
+            match proto(self.row).name() {
+                Some(name) => self.out.extend_from_slice(name.as_bytes()),
+                None => push_u64(self.out, self.row.number(F::Proto)),
+            }
+            self.out.push(b'"');
+        }
+    }
+
+    /// A port: its number, or a text if there are names.
+    fn port(&mut self, key: Key, field: Field) {
+        let Some(services) = self.format.services() else { return self.number(key, field) };
+        if !self.has(field) {
+            return;
+        }
+        let port = self.row.number(field);
+        self.key(key);
+        match services.name(proto(self.row), port as u16) {
+            Some(name) => push_json(self.out, name.as_bytes()),
+            None => {
+                self.out.push(b'"');
+                push_u64(self.out, port);
+                self.out.push(b'"');
+            }
+        }
+    }
+
+    /// Extensions 2 and 3, and where the addresses are; empty if that is not known. Of flows that
+    /// were grouped by country the country is all there is.
     fn addresses(&mut self) {
         let keys = ([key!("src4_addr"), key!("dst4_addr")], [key!("src6_addr"), key!("dst6_addr")]);
-        match self.pair(keys, F::SrcAddr, F::DstAddr) {
-            Some(Addr::V4(_)) => {
-                self.word(key!("src4_geo"), "");
-                self.word(key!("dst4_geo"), "");
+        let geo = match self.pair(keys, F::SrcAddr, F::DstAddr) {
+            Some(Addr::V4(_)) => [key!("src4_geo"), key!("dst4_geo")],
+            Some(Addr::V6(_)) => [key!("src6_geo"), key!("dst6_geo")],
+            None => [key!("src_geo"), key!("dst_geo")],
+        };
+        for (key, own, addr) in
+            [(geo[0], F::SrcCountry, F::SrcAddr), (geo[1], F::DstCountry, F::DstAddr)]
+        {
+            let is_own = self.row.has(own);
+            if is_own
+                || (self.has(addr) && self.present & const { bits(&[F::SrcAddr, F::DstAddr]) } != 0)
+            {
+                let country = self.state.country(self.row, self.context, own, addr);
+                self.key(key);
+                self.out.push(b'"');
+                if let Some(letters) = country.letters() {
+                    self.out.extend_from_slice(&letters);
+                }
+                self.out.push(b'"');
             }
-            Some(Addr::V6(_)) => {
-                self.word(key!("src6_geo"), "");
-                self.word(key!("dst6_geo"), "");
-            }
-            None => {}
         }
     }
 
@@ -226,8 +285,13 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
         self.number(key!("output_snmp"), F::Output);
         self.number(key!("src_mask"), F::SrcMask);
         self.number(key!("dst_mask"), F::DstMask);
-        self.net(key!("src_net"), F::SrcAddr, F::SrcMask);
-        self.net(key!("dst_net"), F::DstAddr, F::DstMask);
+        for (key, addr, mask) in
+            [(key!("src_net"), F::SrcAddr, F::SrcMask), (key!("dst_net"), F::DstAddr, F::DstMask)]
+        {
+            if self.has(mask) {
+                self.net(key, addr, mask);
+            }
+        }
         self.number(key!("direction"), F::Direction);
         self.number(key!("dst_tos"), F::DstTos);
     }
@@ -240,7 +304,7 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
             (F::Router, key!("ip4_router"), key!("ip6_router")),
         ];
         for (field, four, six) in hops {
-            match self.row.addr(field) {
+            match self.row.addr(field).filter(|_| self.has(field)) {
                 Some(addr @ Addr::V4(_)) => self.address(four, addr),
                 Some(addr @ Addr::V6(_)) => self.address(six, addr),
                 None => {}
@@ -264,6 +328,9 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
         ];
         if self.has_any(const { bits(&MPLS) }) {
             for (key, field) in LABELS.into_iter().zip(MPLS) {
+                if !self.has(field) {
+                    continue;
+                }
                 self.key(key);
                 self.out.push(b'"');
                 push_mpls(self.out, self.row.number(field), 0);
@@ -278,6 +345,9 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
         ];
         if self.has_any(const { bits(&[F::InSrcMac, F::OutDstMac, F::InDstMac, F::OutSrcMac]) }) {
             for (key, field) in macs {
+                if !self.has(field) {
+                    continue;
+                }
                 self.key(key);
                 self.out.push(b'"');
                 push_mac(self.out, self.row.mac(field).unwrap_or(Mac(0)));
@@ -298,6 +368,9 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
             return;
         }
         for (key, field) in keys {
+            if !self.has(field) {
+                continue;
+            }
             self.key(key);
             push_thousandths(self.out, self.row.number(field), 0);
             self.out.extend_from_slice(b"000");
@@ -312,7 +385,9 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
         let event = self.row.number(F::FwEvent);
         self.number(key!("connect_id"), F::ConnId);
         self.number(key!("event_id"), F::FwEvent);
-        self.event(key!("event"), event, FwEvent(event as u8).name(), "-Unknw");
+        if self.has(F::FwEvent) {
+            self.event(key!("event"), event, FwEvent(event as u8).name(), "-Unknw");
+        }
         self.number(key!("xevent_id"), F::FwXEvent);
         self.event_time();
     }
@@ -324,7 +399,10 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
             [key!("src6_xlt_ip"), key!("dst6_xlt_ip")],
         );
         self.pair(keys, F::XlateSrcAddr, F::XlateDstAddr);
-        self.numbers(&XLATE_PORTS);
+        if self.has_any(const { bits(&[F::XlateSrcPort, F::XlateDstPort]) }) {
+            self.port(key!("src_xlt_port"), F::XlateSrcPort);
+            self.port(key!("dst_xlt_port"), F::XlateDstPort);
+        }
     }
 
     /// Extensions 23 and 24.
@@ -332,6 +410,9 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
         let acls = [(key!("ingress_acl"), F::IngressAcl), (key!("egress_acl"), F::EgressAcl)];
         if self.has_any(const { bits(&[F::IngressAcl, F::EgressAcl]) }) {
             for (key, field) in acls {
+                if !self.has(field) {
+                    continue;
+                }
                 self.key(key);
                 for (i, id) in acl_ids(self.row, field).into_iter().enumerate() {
                     self.out.extend_from_slice(if i == 0 { b"\"0x" } else { b"/0x" });
@@ -340,7 +421,7 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
                 self.out.push(b'"');
             }
         }
-        if let Some(user) = self.row.text(F::Username) {
+        if let Some(user) = self.row.text(F::Username).filter(|_| self.has(F::Username)) {
             self.text(key!("user_name"), if user.is_empty() { b"<empty>" } else { user });
         }
     }
@@ -352,7 +433,9 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
         }
         let event = self.row.number(F::NatEvent);
         self.number(key!("nat_event_id"), F::NatEvent);
-        self.event(key!("nat_event"), event, NatEvent(event as u8).long_name(), "-Unknown");
+        if self.has(F::NatEvent) {
+            self.event(key!("nat_event"), event, NatEvent(event as u8).long_name(), "-Unknown");
+        }
         self.number(key!("nat_pool_id"), F::NatPool);
         if !self.has_any(FIREWALL) {
             self.event_time();
@@ -381,7 +464,7 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
             (false, true) => "MF",
             (false, false) => "--",
         };
-        if flags != 0 {
+        if flags != 0 && self.has(F::FragmentFlags) {
             self.word(key!("ip_fragment"), fragment);
         }
         if TTL.keys.iter().any(|(_, f)| self.row.number(*f) != 0) {
@@ -389,17 +472,21 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
         }
     }
 
-    /// Two addresses of one family, if there is either; the missing one is all zeros. Returns what
-    /// tells the family.
+    /// Two addresses of one family, if there is either; a missing one is all zeros in a record of a
+    /// file. Returns what tells the family.
     fn pair(&mut self, keys: ([Key; 2], [Key; 2]), src: Field, dst: Field) -> Option<Addr> {
-        let (a, b) = (self.row.addr(src), self.row.addr(dst));
+        let fields = [src, dst];
+        let [a, b] = fields.map(|f| self.row.addr(f).filter(|_| self.has(f)));
         let family = a.or(b)?;
         let ([src, dst], none) = match family {
             Addr::V4(_) => (keys.0, Addr::V4(0)),
             Addr::V6(_) => (keys.1, Addr::V6(0)),
         };
-        self.address(src, a.unwrap_or(none));
-        self.address(dst, b.unwrap_or(none));
+        for (key, addr, field) in [(src, a, fields[0]), (dst, b, fields[1])] {
+            if self.has(field) {
+                self.address(key, addr.unwrap_or(none));
+            }
+        }
         Some(family)
     }
 
@@ -425,12 +512,21 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
 
     #[inline]
     const fn has_any(&self, bits: u128) -> bool {
-        self.row.shape().present() & bits != 0
+        self.present & bits != 0
+    }
+
+    /// Whether the key of a field stands in the object: of a record of a file all keys of its
+    /// extensions do, of an aggregated one those that are known.
+    #[inline]
+    const fn has(&self, field: Field) -> bool {
+        self.context.shown == u128::MAX || self.present >> field as u32 & 1 == 1
     }
 
     #[inline]
     fn number(&mut self, key: Key, field: Field) {
-        self.value(key, self.row.number(field));
+        if self.has(field) {
+            self.value(key, self.row.number(field));
+        }
     }
 
     #[inline]
@@ -449,11 +545,14 @@ impl<const PRETTY: bool> Object<'_, PRETTY> {
     fn time(&mut self, key: Key, ms: u64) {
         self.key(key);
         self.out.push(b'"');
-        self.clock.push_millis(self.out, ms, b'T');
+        self.state.local.push_millis(self.out, ms, b'T');
         self.out.push(b'"');
     }
 
     fn event_time(&mut self) {
+        if !self.has(F::FwEventTime) && !self.has(F::NatEventTime) {
+            return;
+        }
         match event_time(self.row) {
             0 => self.word(key!("t_event"), "<unknown>"),
             ms => self.time(key!("t_event"), ms),
@@ -667,7 +766,7 @@ mod tests {
 
     #[test]
     fn a_hostile_ident() {
-        let format = crate::Format::parse("ndjson", &crate::FormatOptions::default()).unwrap();
+        let format = Format::parse("ndjson", &crate::FormatOptions::default()).unwrap();
         for ident in ["a\"b", "back\\slash", "line\nend\x1b[2J", "\u{2028}ü", ""] {
             let mut out = Vec::new();
             let context = RecordContext::new(ident, 1);

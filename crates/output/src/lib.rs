@@ -35,6 +35,7 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod colour;
 mod column;
 mod csv;
 mod digits;
@@ -44,16 +45,19 @@ mod human;
 mod json;
 mod names;
 mod order;
+mod places;
 mod plot;
 mod raw;
 mod stat;
 mod summary;
 mod table;
 mod text;
+mod value;
 
 pub use clock::{Clock, TimeZone};
+pub use colour::dim_lines;
 pub use format::{Format, FormatError, FormatOptions, Kind, UserFormat, known_formats};
-pub use names::Names;
+pub use names::{Names, Services};
 pub use order::{Counts, Order, Side};
 pub use plot::{Plot, PlotSeries};
 pub use stat::{StatKey, StatRow, StatTable, StatTotals};
@@ -61,7 +65,7 @@ pub use summary::{SummaryInput, Timings, file_statistics, no_matching_flows, sum
 pub use table::{Column, ColumnKind, Table, TablePrinter, Value};
 
 use record::{AddressBook, Field, NameTable, Row};
-use text::Clocks;
+use value::State;
 
 /// What a record does not say of itself.
 #[derive(Clone, Copy, Debug)]
@@ -74,17 +78,33 @@ pub struct RecordContext<'a> {
     pub names: Option<&'a dyn Names>,
     /// What is known about addresses: countries, autonomous systems, exits of the Tor network.
     pub book: Option<&'a dyn AddressBook>,
+    /// Presence bits ([`Shape::present`](record::Shape::present)) of the fields that are shown: all
+    /// of them for a record of a file. Of an aggregated record these are its key and its sums; a
+    /// field that is not shown leaves its column blank, and its key out of JSON.
+    pub shown: u128,
 }
 
 impl<'a> RecordContext<'a> {
-    /// A context without names and address book.
+    /// A context without names and address book that shows everything.
     pub const fn new(ident: &'a str, count: u64) -> Self {
-        Self { ident, count, names: None, book: None }
+        Self { ident, count, names: None, book: None, shown: u128::MAX }
     }
 
     /// The ident, or this where there is none.
     pub(crate) const fn ident_or(&self, none: &'static str) -> &'a str {
         if self.ident.is_empty() { none } else { self.ident }
+    }
+
+    /// Whether a field may be shown.
+    #[inline]
+    pub(crate) const fn shows(&self, field: Field) -> bool {
+        self.shown >> field as u32 & 1 == 1
+    }
+
+    /// Whether one of some fields may be shown, or there are none to ask about.
+    #[inline]
+    pub(crate) const fn shows_any(&self, bits: u128) -> bool {
+        self.shown == u128::MAX || bits == 0 || self.shown & bits != 0
     }
 
     pub(crate) fn name(&self, row: Row<'_>, table: NameTable, field: Field) -> Option<&'a [u8]> {
@@ -107,15 +127,13 @@ impl<'a> RecordContext<'a> {
 #[derive(Clone, Debug)]
 pub struct Printer {
     format: Format,
-    clocks: Clocks,
+    state: State,
 }
 
 impl Format {
     /// A printer of this format, with a time cache of its own.
     pub fn printer(&self) -> Printer {
-        let clocks =
-            Clocks { local: Clock::new(self.options.time_zone), utc: Clock::new(TimeZone::Utc) };
-        Printer { format: self.clone(), clocks }
+        Printer { format: self.clone(), state: State::new(self.options.time_zone) }
     }
 }
 
@@ -127,7 +145,11 @@ impl Printer {
         match format.kind {
             Kind::Text if format.options.quiet => {}
             Kind::Text | Kind::Csv => {
+                let start = out.len();
                 format::header(format, out);
+                if format.kind == Kind::Text && format.options.colour {
+                    colour::wrap(out, start, colour::BOLD);
+                }
                 out.push(b'\n');
             }
             Kind::CsvFast => {
@@ -141,15 +163,14 @@ impl Printer {
     /// One record, without a separator.
     #[inline]
     pub fn record(&mut self, row: Row<'_>, context: &RecordContext<'_>, out: &mut Vec<u8>) {
-        let Format { kind, options, ops } = &self.format;
-        let clocks = &mut self.clocks;
-        match kind {
-            Kind::Text => text::record(ops, options, clocks, row, context, out),
-            Kind::Csv => csv::record(ops, clocks, row, context, out),
+        let (format, state) = (&self.format, &mut self.state);
+        match format.kind {
+            Kind::Text => text::record(format, state, row, context, out),
+            Kind::Csv => csv::record(format, state, row, context, out),
             Kind::CsvFast => csv::fast_record(row, context, out),
-            Kind::Json => json::record(&mut clocks.local, row, context, out),
-            Kind::Ndjson => json::line(&mut clocks.local, row, context, out),
-            Kind::Raw => raw::record(&mut clocks.local, row, context, out),
+            Kind::Json => json::record(format, state, row, context, out),
+            Kind::Ndjson => json::line(format, state, row, context, out),
+            Kind::Raw => raw::record(state, row, context, out),
             Kind::Null => {}
         }
     }

@@ -126,6 +126,20 @@ static TABLE: [Line; 19] = {
 };
 
 impl Order {
+    /// Which of the columns flows, packets, bytes, packet rate, bit rate and packet size it orders
+    /// by, counted from 0; `None` for times.
+    pub(crate) const fn column(self) -> Option<usize> {
+        Some(match self.0.measure {
+            Measure::Flows => 0,
+            Measure::Packets => 1,
+            Measure::Bytes => 2,
+            Measure::PacketRate => 3,
+            Measure::BitRate => 4,
+            Measure::PacketSize => 5,
+            Measure::First | Measure::Last | Measure::Duration => return None,
+        })
+    }
+
     /// Flows: what a statistic is ordered by if nothing is said.
     pub const FLOWS: Self = Self(&TABLE[0]);
 

@@ -9,24 +9,27 @@ use crate::digits::{
 };
 use crate::escape::push_text;
 use crate::names::{pf_action, pf_reason, xevent};
-use crate::text::{Source, acl_ids, is_icmp, proto, push_app_id, push_mpls, push_time};
+use crate::value::{
+    Source, State, acl_ids, is_icmp, proto, push_app_id, push_country, push_icmp, push_mpls,
+    push_payload, push_time,
+};
 use Field as F;
 use record::code::{FwEvent, NatEvent, TcpFlags, record_flags};
-use record::{Field, Kind, Mac, NameTable, Row};
+use record::{Country, Field, Kind, Mac, NameTable, Row};
 
 /// One record: an empty line, a title, the lines.
 pub(crate) fn record(
-    clock: &mut Clock,
+    state: &mut State,
     row: Row<'_>,
     context: &RecordContext<'_>,
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(b"\nFlow Record: \n");
-    let mut block = Block { out, clock, row, context };
+    let mut block = Block { out, clock: &mut state.local, row, context };
     block.header();
     block.generic();
     for (label, field) in LINES {
-        if row.has(*field) {
+        if row.has(*field) && context.shows(*field) {
             block.field(label, *field);
         }
     }
@@ -36,7 +39,7 @@ pub(crate) fn record(
 /// Labels that two fields share belong to the two families of one value.
 #[rustfmt::skip]
 const LINES: &[(&str, Field)] = &[
-    ("src addr", F::SrcAddr), ("dst addr", F::DstAddr),
+    ("src addr", F::SrcAddr), ("dst addr", F::DstAddr), ("src country", F::SrcCountry), ("dst country", F::DstCountry),
     ("input", F::Input), ("output", F::Output), ("src mask", F::SrcMask), ("dst mask", F::DstMask),
     ("dst tos", F::DstTos), ("direction", F::Direction), ("biFlow Dir", F::BiflowDir), ("end reason", F::EndReason),
     ("out packets", F::OutPackets), ("out bytes", F::OutBytes), ("aggr flows", F::Flows),
@@ -85,40 +88,65 @@ impl Block<'_> {
             let ident = self.context.ident.as_bytes();
             self.line("Ident", |out| push_text(out, ident));
         }
-        self.line("Flags", |out| push_byte(out, u64::from(flags)));
-        self.after(|out| push_source(out, row, flags));
-        self.line("size", |out| push_u64(out, row.as_bytes().len() as u64));
-        self.number("engine type", row.number(F::EngineType));
-        self.number("engine ID", row.number(F::EngineId));
-        self.number("export sysid", row.number(F::ExporterId));
+        if self.is_of_file() {
+            self.line("Flags", |out| push_byte(out, u64::from(flags)));
+            self.after(|out| push_source(out, row, flags));
+            self.line("size", |out| push_u64(out, row.as_bytes().len() as u64));
+        }
+        self.known_number("engine type", F::EngineType);
+        self.known_number("engine ID", F::EngineId);
+        self.known_number("export sysid", F::ExporterId);
+    }
+
+    /// Whether the record stands in a file, rather than being the sum of several.
+    const fn is_of_file(&self) -> bool {
+        self.context.shown == u128::MAX
+    }
+
+    /// Whether a field of the first extension has a line.
+    const fn has(&self, field: Field) -> bool {
+        self.is_of_file() || (self.row.has(field) && self.context.shows(field))
+    }
+
+    fn known_number(&mut self, label: &str, field: Field) {
+        if self.has(field) {
+            self.number(label, self.row.number(field));
+        }
     }
 
     fn generic(&mut self) {
         let row = self.row;
         let is_event = row.number(F::RecordFlags) as u8 & record_flags::EVENT != 0;
-        if is_event {
-            self.time("Event time", row.number(F::First));
+        let times: &[(&str, Field)] = if is_event && self.is_of_file() {
+            &[("Event time", F::First), ("received at", F::Received)]
         } else {
-            self.time("first", row.number(F::First));
-            self.time("last", row.number(F::Last));
+            &[("first", F::First), ("last", F::Last), ("received at", F::Received)]
+        };
+        for (label, field) in times {
+            if self.has(*field) {
+                self.time(label, row.number(*field));
+            }
         }
-        self.time("received at", row.number(F::Received));
-        self.number("proto", row.number(F::Proto));
-        self.after(|out| crate::summary::push_fmt(out, proto(row)));
-        let flags = row.number(F::TcpFlags);
-        self.line("tcp flags", |out| push_byte(out, flags));
-        self.after(|out| out.extend_from_slice(&TcpFlags(flags as u8).letters()));
-        if is_icmp(row) {
-            self.line("ICMP", |out| crate::text::push_icmp(out, row));
+        if self.has(F::Proto) {
+            self.number("proto", row.number(F::Proto));
+            self.after(|out| crate::summary::push_fmt(out, proto(row)));
+        }
+        if self.has(F::TcpFlags) {
+            let flags = row.number(F::TcpFlags);
+            self.line("tcp flags", |out| push_byte(out, flags));
+            self.after(|out| out.extend_from_slice(&TcpFlags(flags as u8).letters()));
+        }
+        if is_icmp(row) && self.has(F::Proto) && self.has(F::DstPort) {
+            self.line("ICMP", |out| push_icmp(out, row));
             self.after(|out| out.extend_from_slice(b"type.code"));
         } else {
-            self.number("src port", row.number(F::SrcPort));
-            self.number("dst port", row.number(F::DstPort));
-            self.number("src tos", row.number(F::SrcTos));
-            self.number("fwd status", row.number(F::FwdStatus));
+            self.known_number("src port", F::SrcPort);
+            self.known_number("dst port", F::DstPort);
+            self.known_number("src tos", F::SrcTos);
+            self.known_number("fwd status", F::FwdStatus);
         }
-        self.number("in packets", row.number(F::Packets));
-        self.number("in bytes", row.number(F::Bytes));
+        self.known_number("in packets", F::Packets);
+        self.known_number("in bytes", F::Bytes);
     }
 
     /// The line of a field that the record has.
@@ -143,6 +171,9 @@ impl Block<'_> {
                 self.after(|out| out.extend_from_slice(meaning(field, n).as_bytes()));
             }
             F::AppId => self.application(label),
+            F::SrcCountry | F::DstCountry => {
+                self.line(label, |out| push_country(out, Country(n as u16)));
+            }
             F::Input | F::Output => self.named(label, NameTable::Interface, field),
             F::IngressVrf | F::EgressVrf => self.named(label, NameTable::Vrf, field),
             _ if MPLS.contains(&field) => {
@@ -184,7 +215,7 @@ impl Block<'_> {
             Kind::Bytes => {
                 let bytes = row.bytes(field).unwrap_or(b"");
                 self.number(label, bytes.len() as u64);
-                crate::text::push_payload(self.out, Some(bytes));
+                push_payload(self.out, Some(bytes));
             }
             _ => self.number(label, row.number(field)),
         }
@@ -244,12 +275,10 @@ impl Block<'_> {
         self.out.push(b'\n');
     }
 
-    /// A label, and a value right-aligned in 19 columns, the first of them blank.
     fn line<T>(&mut self, label: &str, value: impl FnOnce(&mut Vec<u8>) -> T) {
-        self.value(label, 1, 18, value);
+        push_line(self.out, label, value);
     }
 
-    /// A label, blanks, and a value right-aligned in `width`.
     fn value<T>(
         &mut self,
         label: &str,
@@ -257,16 +286,7 @@ impl Block<'_> {
         width: usize,
         value: impl FnOnce(&mut Vec<u8>) -> T,
     ) {
-        self.out.extend_from_slice(b"  ");
-        push_left_text(self.out, label.as_bytes(), 12);
-        self.out.extend_from_slice(b" =");
-        pad(self.out, blanks);
-        let start = self.out.len();
-        value(self.out);
-        let short = width.saturating_sub(self.out.len() - start);
-        pad(self.out, short);
-        self.out[start..].rotate_right(short);
-        self.out.push(b'\n');
+        push_value(self.out, label, blanks, width, value);
     }
 
     /// Text behind the value of the line before.
@@ -276,6 +296,31 @@ impl Block<'_> {
         text(self.out);
         self.out.push(b'\n');
     }
+}
+
+/// A label, and a value right-aligned in 19 columns, the first of them blank.
+pub(crate) fn push_line<T>(out: &mut Vec<u8>, label: &str, value: impl FnOnce(&mut Vec<u8>) -> T) {
+    push_value(out, label, 1, 18, value);
+}
+
+/// A label, blanks, and a value right-aligned in `width`.
+fn push_value<T>(
+    out: &mut Vec<u8>,
+    label: &str,
+    blanks: usize,
+    width: usize,
+    value: impl FnOnce(&mut Vec<u8>) -> T,
+) {
+    out.extend_from_slice(b"  ");
+    push_left_text(out, label.as_bytes(), 12);
+    out.extend_from_slice(b" =");
+    pad(out, blanks);
+    let start = out.len();
+    value(out);
+    let short = width.saturating_sub(out.len() - start);
+    pad(out, short);
+    out[start..].rotate_right(short);
+    out.push(b'\n');
 }
 
 fn push_byte(out: &mut Vec<u8>, n: u64) {

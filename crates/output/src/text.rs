@@ -1,48 +1,44 @@
 //! Lists for people: columns of fixed width.
 
 use crate::RecordContext;
-use crate::clock::Clock;
 use crate::column::{Cell, MPLS};
 use crate::digits::{
-    AddrText, pad, push_hex, push_left, push_left_text, push_mac, push_right, push_right_text,
-    push_thousandths, push_u64,
+    pad, push_hex, push_left, push_mac, push_right, push_right_text, push_thousandths, push_u64,
 };
 use crate::escape::push_text;
-use crate::format::{FormatOptions, Op};
+use crate::format::{Format, Op};
 use crate::human::{bits_per_second, per_second, push_duration, push_scaled_right};
-use crate::names::{pf_action, pf_reason, xevent};
-use record::code::{FwEvent, NatEvent, Proto, TcpFlags, record_flags};
+use crate::names::{PORT_ROOM, pf_action, pf_reason, xevent};
+use crate::value::{
+    Source, State, acl_ids, event_number, event_time, events, is_icmp, listed_duration,
+    listed_flags, listed_flows, packet_size, proto, push_address, push_app_id, push_country,
+    push_fragment, push_icmp, push_mpls, push_payload, push_proto, push_time, tor,
+};
+use record::code::FwEvent;
 use record::{Addr, Field, Mac, NameTable, Row};
-
-/// Clocks that a printer keeps: the zone of the user, and universal time.
-#[derive(Clone, Debug)]
-pub(crate) struct Clocks {
-    pub(crate) local: Clock,
-    pub(crate) utc: Clock,
-}
 
 /// One line, or several if the format says so.
 pub(crate) fn record(
-    ops: &[Op],
-    options: &FormatOptions,
-    clocks: &mut Clocks,
+    format: &Format,
+    state: &mut State,
     row: Row<'_>,
     context: &RecordContext<'_>,
     out: &mut Vec<u8>,
 ) {
-    let mut line = Line { options, clocks, row, context, out };
-    for op in ops {
+    let mut line = Line { format, state, row, context, out };
+    for op in &*format.ops {
         match op {
             Op::Literal(text) => line.out.extend_from_slice(text),
-            Op::Column(token) => line.cell(token.cell),
+            Op::Column(token) if context.shows_any(token.cell.bits()) => line.cell(token.cell),
+            Op::Column(token) => line.blank(token.cell),
         }
     }
     out.push(b'\n');
 }
 
 struct Line<'a> {
-    options: &'a FormatOptions,
-    clocks: &'a mut Clocks,
+    format: &'a Format,
+    state: &'a mut State,
     row: Row<'a>,
     context: &'a RecordContext<'a>,
     out: &'a mut Vec<u8>,
@@ -58,15 +54,18 @@ impl Line<'_> {
             }
             Cell::Scaled(field) => self.scaled(row.number(field)),
             Cell::Flows => push_right(self.out, listed_flows(row), 5),
-            Cell::Time(field) => push_time(&mut self.clocks.local, self.out, row.number(field)),
-            Cell::TimeUtc(field) => push_time(&mut self.clocks.utc, self.out, row.number(field)),
+            Cell::Time(field) => push_time(&mut self.state.local, self.out, row.number(field)),
+            Cell::TimeUtc(field) => push_time(&mut self.state.utc, self.out, row.number(field)),
             Cell::Duration => self.duration(),
             Cell::Proto => self.proto(),
             Cell::Addr(field) => self.address(row.addr(field)),
             Cell::AddrPort(addr, port) => self.address_port(addr, port),
             Cell::Flags => self.flags(),
-            Cell::DstPort if is_icmp(row) => self.icmp(6),
-            Cell::DstPort => push_right(self.out, row.number(Field::DstPort), 6),
+            Cell::Port(field) => self.port(field),
+            Cell::DstPort if is_icmp(row) => {
+                self.icmp(if self.has_services() { PORT_ROOM } else { 6 })
+            }
+            Cell::DstPort => self.port(Field::DstPort),
             Cell::BitRate => {
                 self.scaled(bits_per_second(row.number(Field::Bytes), listed_duration(row)));
             }
@@ -99,7 +98,7 @@ impl Line<'_> {
             }
             Cell::Seconds => push_thousandths(self.out, listed_duration(row), 16),
             Cell::TimeRaw(field) => push_thousandths(self.out, row.number(field), 14),
-            Cell::EventTime => push_time(&mut self.clocks.local, self.out, event_time(row)),
+            Cell::EventTime => push_time(&mut self.state.local, self.out, event_time(row)),
             Cell::EventMillis => push_right(self.out, event_time(row), 13),
             Cell::Direction => {
                 let letter = if row.number(Field::Direction) == 0 { b'I' } else { b'E' };
@@ -107,12 +106,12 @@ impl Line<'_> {
             }
             Cell::GeoAddr(field) => {
                 self.address(row.addr(field));
-                self.out.extend_from_slice(b"(..)");
+                self.country_behind(field);
             }
             Cell::GeoAddrPort(addr, port) => {
                 let ip = row.addr(addr);
                 self.address(ip);
-                self.out.extend_from_slice(b"(..)");
+                self.country_behind(addr);
                 self.port_after(ip, port);
             }
             Cell::Net(addr, mask) => self.net(addr, mask),
@@ -126,6 +125,12 @@ impl Line<'_> {
             }
             Cell::Mac(field) => push_mac(self.out, row.mac(field).unwrap_or(Mac(0))),
             Cell::Latency(field) => push_thousandths(self.out, row.number(field), 9),
+            Cell::System(own, addr) => {
+                push_right(self.out, self.state.system(row, self.context, own, addr), 6);
+            }
+            Cell::Country(own, addr) => {
+                push_country(self.out, self.state.country(row, self.context, own, addr));
+            }
             other => self.rarest_cell(other),
         }
     }
@@ -183,6 +188,14 @@ impl Line<'_> {
                 self.out.extend_from_slice(b"0x");
                 push_hex(self.out, row.number(Field::EtherType), 4);
             }
+            Cell::Location(field) => self.location(field),
+            Cell::Organisation(own, addr) => {
+                let name = self.state.organisation(row, self.context, own, addr);
+                self.outside_text(name.unwrap_or("none").as_bytes(), 30);
+            }
+            Cell::Tor(field) => {
+                push_right_text(self.out, tor(row, self.context, field).as_bytes(), 4)
+            }
             Cell::Fixed(text, _) => self.out.extend_from_slice(text.as_bytes()),
             Cell::NewLine => self.out.push(b'\n'),
             // The rest is printed by the two functions above.
@@ -190,13 +203,21 @@ impl Line<'_> {
         }
     }
 
+    /// Room of a column that the record says nothing about.
+    fn blank(&mut self, cell: Cell) {
+        let start = self.out.len();
+        self.cell(cell);
+        let text = self.out.split_off(start);
+        pad(self.out, String::from_utf8_lossy(&text).trim_end_matches('\n').chars().count());
+    }
+
     fn scaled(&mut self, n: u64) {
-        push_scaled_right(self.out, n, self.options.plain_numbers);
+        push_scaled_right(self.out, n, self.format.options.plain_numbers);
     }
 
     fn duration(&mut self) {
         let ms = listed_duration(self.row);
-        if self.options.plain_numbers {
+        if self.format.options.plain_numbers {
             push_thousandths(self.out, ms, 16);
         } else {
             push_duration(self.out, ms);
@@ -204,12 +225,12 @@ impl Line<'_> {
     }
 
     fn proto(&mut self) {
-        push_proto(self.out, proto(self.row), self.options.plain_numbers);
+        push_proto(self.out, proto(self.row), self.format.options.plain_numbers);
     }
 
     fn flags(&mut self) {
         let flags = listed_flags(self.row);
-        if self.options.plain_numbers {
+        if self.format.options.plain_numbers {
             push_right(self.out, u64::from(flags.0), 8);
         } else {
             self.out.extend_from_slice(&flags.letters());
@@ -217,24 +238,67 @@ impl Line<'_> {
     }
 
     fn address(&mut self, addr: Option<Addr>) {
-        push_address(self.out, addr.unwrap_or(Addr::V4(0)), self.options.ipv6_wide);
+        push_address(self.out, addr.unwrap_or(Addr::V4(0)), self.format.options.ipv6_wide);
     }
 
     fn address_port(&mut self, addr: Field, port: Field) {
         let ip = self.row.addr(addr);
-        self.address(ip);
+        if self.context.shows(addr) {
+            self.address(ip);
+        } else {
+            pad(self.out, if self.format.options.ipv6_wide { 39 } else { 16 });
+        }
         self.port_after(ip, port);
     }
 
-    fn port_after(&mut self, ip: Option<Addr>, port: Field) {
-        self.out.push(if matches!(ip, Some(Addr::V6(_))) { b'.' } else { b':' });
-        if port == Field::DstPort && is_icmp(self.row) {
-            let start = self.out.len();
-            self.icmp(0);
-            pad(self.out, 5usize.saturating_sub(self.out.len() - start));
-        } else {
-            push_left(self.out, self.row.number(port), 5);
+    /// The country of an address in brackets.
+    fn country_behind(&mut self, addr: Field) {
+        let country = self.row.addr(addr).map(|a| self.state.places.country(self.context.book, a));
+        self.out.push(b'(');
+        push_country(self.out, country.unwrap_or_default());
+        self.out.push(b')');
+    }
+
+    fn location(&mut self, addr: Field) {
+        let book = self.context.book;
+        match self.row.addr(addr).and_then(|addr| book?.location(addr)) {
+            Some(text) => self.outside_text(text.as_bytes(), 0),
+            None => self.out.extend_from_slice(b"<no location info>"),
         }
+    }
+
+    fn has_services(&self) -> bool {
+        self.format.services().is_some()
+    }
+
+    /// A port right-aligned in six, or its name in as much as names take.
+    #[inline]
+    fn port(&mut self, field: Field) {
+        let port = self.row.number(field);
+        let Some(services) = self.format.services() else { return push_right(self.out, port, 6) };
+        match services.name(proto(self.row), port as u16) {
+            Some(name) => self.outside_text(name.as_bytes(), PORT_ROOM),
+            None => push_right(self.out, port, PORT_ROOM),
+        }
+    }
+
+    fn port_after(&mut self, ip: Option<Addr>, port: Field) {
+        let room = if self.has_services() { PORT_ROOM } else { 5 };
+        if !self.context.shows(port) {
+            return pad(self.out, 1 + room);
+        }
+        self.out.push(if matches!(ip, Some(Addr::V6(_))) { b'.' } else { b':' });
+        let start = self.out.len();
+        let number = self.row.number(port);
+        let name = self.format.services().and_then(|s| s.name(proto(self.row), number as u16));
+        match name {
+            _ if port == Field::DstPort && is_icmp(self.row) => push_icmp(self.out, self.row),
+            Some(name) => {
+                push_text(self.out, name.as_bytes());
+            }
+            None => return push_left(self.out, number, room),
+        }
+        pad(self.out, room.saturating_sub(self.out.len() - start));
     }
 
     /// Type and code of ICMP, right-aligned in `width`.
@@ -270,7 +334,7 @@ impl Line<'_> {
 
     fn event(&mut self) {
         let (firewall, nat) = events(self.row);
-        if self.options.plain_numbers {
+        if self.format.options.plain_numbers {
             return push_u64(self.out, event_number(self.row));
         }
         match (firewall, nat) {
@@ -326,53 +390,6 @@ impl Line<'_> {
     }
 }
 
-/// An address right-aligned in 16, long IPv6 ones condensed; or in 39 and in full.
-pub(crate) fn push_address(out: &mut Vec<u8>, addr: Addr, wide: bool) {
-    if wide {
-        push_right_text(out, AddrText::new(addr).as_bytes(), 39);
-    } else {
-        push_right_text(out, AddrText::condensed(addr).as_bytes(), 16);
-    }
-}
-
-/// A time with a blank between date and time, and zeros for none.
-#[inline]
-pub(crate) fn push_time(clock: &mut Clock, out: &mut Vec<u8>, ms: u64) {
-    if ms == 0 {
-        out.extend_from_slice(b"0000-00-00 00:00:00.000");
-    } else {
-        clock.push_millis(out, ms, b' ');
-    }
-}
-
-/// A protocol's name or number, left-aligned in five.
-pub(crate) fn push_proto(out: &mut Vec<u8>, proto: Proto, plain: bool) {
-    match proto.name() {
-        Some(name) if !plain => push_left_text(out, name.as_bytes(), 5),
-        _ => push_left(out, u64::from(proto.0), 5),
-    }
-}
-
-/// `label-EXP-bottom`, the label right-aligned in `width`.
-pub(crate) fn push_mpls(out: &mut Vec<u8>, entry: u64, width: usize) {
-    push_right(out, entry >> 4, width);
-    out.extend_from_slice(&[b'-', b'0' + (entry >> 1 & 7) as u8, b'-', b'0' + (entry & 1) as u8]);
-}
-
-/// `type.code`.
-pub(crate) fn push_icmp(out: &mut Vec<u8>, row: Row<'_>) {
-    push_u64(out, row.number(Field::IcmpType));
-    out.push(b'.');
-    push_u64(out, row.number(Field::IcmpCode));
-}
-
-/// `DF` and `MF`, hyphens where a bit is off.
-pub(crate) fn push_fragment(out: &mut Vec<u8>, row: Row<'_>) {
-    let flags = row.number(Field::FragmentFlags);
-    out.extend_from_slice(if flags & 0x40 != 0 { b"DF" } else { b"--" });
-    out.extend_from_slice(if flags & 0x20 != 0 { b"MF" } else { b"--" });
-}
-
 fn push_version(out: &mut Vec<u8>, row: Row<'_>) {
     let source = Source::of(row);
     let name: &[u8] = match source {
@@ -386,160 +403,10 @@ fn push_version(out: &mut Vec<u8>, row: Row<'_>) {
     push_u64(out, source.version());
 }
 
-/// Where a record came from, as the version octet of its header says (file format, section 6.1).
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Source {
-    /// A firewall or NAT event; the octet as it is.
-    Event(u64),
-    /// sFlow, with its version.
-    SFlow(u64),
-    /// Captured packets.
-    Capture(u64),
-    /// NetFlow or IPFIX.
-    NetFlow(u64),
-    /// Files of older versions do not say.
-    Unknown,
-}
-
-impl Source {
-    pub(crate) fn of(row: Row<'_>) -> Self {
-        let octet = row.number(Field::Source);
-        let version = octet & 0x0f;
-        if row.number(Field::RecordFlags) as u8 & record_flags::EVENT != 0 {
-            Self::Event(octet)
-        } else if octet == 0 {
-            Self::Unknown
-        } else if octet & 0x80 != 0 {
-            Self::SFlow(version)
-        } else if octet & 0x40 != 0 {
-            Self::Capture(version)
-        } else {
-            Self::NetFlow(version)
-        }
-    }
-
-    pub(crate) const fn version(self) -> u64 {
-        match self {
-            Self::Event(n) | Self::SFlow(n) | Self::Capture(n) | Self::NetFlow(n) => n,
-            Self::Unknown => 0,
-        }
-    }
-}
-
-/// Application id: engine, private enterprise number if the engine is 20, selector (RFC 6759, 4).
-pub(crate) fn push_app_id(out: &mut Vec<u8>, id: Option<&[u8]>, padded: bool) {
-    let Some((engine, rest)) = id.and_then(<[u8]>::split_first) else {
-        return out.extend_from_slice(b"0..0..0");
-    };
-    push_right(out, u64::from(*engine), if padded { 2 } else { 0 });
-    out.extend_from_slice(b"..");
-    let mut selector = rest;
-    if let (20, Some((pen, after))) = (*engine, rest.split_first_chunk::<4>()) {
-        push_u64(out, u64::from(u32::from_be_bytes(*pen)));
-        out.extend_from_slice(b"..");
-        selector = after;
-    }
-    // Selectors are at most seven octets; of longer ones the last eight are shown.
-    push_u64(out, selector.iter().fold(0, |n, b| n << 8 | u64::from(*b)));
-}
-
-/// Payload as text if it is text, else in lines of sixteen octets; it ends with a line end.
-pub(crate) fn push_payload(out: &mut Vec<u8>, payload: Option<&[u8]>) {
-    let Some(payload) = payload else { return out.extend_from_slice(b"<no payload>") };
-    let end = payload.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
-    let is_text = |b: &u8| matches!(b, b' '..=b'~' | b'\n' | b'\r' | b'\t');
-    let text = &payload[..end];
-    if text.iter().all(is_text) {
-        for line in text.split_inclusive(|b| *b == b'\n') {
-            push_text(out, line.trim_ascii_end());
-            out.push(b'\n');
-        }
-        return;
-    }
-    for (i, line) in payload.chunks(16).enumerate() {
-        out.push(b'\n');
-        push_hex(out, i as u64 * 16, 4);
-        out.extend_from_slice(b"  ");
-        for b in line {
-            push_hex(out, u64::from(*b), 2);
-            out.push(b' ');
-        }
-        pad(out, 3 * (16 - line.len()) + 1);
-        out.extend(line.iter().map(|b| if matches!(b, b' '..=b'~') { *b } else { b'.' }));
-    }
-    out.push(b'\n');
-}
-
-/// The three ids of an access list. They lie in network byte order (file format, ext 23).
-pub(crate) fn acl_ids(row: Row<'_>, field: Field) -> [u64; 3] {
-    let bytes = row.bytes(field).unwrap_or(&[]);
-    std::array::from_fn(|i| {
-        let id = bytes.get(4 * i..4 * i + 4).and_then(|b| <[u8; 4]>::try_from(b).ok());
-        id.map_or(0, |b| u64::from(u32::from_be_bytes(b)))
-    })
-}
-
-/// Milliseconds a list shows: none if a time is missing or they are out of order.
-#[inline]
-pub(crate) fn listed_duration(row: Row<'_>) -> u64 {
-    let (first, last) = (row.number(Field::First), row.number(Field::Last));
-    if first == 0 || last == 0 { 0 } else { last.saturating_sub(first) }
-}
-
-/// Flows a list shows: 1 where the record does not say. Files of old versions say 0, which sums
-/// count as 1.
-#[inline]
-pub(crate) fn listed_flows(row: Row<'_>) -> u64 {
-    row.u64(Field::Flows).unwrap_or(1)
-}
-
-/// Octets a packet.
-#[inline]
-pub(crate) fn packet_size(row: Row<'_>) -> u64 {
-    row.number(Field::Bytes).checked_div(row.number(Field::Packets)).unwrap_or(0)
-}
-
-/// TCP flags; those of other protocols are not shown in columns.
-#[inline]
-pub(crate) fn listed_flags(row: Row<'_>) -> TcpFlags {
-    let is_tcp = proto(row) == Proto::TCP;
-    TcpFlags(if is_tcp { row.number(Field::TcpFlags) as u8 } else { 0 })
-}
-
-#[inline]
-pub(crate) fn proto(row: Row<'_>) -> Proto {
-    Proto(row.number(Field::Proto) as u8)
-}
-
-#[inline]
-pub(crate) fn is_icmp(row: Row<'_>) -> bool {
-    proto(row).is_icmp()
-}
-
-/// Time of the firewall event, or of the NAT event where that has none.
-pub(crate) fn event_time(row: Row<'_>) -> u64 {
-    match row.number(Field::FwEventTime) {
-        0 => row.number(Field::NatEventTime),
-        ms => ms,
-    }
-}
-
-fn events(row: Row<'_>) -> (Option<FwEvent>, Option<NatEvent>) {
-    let octet = |field| row.u64(field).map(|n| n as u8);
-    (octet(Field::FwEvent).map(FwEvent), octet(Field::NatEvent).map(NatEvent))
-}
-
-/// Number of the firewall event, or of the NAT event where that is 0.
-pub(crate) fn event_number(row: Row<'_>) -> u64 {
-    match row.number(Field::FwEvent) {
-        0 => row.number(Field::NatEvent),
-        n => n,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::FormatOptions;
     use crate::sample::{events, flow, four, printed, printed_with, random, rich, six};
     use record::Flow;
 
@@ -744,27 +611,9 @@ Date first seen         Duration         Proto      Src IP Addr:Port          Ds
             ("csv:%inam,%onam,%ivrfnam,%nbnam,%nbid", "eth\\x1b0,,customer-a,http,3..80\n"),
         ] {
             let mut out = Vec::new();
-            let format = crate::Format::parse(spec, &FormatOptions::default()).unwrap();
+            let format = Format::parse(spec, &FormatOptions::default()).unwrap();
             format.printer().record(flow.as_row(), &context, &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), want);
-        }
-    }
-
-    #[test]
-    fn application_ids() {
-        for (id, padded, plain) in [
-            (None, "0..0..0", "0..0..0"),
-            (Some([13].as_slice()), "13..0", "13..0"),
-            (Some(&[3, 0, 0, 80]), " 3..80", "3..80"),
-            (Some(&[20, 0, 0, 0, 9, 1, 0]), "20..9..256", "20..9..256"),
-            (Some(&[20, 0, 9]), "20..9", "20..9"),
-            (Some(&[1; 30]), " 1..72340172838076673", "1..72340172838076673"),
-        ] {
-            for (pad, want) in [(true, padded), (false, plain)] {
-                let mut out = Vec::new();
-                push_app_id(&mut out, id, pad);
-                assert_eq!(String::from_utf8(out).unwrap(), want, "{id:?}");
-            }
         }
     }
 

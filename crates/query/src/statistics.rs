@@ -9,7 +9,7 @@ use crate::scan::{Query, Report, Scan};
 use crate::table::Hasher;
 use crate::top::Top;
 use crate::value::{Shown, Style};
-use output::{Format, FormatOptions, Kind, StatRow, StatTable, StatTotals};
+use output::{Format, Kind, StatRow, StatTable, StatTotals};
 use record::{AddressBook, Field, Kind as FieldKind};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -93,8 +93,7 @@ impl Query {
 /// Tables of values, one below the other: one document in JSON, whatever the number of tables.
 #[derive(Debug)]
 pub struct Tables {
-    kind: Kind,
-    options: FormatOptions,
+    format: Format,
     totals: StatTotals,
     text: Vec<u8>,
     has_rows: bool,
@@ -109,9 +108,9 @@ impl Tables {
             packets: passed.in_packets.saturating_add(passed.out_packets),
             bytes: passed.in_bytes.saturating_add(passed.out_bytes),
         };
-        let (kind, mut text) = (format.kind(), Vec::new());
-        kind.open(&mut text);
-        Self { kind, options: *format.options(), totals, text, has_rows: false }
+        let mut text = Vec::new();
+        format.kind().open(&mut text);
+        Self { format: format.clone(), totals, text, has_rows: false }
     }
 
     /// Adds the table of the first `n` values (0: all) by `sorting`.
@@ -120,7 +119,7 @@ impl Tables {
         let field = table.field();
         let style = Style {
             organisations: table.element.shows_organisation,
-            aligned: self.kind == Kind::Text,
+            aligned: self.format.kind() == Kind::Text,
             book: table.book.as_deref(),
         };
         let value = |t: &Top<'_>| {
@@ -140,19 +139,21 @@ impl Tables {
         let page = StatTable {
             title: table.element.title,
             element: table.element.name,
+            fields: table.element.fields,
             order: sorting.order,
             limit: n as u64,
             is_address: field.is_some_and(|f| f.kind() == FieldKind::Addr),
             rows: &rows,
             totals: self.totals,
+            book: table.book.as_deref(),
         };
-        page.print(self.kind, &self.options, self.has_rows, &mut self.text);
+        page.print(&self.format, self.has_rows, &mut self.text);
         self.has_rows |= !rows.is_empty();
     }
 
     /// The whole document.
     pub fn finish(mut self) -> Vec<u8> {
-        self.kind.close(&mut self.text);
+        self.format.kind().close(&mut self.text);
         self.text
     }
 }

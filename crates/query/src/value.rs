@@ -48,6 +48,9 @@ impl Shown {
                 return Self::Text(country(number, style));
             }
             (Field::AppId, _) => return Self::Text(application(number)),
+            (Field::SrcPort | Field::DstPort | Field::XlateSrcPort | Field::XlateDstPort, _) => {
+                StatKey::Port(number as u16)
+            }
             (Field::Proto, _) => StatKey::Proto(number as u8),
             (Field::TcpFlags, _) => StatKey::TcpFlags(number as u8),
             (Field::FwEvent, _) => StatKey::FwEvent(number as u8),
