@@ -3,13 +3,16 @@
 //! Printing is canonical: keywords in lower case, one spelling for synonyms, parentheses where the
 //! text had them. What is printed parses to an equal tree.
 
+use crate::error::is_word;
 use crate::primitive::{Operand, Phrase};
 use crate::time::Stamp;
 use record::code::Proto;
-use record::{Addr, Mac};
+use record::{Addr, Country, Mac, Networks, TorExit};
 use std::fmt;
+use std::sync::Arc;
 
-/// A stretch of the filter text, in octets from its start.
+/// A stretch of the filter text, in octets from its start. In a tree, included files count as if
+/// their text stood in the place of their names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     /// First octet.
@@ -38,6 +41,28 @@ pub(crate) enum Kind {
 pub(crate) struct Term {
     pub(crate) phrase: &'static Phrase,
     pub(crate) value: Value,
+    pub(crate) known: Known,
+}
+
+/// What a book of addresses says of an operand, looked up when the text is read.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Known {
+    /// There is no book, or nothing to be looked up.
+    #[default]
+    Nothing,
+    /// Addresses in these networks suit the operand.
+    Within(Arc<Networks>),
+    /// Addresses that are in none of these networks do.
+    Outside(Arc<Networks>),
+    /// Addresses that were exits of the Tor network, in the order of the addresses.
+    Exits(Arc<[TorExit]>),
+}
+
+/// Two terms ask the same, whatever is known of it.
+impl PartialEq for Known {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// An operand, checked against the primitive it stands behind.
@@ -57,6 +82,25 @@ pub(crate) enum Value {
     Nets(Vec<Net>),
     Text(Box<str>),
     Time(Cmp, Stamp),
+    Country(Country),
+    /// An exit of the Tor network at the time of the flow.
+    Tor,
+    Regex(Pattern),
+}
+
+/// A regular expression as it was written, and compiled.
+#[derive(Clone, Debug)]
+pub(crate) struct Pattern {
+    pub(crate) text: Box<str>,
+    /// Of `i`, `m` and `s` those that are set, in this order.
+    pub(crate) flags: String,
+    pub(crate) regex: regex::bytes::Regex,
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.text, &self.flags) == (&other.text, &other.flags)
+    }
 }
 
 /// How a value of the record compares to the operand.
@@ -111,6 +155,14 @@ impl Cmp {
 }
 
 impl Net {
+    /// One address.
+    pub(crate) const fn host(addr: Addr) -> Self {
+        match addr {
+            Addr::V4(addr) => Self::V4 { addr, mask: u32::MAX },
+            Addr::V6(addr) => Self::V6 { addr, mask: u128::MAX },
+        }
+    }
+
     pub(crate) fn contains(self, addr: Addr) -> bool {
         match (self, addr) {
             (Self::V4 { addr, mask }, Addr::V4(n)) => n & mask == addr,
@@ -177,6 +229,13 @@ impl fmt::Display for Term {
             Value::Text(text) => write_quoted(f, text),
             Value::Time(Cmp::Eq, stamp) => write!(f, " {stamp}"),
             Value::Time(cmp, stamp) => write!(f, " {cmp} {stamp}"),
+            Value::Country(country) => write!(f, " {country}"),
+            Value::Tor => f.write_str(" tor"),
+            Value::Regex(pattern) => {
+                write_quoted(f, &pattern.text)?;
+                let blank = if pattern.flags.is_empty() { "" } else { " " };
+                write!(f, "{blank}{}", pattern.flags)
+            }
         }
     }
 }
@@ -188,7 +247,7 @@ impl Term {
             Operand::Proto => {
                 let proto = Proto(n as u8);
                 match proto.name() {
-                    Some(name) if is_word(name) && Proto::from_prefix(name) == Some(proto) => {
+                    Some(name) if is_name(name) && Proto::from_prefix(name) == Some(proto) => {
                         f.write_str(&name.to_ascii_lowercase())
                     }
                     _ => write!(f, "{n}"),
@@ -196,7 +255,8 @@ impl Term {
             }
             Operand::Mac => write!(f, "{}", Mac(n)),
             Operand::Named(names) | Operand::Name(names) => match names.name(n) {
-                Some(name) => f.write_str(name),
+                Some(name) if is_word(name) => f.write_str(name),
+                Some(name) => write!(f, "\"{name}\""),
                 None => write!(f, "{n}"),
             },
             _ => write!(f, "{n}"),
@@ -204,7 +264,7 @@ impl Term {
     }
 }
 
-fn is_word(name: &str) -> bool {
+fn is_name(name: &str) -> bool {
     name.bytes().all(|b| b.is_ascii_alphanumeric()) && name.parse::<u64>().is_err()
 }
 

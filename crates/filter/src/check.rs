@@ -67,9 +67,6 @@ pub(crate) fn address(word: &str) -> Result<Net, ErrorKind> {
         let addr: Ipv6Addr = word.parse().map_err(|_| ErrorKind::Address)?;
         return Ok(Net::V6 { addr: addr.to_bits(), mask: u128::MAX });
     }
-    if word.eq_ignore_ascii_case("tor") {
-        return Err(ErrorKind::Unsupported("`ip tor`"));
-    }
     if word.bytes().any(|b| b.is_ascii_alphabetic()) {
         return Err(ErrorKind::HostName);
     }

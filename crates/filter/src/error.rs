@@ -63,9 +63,40 @@ pub enum ErrorKind {
     /// Not an IPv4 or IPv6 address.
     #[error("not an IP address")]
     Address,
-    /// A name where an address belongs.
+    /// A name where an address belongs, and nobody to look it up.
     #[error("host names are not looked up: use an address")]
     HostName,
+    /// A name where only an address may stand.
+    #[error("`{0}` takes an address, no host name")]
+    AddressOnly(&'static str),
+    /// A host name that has no address.
+    #[error("cannot look up {name}: {why}")]
+    LookUp {
+        /// The name.
+        name: String,
+        /// Why not.
+        why: String,
+    },
+    /// A file that the text names and that cannot be read.
+    #[error("cannot include {file}: {why}")]
+    Include {
+        /// The file, as the text names it.
+        file: String,
+        /// Why not.
+        why: String,
+    },
+    /// A bracket in a file that is a list.
+    #[error("a file for `in @FILE` has the items of a list and no brackets")]
+    Bracket,
+    /// Not a country.
+    #[error("a country is two letters, such as CH")]
+    Country,
+    /// Not a regular expression.
+    #[error("not a regular expression: {0}")]
+    Regex(String),
+    /// Letters that are no flags of a regular expression.
+    #[error("flags of a regular expression are i, m and s")]
+    RegexFlags,
     /// A prefix length or mask that does not suit its address.
     #[error("{0}")]
     Prefix(&'static str),
@@ -123,7 +154,13 @@ impl Error {
         &self.0.kind
     }
 
-    /// Where, in octets of the text.
+    /// Whether a file that the text names could not be read, for which nfdump ends with status 255
+    /// instead of 254.
+    pub fn is_include(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Include { .. })
+    }
+
+    /// Where, in octets of the text or of the file it came from.
     pub fn span(&self) -> Span {
         self.0.span
     }
@@ -139,7 +176,7 @@ impl Error {
     }
 
     /// The one line that nfdump prints: `Line 1: syntax error at 'eq'`, or
-    /// `File 'NAME' line 3: ...` if the text has a source.
+    /// `File 'NAME' line 3: ...` if the text has a source or stands in an included file.
     pub fn nfdump_line(&self) -> String {
         let Inner { kind, source, line, token, .. } = &*self.0;
         let place = match source {
@@ -147,7 +184,22 @@ impl Error {
             None => format!("Line {line}"),
         };
         match kind {
-            ErrorKind::Syntax { .. } => format!("{place}: syntax error at '{token}'"),
+            ErrorKind::Syntax { .. } | ErrorKind::Bracket => {
+                format!("{place}: syntax error at '{token}'")
+            }
+            ErrorKind::Address
+            | ErrorKind::HostName
+            | ErrorKind::AddressOnly(_)
+            | ErrorKind::LookUp { .. } => {
+                format!("{place}: Can not parse/lookup {token} to an IP address at '{token}'")
+            }
+            ErrorKind::Include { file, why } => {
+                format!(
+                    "Failed to open include file '{}': {}",
+                    shorten(file),
+                    why.replace(char::is_control, " ")
+                )
+            }
             other => format!("{place}: {other} at '{token}'"),
         }
     }
@@ -173,13 +225,19 @@ impl fmt::Display for Error {
             ErrorKind::Syntax { hint: Some(hint), .. } => write!(f, "\n{:margin$} = {hint}", ""),
             ErrorKind::UnknownName { names, near, .. } => {
                 if let Some(near) = near {
-                    write!(f, "\n{:margin$} = did you mean `{near}`?", "")?;
+                    let quote = if is_word(near) { "" } else { "\"" };
+                    write!(f, "\n{:margin$} = did you mean `{quote}{near}{quote}`?", "")?;
                 }
                 write_names(f, names, margin)
             }
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a name can stand in a filter without quotes.
+pub(crate) fn is_word(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:.-".contains(&b))
 }
 
 /// Names in lines of less than 100 columns.

@@ -2,10 +2,11 @@
 //! kernels of `select.rs` must agree with, and what runs where they do not apply.
 
 use crate::Context;
-use crate::ast::{Cmp, Expr, Kind, Term, Value};
+use crate::ast::{Cmp, Expr, Kind, Known, Term, Value};
 use crate::primitive::{Rate, Test};
+use crate::program::{address_of, country_of};
 use record::code::Proto;
-use record::{Field, Row};
+use record::{Addr, Country, Field, Networks, Row};
 
 pub(crate) fn matches(expr: &Expr, row: Row<'_>, ctx: &Context<'_>) -> bool {
     match &expr.kind {
@@ -32,13 +33,37 @@ fn term(term: &Term, row: Row<'_>, ctx: &Context<'_>) -> bool {
         Test::Ident => matches!(value, Value::Text(text) if **text == *ctx.ident),
         Test::Count => holds(value, ctx.first_count, row),
         Test::Value => number(&Some),
-        Test::ValueOrZero => some(&|f| holds(value, row.number(f), row)),
+        Test::System => some(&|f| match row.number(f) {
+            0 => nameless(term, address_of(&f).and_then(|f| row.addr(f)), row),
+            number => holds(value, number, row),
+        }),
+        Test::Country => some(&|f| {
+            let said = country_of(&f).and_then(|f| row.u64(f));
+            said.is_some_and(|n| *value == Value::Country(Country(n as u16)))
+                || row.addr(f).is_some_and(
+                    |a| matches!(&term.known, Known::Within(networks) if contain(networks, a)),
+                )
+        }),
+        Test::PfDir => {
+            some(&|f| row.u64(f).is_some_and(|n| (n == 1) == (*value == Value::Number(Cmp::Eq, 1))))
+        }
+        Test::Content => some(&|f| match (value, row.bytes(f)) {
+            (Value::Text(text), Some(octets)) => {
+                text.is_empty() || octets.windows(text.len()).any(|w| w == text.as_bytes())
+            }
+            _ => false,
+        }),
+        Test::Regex => some(&|f| match (value, row.bytes(f)) {
+            (Value::Regex(pattern), Some(octets)) => pattern.regex.is_match(octets),
+            _ => false,
+        }),
         Test::Icmp => proto().is_some_and(Proto::is_icmp) && number(&Some),
         Test::Tcp => proto() == Some(Proto::TCP) && number(&Some),
         Test::Addr => some(&|f| {
             row.addr(f).is_some_and(|a| match value {
                 Value::Net(net) => net.contains(a),
                 Value::Nets(list) => list.iter().any(|net| net.contains(a)),
+                Value::Tor => was_exit(&term.known, a, row),
                 _ => false,
             })
         }),
@@ -73,8 +98,44 @@ fn holds(value: &Value, number: u64, row: Row<'_>) -> bool {
             start.is_some_and(|s| Cmp::Ge.holds(number, s))
                 && end.is_some_and(|e| Cmp::Le.holds(number, e))
         }
-        Value::None | Value::Net(_) | Value::Nets(_) | Value::Text(_) => false,
+        Value::None
+        | Value::Net(_)
+        | Value::Nets(_)
+        | Value::Text(_)
+        | Value::Country(_)
+        | Value::Tor
+        | Value::Regex(_) => false,
     }
+}
+
+/// Whether a record without the number of a system suits the operand: what is known of its address
+/// decides, or the number 0.
+fn nameless(term: &Term, addr: Option<Addr>, row: Row<'_>) -> bool {
+    let within = |networks| addr.is_some_and(|a| contain(networks, a));
+    match &term.known {
+        Known::Within(networks) => within(networks),
+        Known::Outside(networks) => !within(networks),
+        _ => holds(&term.value, 0, row),
+    }
+}
+
+fn contain(networks: &Networks, addr: Addr) -> bool {
+    match addr {
+        Addr::V4(n) => networks.v4.iter().any(|r| r.0 <= n && n <= r.1),
+        Addr::V6(n) => networks.v6.iter().any(|r| r.0 <= n && n <= r.1),
+    }
+}
+
+fn was_exit(known: &Known, addr: Addr, row: Row<'_>) -> bool {
+    let Known::Exits(exits) = known else { return false };
+    let (first, last) = times(row);
+    exits.iter().any(|e| e.addr == addr && e.covers(first, last))
+}
+
+/// Start and end of a flow; the end is not before the start.
+pub(crate) fn times(row: Row<'_>) -> (u64, u64) {
+    let first = row.number(Field::First);
+    (first, row.number(Field::Last).max(first))
 }
 
 fn acl_ids(row: Row<'_>, field: Field) -> impl Iterator<Item = u64> {

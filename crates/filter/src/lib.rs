@@ -11,8 +11,10 @@
 //! slow and obvious, and what the batches are tested against.
 //!
 //! `primitive.rs` is the table of everything a filter can ask. This crate knows records only: not
-//! files, nor where rows come from, nor command lines. It looks nothing up: no host names, no
-//! countries.
+//! files, nor where rows come from, nor command lines. What has to be looked up or read comes
+//! through [`ParseOptions`]: host names, files that the text includes, and a book of addresses,
+//! from which `geo XX` and `as N` become sets of networks and `ip tor` a set of addresses with
+//! times before the first row is asked. [`Filter::explain`] says in words what a filter does.
 //!
 //! Where it differs from nfdump on purpose:
 //!
@@ -22,6 +24,10 @@
 //! * numbers that need more than 64 bits are errors;
 //! * MPLS labels count from 1, and labels outside of 1 to 10 are errors;
 //! * a text without any term asks for everything, even if it has a comment;
+//! * `geo` takes its country also in quotes, `pf action` and `pf reason` also numbers;
+//! * `pf dir out` is every direction but 1, as listings print it;
+//! * `in @FILE` is the list of what a file has: `src ip in @blocked`;
+//! * `payload content` finds every occurrence, also behind a partial one;
 //! * the manual's `asa event deny`, `term` and `denied ingress` are read.
 //!
 //! ```
@@ -40,6 +46,8 @@ mod ast;
 mod check;
 mod error;
 mod eval;
+mod explain;
+mod index;
 mod names;
 #[cfg(test)]
 mod oracle;
@@ -49,17 +57,23 @@ mod program;
 mod ratio;
 mod select;
 mod sets;
+mod source;
 mod suggest;
 mod time;
 mod token;
 
 pub use ast::{Expr, Span};
 pub use error::{Error, ErrorKind};
+pub use explain::{Explanation, NeverTrue};
 pub use select::Evaluator;
 pub use time::Zone;
 
+use primitive::Test;
 use program::Program;
-use record::{Field, Row};
+use record::{AddressBook, Field, Row};
+use source::Source;
+use std::fmt;
+use std::net::IpAddr;
 
 /// Octets a filter text may have.
 pub const MAX_TEXT: usize = 8 << 20;
@@ -67,6 +81,12 @@ pub const MAX_TEXT: usize = 8 << 20;
 pub const MAX_DEPTH: usize = 256;
 /// Items one list may have.
 pub const MAX_LIST: usize = 1 << 20;
+/// Levels of files that include each other.
+pub const MAX_INCLUDE_DEPTH: usize = 10;
+/// Files a text may include, each time counted.
+pub const MAX_FILES: usize = 1000;
+/// Addresses a host name may have.
+pub const MAX_HOST_ADDRESSES: usize = 1024;
 
 /// A filter, parsed and compiled.
 #[derive(Debug)]
@@ -75,13 +95,38 @@ pub struct Filter {
     program: Program,
 }
 
-/// What the reading of a text depends on besides the text.
-#[derive(Clone, Copy, Debug, Default)]
+/// What the reading of a text depends on besides the text. The filter itself neither reads files
+/// nor looks anything up: the caller lends what does.
+#[derive(Clone, Copy, Default)]
 pub struct ParseOptions<'a> {
     /// Name of the file the text came from, for messages.
     pub source: Option<&'a str>,
     /// Zone of the times of `first seen` and `last seen`.
     pub zone: Zone,
+    /// What is known of addresses: for `geo`, for `ip tor`, and for `as` where a record has no
+    /// number. It is asked while the text is read and not kept. Without it `geo` and `tor` match
+    /// nothing but what a record says itself.
+    pub book: Option<&'a dyn AddressBook>,
+    /// All addresses of a host, or why there are none. Without it host names are errors.
+    pub resolve: Option<Resolver<'a>>,
+    /// The text of a file, as `@include` and `in @` name it, or why it cannot be read. Without it
+    /// such names are errors.
+    pub include: Option<Includer<'a>>,
+}
+
+/// Looks up the addresses of a host.
+pub type Resolver<'a> = &'a dyn Fn(&str) -> Result<Vec<IpAddr>, String>;
+/// Reads a file.
+pub type Includer<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+impl fmt::Debug for ParseOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ParseOptions")
+            .field("source", &self.source)
+            .field("zone", &self.zone)
+            .field("book", &self.book)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a filter may ask of a row that the row does not say.
@@ -117,13 +162,10 @@ impl Filter {
     ///
     /// The first thing that is wrong, with its place.
     pub fn parse_with(text: &str, options: &ParseOptions<'_>) -> Result<Self, Error> {
-        if text.len() > MAX_TEXT {
-            let kind = ErrorKind::TextTooLong(text.len());
-            return Err(Error::new(kind, Span::default(), "", options.source));
-        }
-        match parse::parse(text, options.zone) {
+        let source = Source::read(text, options)?;
+        match parse::parse(source.text(), options) {
             Ok(tree) => Ok(Self::compile(tree)),
-            Err((kind, span)) => Err(Error::new(kind, span, text, options.source)),
+            Err((kind, span)) => Err(source.error(kind, span)),
         }
     }
 
@@ -155,6 +197,27 @@ impl Filter {
     /// Whether it asks for the running number of records, which then have to be counted in order.
     pub fn uses_count(&self) -> bool {
         self.program.uses_count()
+    }
+
+    /// What it asks, reads and can never find, in words.
+    pub fn explain(&self) -> Explanation {
+        Explanation::new(self)
+    }
+
+    /// Whether it asks for the country of an address, which only an [`AddressBook`] knows.
+    pub fn needs_countries(&self) -> bool {
+        self.asks(|term| term.phrase.line().test == Test::Country)
+    }
+
+    /// Whether it asks for exits of the Tor network, which only an [`AddressBook`] knows.
+    pub fn needs_tor(&self) -> bool {
+        self.asks(|term| term.value == ast::Value::Tor)
+    }
+
+    fn asks(&self, of: impl Fn(&ast::Term) -> bool) -> bool {
+        let mut found = false;
+        self.tree.each_term(&mut |term| found |= of(term));
+        found
     }
 
     /// Whether one row passes: walks the tree, reads each field by its name.

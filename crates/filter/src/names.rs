@@ -11,6 +11,9 @@ pub(crate) enum Names {
     NatEvent,
     FwEvent,
     Denied,
+    PfAction,
+    PfReason,
+    PfDir,
 }
 
 impl Names {
@@ -23,6 +26,9 @@ impl Names {
             Self::NatEvent => "NAT event",
             Self::FwEvent => "firewall event",
             Self::Denied => "reason of denial",
+            Self::PfAction => "pf action",
+            Self::PfReason => "pf reason",
+            Self::PfDir => "pf direction",
         }
     }
 
@@ -69,6 +75,9 @@ impl Names {
             Self::FwdStatus => FWD_STATUS,
             Self::FlowDir => &[("ingress", 0), ("egress", 1)],
             Self::Denied => DENIED,
+            Self::PfAction => PF_ACTION,
+            Self::PfReason => PF_REASON,
+            Self::PfDir => &[("in", 1), ("out", 2)],
             Self::Proto | Self::NatEvent | Self::FwEvent => &[],
         }
     }
@@ -114,6 +123,47 @@ const DENIED: &[(&str, u64)] = &[
     ("ignore", 0),
 ];
 
+/// What the packet filter of the BSDs did with a packet (`PF_PASS` and following).
+const PF_ACTION: &[(&str, u64)] = &[
+    ("pass", 0),
+    ("block", 1),
+    ("scrub", 2),
+    ("noscrub", 3),
+    ("nat", 4),
+    ("nonat", 5),
+    ("binat", 6),
+    ("nobinat", 7),
+    ("rdr", 8),
+    ("nordr", 9),
+    ("synblock", 10),
+    ("defer", 11),
+    ("match", 12),
+    ("divert", 13),
+    ("rt", 14),
+    ("afrt", 15),
+];
+
+/// Why it did so (`PFRES_MATCH` and following). The parenthesis of the sixth is nfdump's.
+const PF_REASON: &[(&str, u64)] = &[
+    ("match", 0),
+    ("bad-offset", 1),
+    ("fragment", 2),
+    ("short", 3),
+    ("normalize", 4),
+    ("memory)", 5),
+    ("bad-timestamp", 6),
+    ("congestion", 7),
+    ("ip-option", 8),
+    ("proto-cksum", 9),
+    ("state-mismatch", 10),
+    ("state-insert", 11),
+    ("state-limit", 12),
+    ("src-limit", 13),
+    ("synproxy", 14),
+    ("translate", 15),
+    ("no-route", 16),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +180,10 @@ mod tests {
             (Names::FwEvent, "Deny", Some(3)),
             (Names::FwEvent, "term", Some(2)),
             (Names::Denied, "e-acl", Some(1002)),
+            (Names::PfAction, "Block", Some(1)),
+            (Names::PfReason, "no-route", Some(16)),
+            (Names::PfReason, "memory", None),
+            (Names::PfDir, "out", Some(2)),
         ] {
             assert_eq!(names.number(word), number, "{names:?} {word}");
         }
@@ -137,9 +191,16 @@ mod tests {
 
     #[test]
     fn every_name_printed_is_read_back() {
-        for names in
-            [Names::FwdStatus, Names::FlowDir, Names::NatEvent, Names::FwEvent, Names::Denied]
-        {
+        for names in [
+            Names::FwdStatus,
+            Names::FlowDir,
+            Names::NatEvent,
+            Names::FwEvent,
+            Names::Denied,
+            Names::PfAction,
+            Names::PfReason,
+            Names::PfDir,
+        ] {
             assert!(!names.all().is_empty());
             for n in 0..2000 {
                 if let Some(name) = names.name(n) {

@@ -4,7 +4,10 @@
 
 use crate::primitive::{Operand, Phrase, Phrases};
 use crate::{Context, Filter, ParseOptions, Zone};
-use record::{Addr, Field, Kind, Row, RowRef, Rows, Selection, Shape, ShapeTable};
+use record::{
+    Addr, AddressBook, Country, Field, Kind, Networks, Row, RowRef, Rows, Selection, Shape,
+    ShapeTable, TorExit,
+};
 use std::net::IpAddr;
 
 const NUMBERS: [u64; 24] = [
@@ -51,6 +54,73 @@ const TEXTS: [&str; 5] = ["alice", "bob", "a=b.c:d", "a 'b'", "x"];
 const TIMES: [&str; 5] =
     ["1970", "2026-11-20T10", "2026-11-20T10:00:00.001", "'2026/11/20 11:00'", "2038"];
 const MACS: [&str; 3] = ["0:0:0:0:0:1", "00:00:00:00:00:50", "aa:bb:cc:dd:ee:ff"];
+
+const REGEXES: [&str; 6] = ["alice", "'^A.*E$' is", "'[a-c]o' i", "'b\"ob'", "'.' s", "'\\x00$'"];
+
+/// Knows a few of [`ADDRS`].
+#[derive(Debug)]
+struct Book;
+
+/// First address, last address, country, system.
+const NETWORKS: [(&str, &str, &str, u32); 7] = [
+    ("10.1.0.0", "10.1.2.3", "CH", 58),
+    ("10.1.2.4", "10.1.2.4", "DE", 80),
+    ("10.2.0.0", "10.2.255.255", "CH", 443),
+    ("10.255.0.0", "10.255.0.255", "", 1000),
+    ("192.168.0.1", "192.168.0.1", "US", 0),
+    ("2001:db8::", "2001:db8:0:ffff::", "DE", 58),
+    ("2001:db8:1::", "2001:db8:1:ffff::", "CH", 65_535),
+];
+
+const EXITS: [TorExit; 3] = [
+    TorExit { addr: Addr::V4(0x0a01_0204), since_ms: 1000, until_ms: u64::MAX - 1 },
+    TorExit { addr: Addr::V4(0x0a01_0203), since_ms: 7, until_ms: 80 },
+    TorExit { addr: Addr::V4(0x0a01_0203), since_ms: 0, until_ms: 3 },
+];
+
+fn networks(wanted: impl Fn(&str, u32) -> bool) -> Networks {
+    let mut all = Networks::default();
+    for (first, last, country, system) in NETWORKS {
+        let ends = [first, last].map(|a| Addr::from(a.parse::<IpAddr>().unwrap()));
+        match ends {
+            _ if !wanted(country, system) => {}
+            [Addr::V4(first), Addr::V4(last)] => all.v4.push((first, last)),
+            [Addr::V6(first), Addr::V6(last)] => all.v6.push((first, last)),
+            _ => unreachable!("ends of one family"),
+        }
+    }
+    all
+}
+
+impl AddressBook for Book {
+    fn country(&self, _: Addr) -> Country {
+        unreachable!("filters ask for networks")
+    }
+    fn asn(&self, _: Addr) -> u32 {
+        unreachable!("filters ask for networks")
+    }
+    fn organisation(&self, _: u32) -> Option<&str> {
+        None
+    }
+    fn location(&self, _: Addr) -> Option<String> {
+        None
+    }
+    fn networks_of_countries(&self, wanted: &dyn Fn(Country) -> bool) -> Networks {
+        networks(|country, _| Country::parse(country).is_some_and(wanted))
+    }
+    fn networks_of_systems(&self, wanted: &dyn Fn(u32) -> bool) -> Networks {
+        networks(|_, system| system != 0 && wanted(system))
+    }
+    fn tor_exits(&self) -> &[TorExit] {
+        &EXITS
+    }
+    fn has_countries(&self) -> bool {
+        true
+    }
+    fn has_systems(&self) -> bool {
+        true
+    }
+}
 
 /// Splitmix64.
 struct Random(u64);
@@ -134,14 +204,15 @@ fn operand(r: &mut Random, phrase: &Phrase) -> String {
         }
         Operand::Flags if r.once_in(2) => number(r, 255),
         Operand::Flags => r.of(&["S", "=S", "SA", "AS", "=X", "X", "FSRPAUEC"]).to_owned(),
-        Operand::Named(names) | Operand::Name(names) if r.once_in(2) => {
-            let all = names.all();
-            r.of(&all).to_owned()
-        }
-        Operand::Named(_) => number(r, 5),
-        Operand::Name(_) => "nosyn".to_owned(),
+        Operand::Named(_) if r.once_in(2) => number(r, 5),
+        Operand::Named(names) | Operand::Name(names) => format!("\"{}\"", r.of(&names.all())),
         Operand::FlowDir => r.of(&["ingress", "egress", "0", "1"]).to_owned(),
-        Operand::Address => r.of(&ADDRS).to_owned(),
+        Operand::Address => match phrase.text {
+            "ip" | "src ip" | "dst ip" if r.once_in(4) => "tor".to_owned(),
+            _ => r.of(&ADDRS).to_owned(),
+        },
+        Operand::Country => r.of(&["CH", "de", "'US'", "XX"]).to_owned(),
+        Operand::Regex => r.of(&REGEXES).to_owned(),
         Operand::Net => net(r),
         Operand::Mac => r.of(&MACS).to_owned(),
         Operand::Text(..) => match r.of(&TEXTS) {
@@ -190,7 +261,7 @@ fn shape(r: &mut Random) -> Shape {
     let rare = 1 + r.below(3);
     let mut at = r.below(20) as u16;
     for field in Field::ALL.iter().copied() {
-        if !r.once_in(rare) || field.is_derived() {
+        if !r.once_in(rare) || matches!(field, Field::IcmpType | Field::IcmpCode) {
             continue;
         }
         let len = match field.kind() {
@@ -219,7 +290,10 @@ fn value(r: &mut Random, field: Field, len: usize) -> Vec<u8> {
             };
             addr.to_row().to_vec()
         }
-        Kind::Text(_) => r.of(&TEXTS).as_bytes().to_vec(),
+        Kind::Text(_) | Kind::Bytes => r.of(&TEXTS).as_bytes().to_vec(),
+        _ if matches!(field, Field::SrcCountry | Field::DstCountry) => {
+            r.of(&[Country(0), Country(0x4348), Country(0x4445)]).0.to_le_bytes().to_vec()
+        }
         Kind::Acl => (0..3).flat_map(|_| (r.of(&NUMBERS) as u32).to_be_bytes()).collect(),
         _ if r.once_in(6) => r.next().to_le_bytes().to_vec(),
         _ => r.of(&NUMBERS).to_le_bytes().to_vec(),
@@ -272,7 +346,7 @@ impl Data {
     fn push(&mut self, r: &mut Random, shape: usize) {
         let shape = &self.table.shapes()[shape];
         let mut row = vec![0; r.below(30)];
-        for field in shape.fields().filter(|f| !f.is_derived()) {
+        for field in shape.fields().filter(|f| !matches!(f, Field::IcmpType | Field::IcmpCode)) {
             let slot = shape.slot(field);
             row.resize(usize::from(slot.at).max(row.len()), 0);
             row.truncate(usize::from(slot.at));
@@ -288,7 +362,8 @@ impl Data {
 
 // ---- tests
 
-const OPTIONS: ParseOptions<'_> = ParseOptions { source: None, zone: Zone::Utc };
+const OPTIONS: ParseOptions<'_> =
+    ParseOptions { source: None, zone: Zone::Utc, book: Some(&Book), resolve: None, include: None };
 
 pub(crate) fn agrees(
     filter: &Filter,

@@ -1,23 +1,25 @@
 //! Tokens to a typed tree: recursive descent with one token of look-ahead.
 
-use crate::ast::{Cmp, Expr, Kind, Net, Span, Term, Value};
+use crate::ast::{Cmp, Expr, Kind, Known, Net, Pattern, Span, Term, Value};
 use crate::check;
 use crate::error::{ErrorKind, shorten};
 use crate::names::Names;
-use crate::primitive::{ASA_DENIED, Operand, Phrase, Phrases};
+use crate::primitive::{ASA_DENIED, Operand, Phrase, Phrases, Test};
 use crate::suggest;
-use crate::time::{Stamp, Zone};
+use crate::time::Stamp;
 use crate::token::{Lexer, Token};
-use crate::{MAX_DEPTH, MAX_LIST};
+use crate::{MAX_DEPTH, MAX_HOST_ADDRESSES, MAX_LIST, ParseOptions, program};
+use record::{Addr, AddressBook, Country};
+use regex::bytes::RegexBuilder;
 
 /// What is wrong and where.
 pub(crate) type Fault = (ErrorKind, Span);
 
 /// Reads a whole text. Without any term it asks for everything.
-pub(crate) fn parse(text: &str, zone: Zone) -> Result<Expr, Fault> {
+pub(crate) fn parse(text: &str, options: &ParseOptions<'_>) -> Result<Expr, Fault> {
     let mut lexer = Lexer::new(text);
     let (token, span) = lexer.next();
-    let mut parser = Parser { lexer, token, span, end: 0, zone, depth: 0 };
+    let mut parser = Parser { lexer, token, span, end: 0, options, depth: 0 };
     if parser.token == Token::End {
         return Ok(any());
     }
@@ -32,7 +34,7 @@ pub(crate) fn parse(text: &str, zone: Zone) -> Result<Expr, Fault> {
 pub(crate) fn any() -> Expr {
     let phrase =
         Phrases::all().find("any").unwrap_or_else(|| unreachable!("`any` is in the table"));
-    let term = Term { phrase, value: Value::None };
+    let term = Term { phrase, value: Value::None, known: Known::Nothing };
     Expr { kind: Kind::Term(term), span: Span::default() }
 }
 
@@ -43,7 +45,7 @@ struct Parser<'t> {
     span: Span,
     /// Where the last token that was used ends.
     end: u32,
-    zone: Zone,
+    options: &'t ParseOptions<'t>,
     depth: usize,
 }
 
@@ -103,7 +105,8 @@ impl Parser<'_> {
         let start = self.span;
         let phrase = self.phrase()?;
         let (phrase, value) = self.operand(phrase, start)?;
-        Ok(Expr { kind: Kind::Term(Term { phrase, value }), span: self.since(start) })
+        let known = self.options.book.map_or(Known::Nothing, |book| known(book, phrase, &value));
+        Ok(Expr { kind: Kind::Term(Term { phrase, value, known }), span: self.since(start) })
     }
 
     /// The words of a primitive: as many as lead on.
@@ -129,7 +132,7 @@ impl Parser<'_> {
             Token::Other('&') => Some("write `and`".to_owned()),
             Token::Other('|') => Some("write `or`".to_owned()),
             Token::Other('@') => {
-                return (ErrorKind::Unsupported("`@include`"), self.span);
+                Some("write `@include FILE`, or `ip in @FILE` for a list of items".to_owned())
             }
             _ => None,
         };
@@ -188,6 +191,8 @@ impl<'t> Parser<'t> {
             }
             Operand::Text(max, numbers) => self.text(phrase, max, numbers)?,
             Operand::Time => self.time(phrase)?,
+            Operand::Country => self.country(phrase)?,
+            Operand::Regex => self.regex(phrase)?,
             Operand::Unsupported(what) => return Err((ErrorKind::Unsupported(what), start)),
         };
         Ok((phrase, value))
@@ -265,6 +270,9 @@ impl<'t> Parser<'t> {
         &mut self,
         mut item: impl FnMut(&mut Self) -> Result<T, Fault>,
     ) -> Result<Vec<T>, Fault> {
+        if self.token == Token::Sign(']') {
+            return Err(self.syntax("at least one item", None));
+        }
         let mut list = vec![item(self)?];
         while self.token != Token::Sign(']') {
             if list.len() == MAX_LIST {
@@ -302,7 +310,38 @@ impl<'t> Parser<'t> {
                 self.syntax("an address without a length", Some(format!("write `{name}net`")))
             );
         }
-        Ok(Value::Net(check::address(word).map_err(|kind| (kind, span))?))
+        // Only the flow's own addresses are compared to names.
+        let named = matches!(phrase.text, "ip" | "src ip" | "dst ip");
+        if named && word.eq_ignore_ascii_case("tor") {
+            return Ok(Value::Tor);
+        }
+        match check::address(word) {
+            Ok(net) => Ok(Value::Net(net)),
+            Err(ErrorKind::HostName) if !named => Err((ErrorKind::AddressOnly(phrase.text), span)),
+            Err(ErrorKind::HostName) => self.look_up(word).map_err(|kind| (kind, span)),
+            Err(kind) => Err((kind, span)),
+        }
+    }
+
+    /// The addresses of a host.
+    fn look_up(&self, name: &str) -> Result<Value, ErrorKind> {
+        let Some(resolve) = self.options.resolve else { return Err(ErrorKind::HostName) };
+        let fault = |why: String| ErrorKind::LookUp { name: shorten(name), why };
+        let mut addresses = resolve(name).map_err(fault)?;
+        addresses.sort_unstable();
+        addresses.dedup();
+        if addresses.len() > MAX_HOST_ADDRESSES {
+            return Err(fault(format!(
+                "{} addresses, of which {MAX_HOST_ADDRESSES} are the most a filter takes",
+                addresses.len()
+            )));
+        }
+        let mut nets = addresses.into_iter().map(|a| Net::host(Addr::from(a)));
+        match (nets.next(), nets.len()) {
+            (None, _) => Err(fault("it has no address".to_owned())),
+            (Some(net), 0) => Ok(Value::Net(net)),
+            (Some(net), _) => Ok(Value::Nets(std::iter::once(net).chain(nets).collect())),
+        }
     }
 
     fn net(&mut self, phrase: &Phrase) -> Result<Value, Fault> {
@@ -436,10 +475,50 @@ impl<'t> Parser<'t> {
         Ok(Value::Text(text.into()))
     }
 
+    /// `XX` after exactly one blank, or in quotes.
+    fn country(&mut self, phrase: &Phrase) -> Result<Value, Fault> {
+        if matches!(self.token, Token::Word(_)) && self.span.start != self.end + 1 {
+            return Err(self.syntax("one blank and two letters", None));
+        }
+        let (word, span) = self.text_token(phrase)?;
+        Country::parse(word).map(Value::Country).ok_or((ErrorKind::Country, span))
+    }
+
+    /// A pattern, and flags in a second word.
+    fn regex(&mut self, phrase: &Phrase) -> Result<Value, Fault> {
+        let span = self.span;
+        let Value::Text(text) = self.text(phrase, 255, false)? else {
+            return Err(self.syntax("a regular expression", None));
+        };
+        let mut given = "";
+        if let Token::Word(word) | Token::Quoted(word) = self.token
+            && !self.at_word("and")
+            && !self.at_word("or")
+        {
+            if !word.bytes().all(|b| b"ims".contains(&b)) {
+                return Err((ErrorKind::RegexFlags, self.span));
+            }
+            given = word;
+            self.bump();
+        }
+        let has = |flag| given.contains(flag);
+        let regex = RegexBuilder::new(&text)
+            .unicode(false)
+            .case_insensitive(has('i'))
+            .multi_line(has('m'))
+            .dot_matches_new_line(has('s'))
+            .size_limit(REGEX_OCTETS)
+            .build();
+        let regex = regex.map_err(|e| (ErrorKind::Regex(reason(&e)), span))?;
+        let flags = "ims".chars().filter(|c| has(*c)).collect();
+        Ok(Value::Regex(Pattern { text, flags, regex }))
+    }
+
     fn time(&mut self, phrase: &Phrase) -> Result<Value, Fault> {
         let cmp = self.comparator().unwrap_or(Cmp::Eq);
         let (word, span) = self.text_token(phrase)?;
-        let stamp = Stamp::parse(word, self.zone).map_err(|why| (ErrorKind::Time(why), span))?;
+        let stamp =
+            Stamp::parse(word, self.options.zone).map_err(|why| (ErrorKind::Time(why), span))?;
         Ok(Value::Time(cmp, stamp))
     }
 
@@ -455,6 +534,40 @@ impl<'t> Parser<'t> {
         let span = self.span;
         self.bump();
         Ok((text, span))
+    }
+}
+
+/// Octets that a compiled regular expression may take.
+const REGEX_OCTETS: usize = 1 << 20;
+
+/// Why a regular expression is none, in one line.
+fn reason(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or("");
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
+}
+
+/// What the book says of the operand.
+fn known(book: &dyn AddressBook, phrase: &Phrase, value: &Value) -> Known {
+    match (phrase.line().test, value) {
+        (Test::Country, Value::Country(country)) if book.has_countries() => {
+            Known::Within(book.networks_of_countries(&|c| c == *country).into())
+        }
+        (Test::Addr, Value::Tor) => {
+            let mut exits = book.tor_exits().to_vec();
+            exits.sort_unstable();
+            Known::Exits(exits.into())
+        }
+        (Test::System, _) if book.has_systems() => {
+            let set = program::set(value);
+            // An address of no system counts as 0. If 0 suits the operand, the networks are those
+            // that do not.
+            let unknown_suits = set.contains(0);
+            let wanted = |n: u32| n != 0 && set.contains(n.into()) != unknown_suits;
+            let networks = book.networks_of_systems(&wanted).into();
+            if unknown_suits { Known::Outside(networks) } else { Known::Within(networks) }
+        }
+        _ => Known::Nothing,
     }
 }
 
@@ -503,7 +616,7 @@ fn is_comparator(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Error, Filter, MAX_TEXT, ParseOptions};
+    use crate::{Error, Filter, MAX_TEXT, ParseOptions, Zone};
 
     fn error(text: &str) -> Error {
         Filter::parse(text).expect_err(text)
@@ -538,7 +651,8 @@ mod tests {
     #[test]
     fn spans_cover_what_was_read() {
         let text = "  src port 80 or ( not  any )  ";
-        let tree = parse(text, Zone::Utc).unwrap();
+        let options = ParseOptions { zone: Zone::Utc, ..Default::default() };
+        let tree = parse(text, &options).unwrap();
         let cut = |span: Span| &text[span.start as usize..span.end as usize];
         assert_eq!(cut(tree.span), "src port 80 or ( not  any )");
         let Kind::Or(parts) = &tree.kind else { unreachable!() };
@@ -581,11 +695,16 @@ mod tests {
             ("ip = 10.1.2.3", "`ip` takes no comparator"),
             ("src ip 10.0.0.0/8", "write `src net`"),
             ("ip foo.example", "host names are not looked up: use an address"),
-            ("ip tor", "not supported yet"),
-            ("geo CH", "not supported yet"),
-            ("in payload dns defined", "`payload` is not supported yet"),
-            ("pf rule 5", "`pf` is not supported yet"),
-            ("@include list", "`@include` is not supported yet"),
+            ("nat ip foo.example", "`nat ip` takes an address, no host name"),
+            ("next ip tor", "`next ip` takes an address, no host name"),
+            ("geo CHE", "a country is two letters"),
+            ("geo  CH", "expected one blank and two letters"),
+            ("payload regex '['", "not a regular expression: unclosed character class"),
+            ("payload regex 'a' x", "flags of a regular expression are i, m and s"),
+            ("pf action foo", "known: pass block scrub"),
+            ("pf reason memory", "did you mean `\"memory)\"`?"),
+            ("@list", "`ip in @FILE` for a list"),
+            ("port in []", "expected at least one item"),
             ("flags = S", "`flags =S`, without a blank"),
             ("asa user 1234", "write `asa user \"1234\"`"),
             ("\"port\" 80", "keywords stand without quotes"),

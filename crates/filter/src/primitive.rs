@@ -5,7 +5,10 @@
 //! from these lines: a new primitive that reads a field is a line here and nothing else.
 
 use crate::names::Names;
-use Operand::{Address, Flags, Name, Named, Net, Nothing, Number, Proto, Text, Time, Unsupported};
+use Operand::{
+    Address, Country, Flags, Name, Named, Net, Nothing, Number, Proto, Regex, Text, Time,
+    Unsupported,
+};
 use record::Field::{self, *};
 use std::sync::OnceLock;
 
@@ -38,8 +41,17 @@ pub(crate) enum Test {
     Count,
     /// The field itself. A record without it never matches.
     Value,
-    /// The field itself, 0 where the record lacks it.
-    ValueOrZero,
+    /// The number of an autonomous system. Where the record has none it is that of the address, if
+    /// a book knows it, else 0.
+    System,
+    /// The country of an address.
+    Country,
+    /// 1 is inbound, everything else outbound.
+    PfDir,
+    /// Octets somewhere in the field.
+    Content,
+    /// The field matches a regular expression.
+    Regex,
     /// The field of a record of protocol 1 or 58.
     Icmp,
     /// The field of a record of protocol 6.
@@ -102,6 +114,10 @@ pub(crate) enum Operand {
     /// Text of at most so many octets; a bare number only where `true`.
     Text(u32, bool),
     Time,
+    /// Two letters, one blank before them, or in quotes.
+    Country,
+    /// A regular expression, and its flags as a second word.
+    Regex,
     /// Known to the language, but not to this version.
     Unsupported(&'static str),
 }
@@ -148,6 +164,7 @@ const MAX8: u64 = u8::MAX as u64;
 const MAX16: u64 = u16::MAX as u64;
 const MAX32: u64 = u32::MAX as u64;
 const MAX64: u64 = u64::MAX;
+const PAYLOADS: &[Field] = &[InPayload, OutPayload];
 const FLAGS: &[Field] = &[TcpFlags];
 const LABELS: &[Field] = &[Mpls1, Mpls2, Mpls3, Mpls4, Mpls5, Mpls6, Mpls7, Mpls8, Mpls9, Mpls10];
 
@@ -216,7 +233,7 @@ static PRIMITIVES: &[Primitive] = &[
         ("bgp next net", &[BgpNextHop]), ("router net", &[Router]), ("exporter net", &[Router]),
     ]),
     // Routing and link.
-    line(Test::ValueOrZero, Number(MAX32), &[
+    line(Test::System, Number(MAX32), &[
         ("as", &[SrcAs, DstAs]), ("src as", &[SrcAs]), ("dst as", &[DstAs]),
     ]).cmp().list(),
     number(MAX32, &[("prev as", &[PrevAs]), ("next as", &[NextAs])]).list(),
@@ -268,15 +285,36 @@ static PRIMITIVES: &[Primitive] = &[
     line(Test::Value, Name(Names::Denied), &[(ASA_DENIED, &[FwXEvent])]),
     line(Test::Text, Text(65, false), &[("asa user", &[Username])]),
     line(Test::Acl, Number(MAX32), &[("ingress acl", &[IngressAcl]), ("egress acl", &[EgressAcl])]).cmp(),
+    number(MAX32, &[("pf rule", &[PfRule])]),
+    line(Test::Value, Named(Names::PfAction), &[("pf action", &[PfAction])]),
+    line(Test::Value, Named(Names::PfReason), &[("pf reason", &[PfReason])]),
+    line(Test::PfDir, Name(Names::PfDir), &[("pf dir", &[PfDir])]),
+    line(Test::Text, Text(255, false), &[("pf interface", &[PfInterface])]),
+    // What a book of addresses knows.
+    line(Test::Country, Country, &[
+        ("geo", &[SrcAddr, DstAddr]), ("src geo", &[SrcAddr]), ("dst geo", &[DstAddr]),
+        ("nat geo", &[XlateSrcAddr, XlateDstAddr]), ("src nat geo", &[XlateSrcAddr]),
+        ("dst nat geo", &[XlateDstAddr]), ("tun geo", &[TunSrcAddr, TunDstAddr]),
+        ("src tun geo", &[TunSrcAddr]), ("dst tun geo", &[TunDstAddr]),
+    ]),
+    // Payload. These two look at both directions, whichever is named.
+    line(Test::Content, Text(255, false), &[
+        ("payload content", PAYLOADS), ("in payload content", PAYLOADS),
+        ("out payload content", PAYLOADS), ("src payload content", PAYLOADS),
+        ("dst payload content", PAYLOADS),
+    ]),
+    line(Test::Regex, Regex, &[
+        ("payload regex", PAYLOADS), ("in payload regex", PAYLOADS),
+        ("out payload regex", PAYLOADS), ("src payload regex", PAYLOADS),
+        ("dst payload regex", PAYLOADS),
+    ]),
     // Known words that this version answers with an error that says so.
-    line(Test::Always, Unsupported("`payload`"), &[("payload", &[]), ("in payload", &[]), ("out payload", &[])]),
-    line(Test::Always, Unsupported("`geo`"), &[
-        ("geo", &[]), ("src geo", &[]), ("dst geo", &[]), ("nat geo", &[]), ("src nat geo", &[]),
-        ("dst nat geo", &[]), ("tun geo", &[]), ("src tun geo", &[]), ("dst tun geo", &[]),
+    line(Test::Always, Unsupported("`payload dns`"), &[
+        ("payload dns", &[]), ("in payload dns", &[]), ("out payload dns", &[]),
     ]),
-    line(Test::Always, Unsupported("`pf`"), &[
-        ("pf action", &[]), ("pf reason", &[]), ("pf dir", &[]), ("pf interface", &[]), ("pf rule", &[]),
-    ]),
+    line(Test::Always, Unsupported("`payload tls`"), &[("payload tls", &[]), ("payload ssl", &[])]),
+    line(Test::Always, Unsupported("`payload ja3`"), &[("payload ja3", &[])]),
+    line(Test::Always, Unsupported("`payload ja4`"), &[("payload ja4", &[])]),
 ];
 
 /// The wording that `asa event denied ingress` is read as.
@@ -371,9 +409,10 @@ mod tests {
             for field in p.fields {
                 let kind = field.kind();
                 let suits = match p.line().test {
-                    Test::Width(_) | Test::Addr => kind == Kind::Addr,
+                    Test::Width(_) | Test::Addr | Test::Country => kind == Kind::Addr,
                     Test::Text => matches!(kind, Kind::Text(_)),
                     Test::Acl => kind == Kind::Acl,
+                    Test::Content | Test::Regex => kind == Kind::Bytes,
                     _ => kind.is_number(),
                 };
                 assert!(suits, "{} reads {field:?}", p.text);

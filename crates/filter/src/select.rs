@@ -8,10 +8,10 @@
 //! Rows that the kernels cannot take are asked one at a time, with the interpreter of `eval.rs`:
 //! rows shorter than their shape says, and shapes beyond the memory that plans may take.
 
-use crate::program::{Leaf, Node, is_full};
+use crate::program::{AddrSet, Leaf, Node, is_full};
 use crate::ratio::Ratio;
-use crate::sets::{Bitmap, RangeSet};
-use crate::{Context, Filter};
+use crate::sets::{Bitmap, Number, RangeSet};
+use crate::{Context, Filter, eval};
 use record::{Field, Row, RowRef, Rows, Selection, Shape, ShapeTable, Slot};
 use std::collections::HashMap;
 
@@ -290,6 +290,7 @@ impl Step<'_> {
                 Kernel::Set { .. } | Kernel::Set32 { .. } | Kernel::Set128 { .. } => 8,
                 Kernel::Leaf(Leaf::Ident(_)) => 1,
                 Kernel::Ratio(_) => 12,
+                Kernel::Leaf(Leaf::Pattern { .. }) => 200,
                 Kernel::Leaf(_) => 16,
             },
             Self::Not(inner) => inner.cost(),
@@ -311,6 +312,11 @@ fn resolve<'f>(node: &'f Node, shape: &Shape) -> Step<'f> {
         Node::All(parts) => join(parts, shape, true, Step::All),
         Node::Any(parts) => join(parts, shape, false, Step::Any),
     }
+}
+
+/// What it takes to test rows of `shape`, roughly in loads and compares.
+pub(crate) fn cost(node: &Node, shape: &Shape) -> u32 {
+    resolve(node, shape).cost()
 }
 
 /// The parts of an `and` (`neutral` is true) or `or` that are not constant, cheapest first.
@@ -346,7 +352,7 @@ fn resolve_leaf<'f>(leaf: &'f Leaf, shape: &Shape) -> Step<'f> {
             }
             return number(at, len, key.mask, set, bits.as_ref());
         }
-        Leaf::Addr { field, v4, v6 } => {
+        Leaf::Addr { field, addrs: AddrSet { v4, v6 } } => {
             let Slot { at, len } = shape.slot(*field);
             return match (len, v4.ranges(), v6.ranges()) {
                 (4, [], _) | (16, _, []) => Step::Const(false),
@@ -370,7 +376,11 @@ fn resolve_leaf<'f>(leaf: &'f Leaf, shape: &Shape) -> Step<'f> {
         },
         Leaf::Width { field, octets } => return Step::Const(has(*field, *octets)),
         Leaf::Masked { .. } => return Step::Const(false),
-        Leaf::Text { field, .. } if !shape.has(*field) => return Step::Const(false),
+        Leaf::Text { field, .. } | Leaf::Pattern { field, .. } | Leaf::Tor { field, .. }
+            if !shape.has(*field) =>
+        {
+            return Step::Const(false);
+        }
         Leaf::Acl { field, .. } if !has(*field, 12) => return Step::Const(false),
         Leaf::Equal(a, b) if !shape.has(*a) || !shape.has(*b) => return Step::Const(false),
         Leaf::Block { port } if !shape.has(*port) => return Step::Const(false),
@@ -472,8 +482,8 @@ impl Kernel<'_> {
                 4 => masked(b, at, active, |n| u32::from_le_bytes(n).into(), mask, set),
                 _ => masked(b, at, active, u64::from_le_bytes, mask, set),
             },
-            Self::Set32 { at, set } => scan(b, at, active, |n| set.contains(u32::from_le_bytes(n))),
-            Self::Set128 { at, set } => scan(b, at, active, |n| set.contains(wide(n))),
+            Self::Set32 { at, set } => look_up(b, at, active, set, u32::from_le_bytes),
+            Self::Set128 { at, set } => look_up(b, at, active, set, wide),
             Self::Leaf(leaf) => by_leaf(leaf, b, active),
         }
     }
@@ -487,7 +497,36 @@ fn masked<const N: usize>(
     mask: u64,
     set: &RangeSet<u64>,
 ) -> u64 {
-    scan(b, at, active, |n| set.contains(number(n) & mask))
+    look_up(b, at, active, set, |n| number(n) & mask)
+}
+
+/// Loads the numbers of all rows, asks for all of them whether they may be in the set, then looks
+/// up those that may. Each of these waits for memory in its own way: mixed, each would wait for
+/// the others.
+fn look_up<const N: usize, T: Number>(
+    b: &Batch<'_>,
+    at: u16,
+    active: u64,
+    set: &RangeSet<T>,
+    number: impl Fn([u8; N]) -> T,
+) -> u64 {
+    let load = |r: &RowRef| octets(b, r, at).map(|n| number(*n));
+    let mut near = active;
+    if active.count_ones() > FEW {
+        let mut numbers = [T::MIN; 64];
+        for (n, r) in numbers.iter_mut().zip(b.refs) {
+            *n = load(r).unwrap_or(T::MIN);
+        }
+        near &= pack(&numbers.map(|n| u8::from(set.is_near(n))));
+    }
+    each_bit(near, |i| b.refs.get(i).and_then(load).is_some_and(|n| set.contains(n)))
+}
+
+/// The octets of a field.
+#[inline]
+fn octets<'a, const N: usize>(b: &Batch<'a>, r: &RowRef, at: u16) -> Option<&'a [u8; N]> {
+    let from = r.at as usize + usize::from(at);
+    b.rows.bytes.get(from..).and_then(|rest| rest.first_chunk())
 }
 
 /// An IPv6 address: two little-endian halves, the high one first.
@@ -505,11 +544,7 @@ fn scan<const N: usize>(
     active: u64,
     test: impl Fn([u8; N]) -> bool,
 ) -> u64 {
-    let bytes = b.rows.bytes;
-    let ask = |r: &RowRef| {
-        let from = r.at as usize + usize::from(at);
-        bytes.get(from..).and_then(|rest| rest.first_chunk()).is_some_and(|n| test(*n))
-    };
+    let ask = |r: &RowRef| octets(b, r, at).is_some_and(|n| test(*n));
     if active.count_ones() <= FEW {
         return each_bit(active, |i| b.refs.get(i).is_some_and(ask));
     }
@@ -533,6 +568,16 @@ fn by_leaf(leaf: &Leaf, b: &Batch<'_>, active: u64) -> u64 {
         },
         Leaf::Count(set) => each_bit(active, |i| set.contains(b.count(i))),
         Leaf::Text { field, text } => rows(&|row| row.text(*field) == Some(text.as_bytes())),
+        Leaf::Pattern { field, regex } => {
+            rows(&|row| row.bytes(*field).is_some_and(|b| regex.is_match(b)))
+        }
+        Leaf::Tor { field, exits } => rows(&|row| {
+            let Some(addr) = row.addr(*field) else { return false };
+            let (first, last) = eval::times(row);
+            let from = exits.partition_point(|e| e.addr < addr);
+            let of_addr = exits.iter().skip(from).take_while(|e| e.addr == addr);
+            of_addr.into_iter().any(|e| e.covers(first, last))
+        }),
         Leaf::Acl { field, set } => rows(&|row| {
             let ids = row.bytes(*field).unwrap_or(&[]).as_chunks::<4>().0;
             ids.iter().any(|id| set.contains(u32::from_be_bytes(*id).into()))

@@ -1,10 +1,11 @@
 //! Sets of numbers as sorted ranges that neither touch nor overlap.
 //!
 //! A comparator is one range, a list is as many as it has gaps, a prefix is a range of addresses.
-//! Sets of more than a few ranges carry a coarse index over the span they cover, so that a look-up
-//! bisects a handful of ranges instead of all of them.
+//! Sets of more than a few ranges carry an index, which leads to the one range that may hold a
+//! number.
 
 use crate::ast::Cmp;
+use crate::index::Index;
 
 /// Unsigned integers that sets are made of.
 pub(crate) trait Number: Copy + Ord {
@@ -18,6 +19,8 @@ pub(crate) trait Number: Copy + Ord {
     fn slot(self, base: Self, shift: u32) -> usize;
     /// Bits of `self - base` that are in use.
     fn bits(self, base: Self) -> u32;
+    /// First and last number of a slot that counts from `self`.
+    fn span(self, slot: usize, shift: u32) -> (Self, Self);
 }
 
 macro_rules! numbers {
@@ -38,6 +41,10 @@ macro_rules! numbers {
             fn bits(self, base: Self) -> u32 {
                 <$t>::BITS - (self - base).leading_zeros()
             }
+            fn span(self, slot: usize, shift: u32) -> (Self, Self) {
+                let first = self.saturating_add((slot as $t) << shift);
+                (first, first.saturating_add((1 << shift) - 1))
+            }
         }
     )*};
 }
@@ -48,9 +55,7 @@ numbers!(u32, u64, u128);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RangeSet<T> {
     ranges: Vec<(T, T)>,
-    /// `index[s]` is the first range that ends in slot `s` of the covered span or later.
-    index: Vec<u32>,
-    shift: u32,
+    index: Index<T>,
 }
 
 impl<T: Number> RangeSet<T> {
@@ -67,7 +72,8 @@ impl<T: Number> RangeSet<T> {
                 _ => merged.push((first, last)),
             }
         }
-        Self::with_index(merged)
+        let index = if merged.len() > INDEX_FROM { Index::new(&merged) } else { Index::empty() };
+        Self { ranges: merged, index }
     }
 
     /// Numbers that compare so to `operand`.
@@ -86,53 +92,23 @@ impl<T: Number> RangeSet<T> {
         &self.ranges
     }
 
+    /// Whether `value` may be in the set: quick, and for most numbers of a large and sparse set the
+    /// answer is no.
+    #[inline]
+    pub(crate) fn is_near(&self, value: T) -> bool {
+        self.index.is_empty() || self.index.is_near(value)
+    }
+
     /// Whether `value` is in the set.
     #[inline]
     pub(crate) fn contains(&self, value: T) -> bool {
-        let (Some(&(base, _)), Some(&(_, end))) = (self.ranges.first(), self.ranges.last()) else {
-            return false;
-        };
-        if value < base || value > end {
-            return false;
+        if self.index.is_empty() {
+            let i = self.ranges.partition_point(|r| r.1 < value);
+            return self.ranges.get(i).is_some_and(|r| r.0 <= value);
         }
-        let near = if self.index.is_empty() {
-            &self.ranges[..]
-        } else {
-            let slot = value.slot(base, self.shift);
-            let from = self.index.get(slot).map_or(0, |i| *i as usize);
-            // The range that holds the value ends in its slot or is the first that ends later.
-            let to = self.index.get(slot + 1).map_or(self.ranges.len(), |i| *i as usize + 1);
-            self.ranges.get(from..to).unwrap_or(&[])
-        };
-        let i = near.partition_point(|r| r.1 < value);
-        near.get(i).is_some_and(|r| r.0 <= value)
-    }
-
-    /// `ranges` are sorted and do not touch.
-    fn with_index(ranges: Vec<(T, T)>) -> Self {
-        let mut set = Self { ranges, index: Vec::new(), shift: 0 };
-        let (Some(first), Some(last)) = (set.ranges.first(), set.ranges.last()) else {
-            return set;
-        };
-        if set.ranges.len() <= INDEX_FROM {
-            return set;
-        }
-        let base = first.0;
-        let slots_log2 = (2 * set.ranges.len()).next_power_of_two().ilog2().min(16);
-        set.shift = last.1.bits(base).saturating_sub(slots_log2);
-        set.index = vec![0; last.1.slot(base, set.shift) + 1];
-        for range in &set.ranges {
-            // Count the ranges that end in each slot ...
-            if let Some(n) = set.index.get_mut(range.1.slot(base, set.shift)) {
-                *n += 1;
-            }
-        }
-        // ... and add up those of the slots before.
-        let mut before = 0;
-        for n in &mut set.index {
-            before += std::mem::replace(n, before);
-        }
-        set
+        let Some(from) = self.index.find(value) else { return false };
+        let near = self.ranges.get(from..).unwrap_or(&[]);
+        near.iter().find(|r| r.1 >= value).is_some_and(|r| r.0 <= value)
     }
 }
 
@@ -202,10 +178,20 @@ mod tests {
         for size in [1, 2, 8, 9, 40, 1000] {
             for spread in [4, 20, 40, 53] {
                 let mut ranges = Vec::new();
+                let mut crowd = 0;
                 for _ in 0..size {
-                    // Now and then one that is much longer than a slot of the index.
+                    // Now and then one that is much longer than a slot of the index, and half of
+                    // them in crowds that move now and then.
                     let long = if random() % 8 == 0 { spread - 3 } else { 2 };
-                    let (a, b) = (random() >> (53 - spread), random() % (1 << long));
+                    if random() % 100 == 0 {
+                        crowd = random() >> (53 - spread);
+                    }
+                    let a = match random() % 4 {
+                        0 => crowd ^ (random() % (1 << (spread / 4))),
+                        1 => crowd ^ (random() % (1 << (spread / 2))),
+                        _ => random() >> (53 - spread),
+                    };
+                    let b = random() % (1 << long);
                     ranges.push((from_bits(a), from_bits(a + b)));
                 }
                 let set = RangeSet::new(ranges.clone());
@@ -214,6 +200,7 @@ mod tests {
                 for n in probes.chain([T::MIN, T::MAX]).take(1500) {
                     let want = ranges.iter().any(|r| r.0 <= n && n <= r.1);
                     assert_eq!(set.contains(n), want, "{n:?} of {size} over {spread} bits");
+                    assert!(set.is_near(n) || !want, "{n:?} of {size} over {spread} bits");
                 }
             }
         }

@@ -5,6 +5,7 @@
 //! it (`flags =S`) can still be told from the spans.
 
 use crate::ast::{Cmp, Span};
+use crate::source::Reference;
 
 /// What the next piece of text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,39 @@ impl<'t> Lexer<'t> {
         let len = rest.find(|c: char| c != '=' && !is_word(c)).unwrap_or(rest.len());
         self.at += len;
         (&rest[..len], self.span_from(start as usize))
+    }
+
+    /// The name of a file behind the `@` at `start`: `include NAME`, or with `or_list` also `NAME`
+    /// alone. Names with blanks stand in quotes. `None` if there is no name.
+    pub(crate) fn reference(&mut self, start: u32, or_list: bool) -> Option<Reference<'t>> {
+        let rest = self.rest();
+        let keyword = rest.get(..7).is_some_and(|w| w.eq_ignore_ascii_case("include"));
+        let is_list = !(keyword && rest[7..].starts_with([' ', '\t']));
+        let blanks = match is_list {
+            true => 0,
+            false => rest.len() - rest[7..].trim_start_matches([' ', '\t']).len(),
+        };
+        let before = self.at;
+        self.at += blanks;
+        let rest = self.rest();
+        let name = match rest.chars().next() {
+            Some(quote @ ('"' | '\'')) => match self.quoted(quote) {
+                Token::Quoted(name) => name,
+                _ => "",
+            },
+            _ => {
+                // Parentheses end the short form only: `(ip in @list)`.
+                let end = |c: char| c.is_ascii_whitespace() || is_list && c == ')';
+                let name = &rest[..rest.find(end).unwrap_or(rest.len())];
+                self.at += name.len();
+                name
+            }
+        };
+        if name.is_empty() || is_list && !or_list {
+            self.at = before;
+            return None;
+        }
+        Some(Reference { name, is_list, span: self.span_from(start as usize) })
     }
 
     fn quoted(&mut self, quote: char) -> Token<'t> {
