@@ -3,6 +3,8 @@
 //! The keys of an extension stand together if the record has any field of it, in the order of the
 //! extensions in files. Which those are is one look at the presence bits of the record's shape.
 
+mod keys;
+
 use crate::RecordContext;
 use crate::column::{MPLS, bits};
 use crate::digits::{push_addr, push_hex, push_mac, push_thousandths, push_u64};
@@ -10,24 +12,12 @@ use crate::escape::push_json;
 use crate::format::Format;
 use crate::value::{State, acl_ids, event_time, is_icmp, proto, push_mpls};
 use Field as F;
+use keys::{
+    ADJACENT_AS, AS, COUNTERS, FIREWALL, FLOW_ID, Key, LAYER2, Numbers, OBSERVATION, PORT_BLOCK,
+    SERVICES, TTL, VLAN, VRF, key,
+};
 use record::code::{FwEvent, NatEvent, TcpFlags, record_flags};
 use record::{Addr, Field, Mac, Row};
-
-/// A key with all that stands before its value, in both forms.
-#[derive(Clone, Copy)]
-struct Key {
-    pretty: &'static [u8],
-    compact: &'static [u8],
-}
-
-macro_rules! key {
-    ($name:literal) => {
-        Key {
-            pretty: concat!(",\n  \"", $name, "\" : ").as_bytes(),
-            compact: concat!(",\"", $name, "\":").as_bytes(),
-        }
-    };
-}
 
 /// Appends a record as one object of an array. The line end that separates it from the bracket or
 /// the comma before comes first.
@@ -65,66 +55,6 @@ struct Object<'a, const PRETTY: bool> {
     present: u128,
     out: &'a mut Vec<u8>,
 }
-
-/// An extension whose keys are plain numbers.
-struct Numbers {
-    keys: &'static [(Key, Field)],
-    /// Presence bits of its fields.
-    bits: u128,
-}
-
-impl Numbers {
-    const fn new(keys: &'static [(Key, Field)]) -> Self {
-        let mut bits = 0;
-        let mut i = 0;
-        while i < keys.len() {
-            bits |= 1 << keys[i].1 as u32;
-            i += 1;
-        }
-        Self { keys, bits }
-    }
-}
-
-/// Presence bits of extension 19.
-const FIREWALL: u128 = bits(&[F::FwEventTime, F::ConnId, F::FwXEvent, F::FwEvent]);
-
-static COUNTERS: Numbers = Numbers::new(&[
-    (key!("out_packets"), F::OutPackets),
-    (key!("out_bytes"), F::OutBytes),
-    (key!("aggr_flows"), F::Flows),
-]);
-static VLAN: Numbers =
-    Numbers::new(&[(key!("src_vlan"), F::SrcVlan), (key!("dst_vlan"), F::DstVlan)]);
-static AS: Numbers = Numbers::new(&[(key!("src_as"), F::SrcAs), (key!("dst_as"), F::DstAs)]);
-static ADJACENT_AS: Numbers =
-    Numbers::new(&[(key!("next_as"), F::NextAs), (key!("prev_as"), F::PrevAs)]);
-static PORT_BLOCK: Numbers = Numbers::new(&[
-    (key!("pblock_start"), F::PblockStart),
-    (key!("pblock_end"), F::PblockEnd),
-    (key!("pblock_step"), F::PblockStep),
-    (key!("pblock_size"), F::PblockSize),
-]);
-static OBSERVATION: Numbers = Numbers::new(&[
-    (key!("observationDomainID"), F::ObservationDomain),
-    (key!("observationPointID"), F::ObservationPoint),
-]);
-static VRF: Numbers =
-    Numbers::new(&[(key!("ingress_vrf"), F::IngressVrf), (key!("egress_vrf"), F::EgressVrf)]);
-static LAYER2: Numbers = Numbers::new(&[
-    (key!("vlanID"), F::VlanId),
-    (key!("post_vlanID"), F::PostVlanId),
-    (key!("cust_vlanID"), F::CustomerVlanId),
-    (key!("post_cust_vlanID"), F::PostCustomerVlanId),
-    (key!("phys_ingress"), F::PhysIngress),
-    (key!("phys_egress"), F::PhysEgress),
-    (key!("ethertype"), F::EtherType),
-    (key!("ip_version"), F::IpVersion),
-]);
-static FLOW_ID: Numbers = Numbers::new(&[(key!("flowID"), F::FlowId)]);
-static SERVICES: Numbers =
-    Numbers::new(&[(key!("inServiceID"), F::InService), (key!("outServiceID"), F::OutService)]);
-static TTL: Numbers =
-    Numbers::new(&[(key!("ip_minttl"), F::MinTtl), (key!("ip_maxttl"), F::MaxTtl)]);
 
 impl<'a, const PRETTY: bool> Object<'a, PRETTY> {
     fn new(

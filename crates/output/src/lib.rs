@@ -195,4 +195,6 @@ impl Printer {
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod known;
+#[cfg(test)]
 mod sample;
