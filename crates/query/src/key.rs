@@ -71,6 +71,11 @@ impl KeySpec {
         &self.parts
     }
 
+    /// How many words keys of `class` have.
+    pub(crate) fn words(&self, class: Class) -> usize {
+        self.layout(class).words
+    }
+
     /// The layout of this key for rows of `class`.
     fn layout(&self, class: Class) -> Layout {
         let mut pieces = Vec::new();

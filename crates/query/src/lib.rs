@@ -16,25 +16,38 @@
 #![forbid(unsafe_code)]
 
 mod aggregate;
+mod analysis;
+mod bins;
 mod counters;
+mod distinct;
 mod element;
 mod fetch;
 mod flows;
 mod key;
+mod keyed;
 mod list;
 mod lookup;
+mod page;
 mod parallel;
+mod percentile;
 mod request;
 mod scan;
+mod series;
+mod sketch;
 mod statistics;
 mod table;
 mod top;
 mod value;
 mod write;
 
+pub use analysis::{AnalysisError, MAX_BINS};
+pub use bins::BinWidth;
+pub use distinct::DistinctTable;
 pub use element::{Element, GroupError, GroupField, Grouping};
 pub use flows::JoinedFlows;
 pub use key::{KeyPart, KeySpec, Prefix};
+pub use percentile::{Percentile, PercentileRequest, Percentiles, Usage, Usages};
 pub use request::{By, Distinct, Request, RequestError, Sorting};
 pub use scan::{Damage, Passed, Query, Report};
+pub use series::{Cell, Measure, Ranking, Series, SeriesRequest};
 pub use statistics::{Answer, ElementTable, Tables};

@@ -33,7 +33,7 @@ pub struct Request {
     pub sortings: Vec<Sorting>,
     /// Fields whose different values are counted for each value, one table each, behind those of
     /// `sortings`. A request that has any is answered by
-    /// `Query::distinct`.
+    /// [`Query::distinct`](crate::Query::distinct).
     pub distinct: Vec<Distinct>,
 }
 
@@ -61,6 +61,16 @@ pub enum By {
     },
     /// Whole flows, joined by a key.
     Flows(Grouping),
+}
+
+impl By {
+    /// The keys that a flow counts under, one or several.
+    pub(crate) fn keys(&self) -> Vec<KeySpec> {
+        match self {
+            Self::Element { element, by_proto } => element.keys(*by_proto),
+            Self::Flows(grouping) => vec![grouping.key.clone()],
+        }
+    }
 }
 
 /// What is wrong with a statistic or an order.

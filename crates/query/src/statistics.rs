@@ -9,8 +9,9 @@ use crate::scan::{Query, Report, Scan};
 use crate::table::Hasher;
 use crate::top::Top;
 use crate::value::{Shown, Style};
-use output::{Format, Kind, StatRow, StatTable, StatTotals};
+use output::{Format, FormatOptions, Kind, StatRow, StatTable, StatTotals, TablePrinter};
 use record::{AddressBook, Field, Kind as FieldKind};
+use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -37,13 +38,7 @@ pub struct ElementTable {
 impl Query {
     /// Answers all requests in one pass.
     pub fn statistics(&self, requests: &[Request]) -> (Vec<Answer<'_>>, Report) {
-        let keys: Vec<Vec<KeySpec>> = requests
-            .iter()
-            .map(|r| match &r.by {
-                By::Element { element, by_proto } => element.keys(*by_proto),
-                By::Flows(grouping) => vec![grouping.key.clone()],
-            })
-            .collect();
+        let keys: Vec<Vec<KeySpec>> = requests.iter().map(|r| r.by.keys()).collect();
         let hasher = Hasher::new();
         let scanned = self.scan(
             &Scan { numbered: false, threads: self.threads },
@@ -149,6 +144,24 @@ impl Tables {
         };
         page.print(&self.format, self.has_rows, &mut self.text);
         self.has_rows |= !rows.is_empty();
+    }
+
+    /// Adds a table that prints itself.
+    pub(crate) fn table(
+        &mut self,
+        print: impl FnOnce(
+            TablePrinter,
+            Kind,
+            &FormatOptions,
+            &mut dyn Write,
+        ) -> io::Result<TablePrinter>,
+    ) {
+        let (kind, options) = (self.format.kind(), self.format.options());
+        let printer = TablePrinter::new(kind, options).after(self.has_rows);
+        // Writing to memory does not fail.
+        if let Ok(printer) = print(printer, kind, options, &mut self.text) {
+            self.has_rows |= printer.has_rows();
+        }
     }
 
     /// The whole document.
