@@ -49,6 +49,19 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// What the kind is called, in schemas for one.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Csv => "csv",
+            Self::CsvFast => "csv-fast",
+            Self::Json => "json",
+            Self::Ndjson => "ndjson",
+            Self::Raw => "raw",
+            Self::Null => "null",
+        }
+    }
+
     /// Whether the summary lines follow the records.
     pub const fn has_summary(self) -> bool {
         matches!(self, Self::Text | Self::Null)
@@ -553,6 +566,14 @@ mod tests {
             assert_eq!(header_of(&format), token.header, "%{}", token.name);
             let csv = Format::parse(&format!("csv:%{}", token.name), &options());
             assert_eq!(csv.is_ok(), !token.csv.is_empty(), "%{}", token.name);
+        }
+    }
+
+    #[test]
+    fn countries_change_the_default() {
+        for (has_countries, want) in [(true, "gline"), (false, "line")] {
+            assert_eq!(Format::default_name(has_countries), want);
+            assert!(Format::parse(want, &options()).is_ok());
         }
     }
 

@@ -9,6 +9,7 @@
 //! * [`StatTable`]: one table of a statistic;
 //! * [`Table`]: any other table; [`Plot`]: series drawn on a terminal;
 //! * [`Order`]: what lists and statistics are ordered by;
+//! * [`Schema`]: the columns of a format as a contract;
 //! * [`summary()`], [`file_statistics`]: what stands below a list, and what `-I` says.
 //!
 //! ```
@@ -48,6 +49,7 @@ mod order;
 mod places;
 mod plot;
 mod raw;
+mod schema;
 mod stat;
 mod summary;
 mod table;
@@ -60,6 +62,7 @@ pub use format::{Format, FormatError, FormatOptions, Kind, UserFormat, known_for
 pub use names::{Names, Services};
 pub use order::{Counts, Order, Side};
 pub use plot::{Plot, PlotSeries};
+pub use schema::{ColumnType, SCHEMA_VERSION, Schema, SchemaColumn};
 pub use stat::{StatKey, StatRow, StatTable, StatTotals};
 pub use summary::{SummaryInput, Timings, file_statistics, no_matching_flows, summary};
 pub use table::{Column, ColumnKind, Table, TablePrinter, Value};

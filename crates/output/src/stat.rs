@@ -3,6 +3,8 @@
 mod columns;
 mod formats;
 
+pub(crate) use formats::{FAST_HEADER, csv_columns};
+
 use crate::clock::Clock;
 use crate::colour;
 use crate::digits::{AddrText, pad, push_addr, push_hex, push_mac, push_thousandths, push_u64};
@@ -157,7 +159,7 @@ impl StatTable<'_> {
             }
             Kind::Csv => self.csv_header(out),
             Kind::CsvFast => {
-                out.extend_from_slice(formats::FAST_HEADER.as_bytes());
+                out.extend_from_slice(FAST_HEADER.as_bytes());
                 out.push(b'\n');
             }
             Kind::Json | Kind::Ndjson | Kind::Raw | Kind::Null => {}
@@ -324,7 +326,7 @@ impl Shown {
 mod tests {
     use super::*;
     use crate::TimeZone;
-    use crate::sample::{TEN, addr};
+    use crate::sample::{Atlas, TEN, addr};
 
     const TOTALS: StatTotals = StatTotals { flows: 10, packets: 3_093_610, bytes: 4_324_700_921 };
 
@@ -524,5 +526,157 @@ Date first seen             Duration     Proto          Dst Port    Flows(%)    
         let object: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(object["srcip"], "\"}\u{fffd}\n");
         assert_eq!(text.matches('\n').count(), 1);
+    }
+
+    #[test]
+    fn every_format_prints_statistics() {
+        let rows = sources();
+        let table = StatTable { rows: &rows[..1], ..table(&rows, "bytes") };
+        assert_eq!(
+            print(&table, "csv-fast", options()),
+            "firstSeen,lastSeen,proto,element,value,flows,packets,bytes,pps,bps,bpp\n\
+             1795168800000,1795266007000,0,srcip,10.1.0.5,3,3001201,4201500071,30,345777,1399\n"
+        );
+        assert_eq!(
+            print(&table, "raw", options()),
+            "
+Statistic Record: 
+  RecordCount  =                  1
+  element      =              srcip
+  value        =           10.1.0.5
+  first        =      1795168800000 [2026-11-20 10:00:00.000]
+  last         =      1795266007000 [2026-11-21 13:00:07.000]
+  flows        =                  3
+  packets      =            3001201
+  bytes        =         4201500071
+  pps          =                 30
+  bps          =             345777
+  bpp          =               1399
+"
+        );
+        assert_eq!(print(&table, "null", options()), "");
+    }
+
+    #[test]
+    fn columns_of_the_users_choice() {
+        let mut rows = sources();
+        rows[0].proto = Some(6);
+        rows[0].counts.out_packets = 7;
+        let table = StatTable { rows: &rows[..1], ..table(&rows, "bytes") };
+        for (spec, want) in [
+            (
+                "fmt:%sa <%pr> %td %fl %byt %pkt %ipkt %opkt %bpp",
+                "Top 3 Src IP Addr ordered by bytes:
+     Src IP Addr  Proto  Duration         Flows    Bytes  Packets   In Pkt  Out Pkt    Bpp
+        10.1.0.5 <TCP  >  1d 03:00:07.000     3    4.2 G    3.0 M    3.0 M        7   1399
+",
+            ),
+            (
+                "csv:%sa,%pr,%ts,%te,%tds,%fl,%byt,%pkt,%opkt,%pps,%bps,%cnt,%tsr,%teg",
+                "srcAddr,proto,firstSeen,lastSeen,duration,flows,bytes,packets,outPackets,pps,bps,count,firstSeen,lastSeen
+10.1.0.5,6,2026-11-20 10:00:00.000,2026-11-21 13:00:07.000,97207.000,3,4201500071,3001208,7,30,345777,1,1795168800.000,2026-11-21 13:00:07.000
+",
+            ),
+            ("%sa6", ""),
+        ] {
+            let Ok(format) = Format::parse(spec, &options()) else {
+                assert_eq!(want, "", "{spec}");
+                continue;
+            };
+            format.check_table("srcip", &[Field::SrcAddr]).unwrap();
+            assert_eq!(print(&table, spec, options()), want, "{spec}");
+        }
+    }
+
+    #[test]
+    fn columns_without_a_meaning_are_refused() {
+        let check = |spec: &str, element: &str, fields: &[Field]| {
+            Format::parse(spec, &options()).unwrap().check_table(element, fields)
+        };
+        for (spec, element, fields, fits) in [
+            ("fmt:%sa %byt", "srcip", [Field::SrcAddr].as_slice(), true),
+            ("fmt:%da", "srcip", &[Field::SrcAddr], false),
+            ("fmt:%sap", "srcip", &[Field::SrcAddr], false),
+            ("fmt:%sa %da", "ip", &[Field::SrcAddr, Field::DstAddr], true),
+            ("csv:%sc,%fl", "srcgeo", &[Field::SrcCountry], true),
+            ("csv:%sas,%fl", "srcas", &[Field::SrcAs], true),
+            ("csv:%sasn", "srcasn", &[Field::SrcAs], true),
+            ("fmt:%evt", "nat", &[Field::NatEvent], true),
+            ("fmt:%tr", "srcip", &[Field::SrcAddr], false),
+            ("fmt:%idt", "srcip", &[Field::SrcAddr], false),
+            ("fmt:%line", "srcip", &[Field::SrcAddr], false),
+            ("line", "srcip", &[Field::SrcAddr], true),
+            ("json", "any", &[], true),
+        ] {
+            assert_eq!(check(spec, element, fields).is_ok(), fits, "{spec} {element}");
+        }
+        assert_eq!(
+            check("fmt:%ts %flg", "dstport", &[Field::DstPort]).unwrap_err().to_string(),
+            "%flg has no meaning in a table of dstport; its columns are %ts %te %td %tds %pr %fl %pkt %byt \
+             %ipkt %ibyt %opkt %obyt %pps %bps %bpp %cnt %dp"
+        );
+    }
+
+    #[test]
+    fn countries_beside_addresses() {
+        let rows = sources();
+        let atlas = Atlas::default();
+        let table = StatTable { book: Some(&atlas), ..table(&rows, "flows") };
+        let text = print(&table, "line", options());
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[1].get(40..74), Some(" Proto           Src IP Addr    Fl"));
+        assert_eq!(lines[2].get(40..78), Some(" any            10.1.0.5(CH)        3("));
+        assert_eq!(lines[4].get(40..78), Some(" any          192.0.2.80(..)        1("));
+        let wide = print(&table, "line6", options());
+        assert!(wide.contains(&format!(" any   {:>43}        3(", "10.1.0.5(CH)")), "{wide}");
+        let object: serde_json::Value =
+            serde_json::from_str(print(&table, "ndjson", options()).lines().next().unwrap())
+                .unwrap();
+        assert_eq!((&object["srcip"], &object["geo"]), (&"10.1.0.5".into(), &"CH".into()));
+        assert!(print(&table, "csv", options()).contains(",any,10.1.0.5,3,"));
+        assert!(print(&table, "raw", options()).contains("  country      =                 CH\n"));
+        let blank = Atlas { is_blank: true };
+        let blind = StatTable { book: Some(&blank), ..table };
+        assert_eq!(
+            print(&blind, "line", options()),
+            print(&StatTable { book: None, ..blind }, "line", options())
+        );
+    }
+
+    #[test]
+    fn ports_and_protocols_by_name() {
+        let mut rows = [
+            row(StatKey::Port(443), 0, 1000, (1, 1, 1)),
+            row(StatKey::Port(7), 0, 1000, (1, 1, 1)),
+        ];
+        rows[1].proto = Some(17);
+        let table = StatTable { element: "dstport", ..table(&rows, "flows") };
+        let named = |spec: &str| {
+            let options = FormatOptions { names: true, quiet: true, ..options() };
+            let format = Format::parse(spec, &options).unwrap();
+            let format = format.with_services(crate::Services::parse("https 443/tcp").into());
+            let mut out = Vec::new();
+            table.print(&format, false, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert!(named("line").contains(" any               https        1("));
+        assert!(named("csv").contains(",any,https,1,"));
+        assert!(named("ndjson").contains("\"proto\" : \"any\", \"dstport\" : \"https\""));
+        assert!(named("ndjson").contains("\"proto\" : \"UDP\", \"dstport\" : \"7\""));
+        assert!(print(&table, "ndjson", options()).contains("\"proto\" : 17, \"dstport\" : \"7\""));
+    }
+
+    #[test]
+    fn the_column_of_the_order_is_bold() {
+        let rows = sources();
+        let table = StatTable { rows: &rows[1..2], ..table(&rows, "bytes") };
+        let colour = FormatOptions { colour: true, ..options() };
+        let text = print(&table, "line", colour);
+        assert!(text.contains(" \u{1b}[1m 120.0 M( 2.8)\u{1b}[0m     1525"), "{text:?}");
+        let plain = text.replace("\u{1b}[1m", "").replace("\u{1b}[0m", "");
+        assert_eq!(plain, print(&table, "line", options()));
+        for spec in ["csv", "csv-fast", "json", "ndjson", "raw"] {
+            assert!(!print(&table, spec, colour).contains('\u{1b}'), "{spec}");
+        }
     }
 }

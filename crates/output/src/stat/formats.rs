@@ -14,7 +14,7 @@ use crate::value::{push_proto, push_time};
 use record::code::Proto;
 
 /// Columns of `csv-fast`.
-pub(super) const FAST_HEADER: &str =
+pub(crate) const FAST_HEADER: &str =
     "firstSeen,lastSeen,proto,element,value,flows,packets,bytes,pps,bps,bpp";
 
 impl StatTable<'_> {
