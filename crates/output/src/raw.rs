@@ -86,7 +86,7 @@ impl Block<'_> {
         self.number("RecordCount", self.context.count);
         if !self.context.ident.is_empty() {
             let ident = self.context.ident.as_bytes();
-            self.line("Ident", |out| push_text(out, ident));
+            self.value("Ident", 7, 12, |out| push_text(out, ident));
         }
         if self.is_of_file() {
             self.line("Flags", |out| push_byte(out, u64::from(flags)));
@@ -138,7 +138,7 @@ impl Block<'_> {
         }
         if is_icmp(row) && self.has(F::Proto) && self.has(F::DstPort) {
             self.line("ICMP", |out| push_icmp(out, row));
-            self.after(|out| out.extend_from_slice(b"type.code"));
+            self.after(|out| out.extend_from_slice(b" type.code"));
         } else {
             self.known_number("src port", F::SrcPort);
             self.known_number("dst port", F::DstPort);
@@ -161,7 +161,12 @@ impl Block<'_> {
             }
             F::EtherType | F::ObservationDomain | F::ObservationPoint => self.line(label, |out| {
                 out.extend_from_slice(b"0x");
-                push_hex(out, n, if field == F::EtherType { 4 } else { 1 });
+                let digits = match field {
+                    F::EtherType => 4,
+                    F::ObservationDomain => 5,
+                    _ => 10,
+                };
+                push_hex(out, n, digits);
             }),
             F::SrcMask => self.net(label, F::SrcAddr, n),
             F::DstMask => self.net(label, F::DstAddr, n),
@@ -361,7 +366,7 @@ fn meaning(field: Field, n: u64) -> &'static str {
         (F::EndReason, 5) => "lack of resources",
         (F::FragmentFlags, _) => match (n & 0x40 != 0, n & 0x20 != 0) {
             (true, true) => "DF MF",
-            (true, false) => "DF",
+            (true, false) => "DF   ",
             (false, true) => "   MF",
             (false, false) => "",
         },

@@ -576,9 +576,8 @@ Date first seen         Duration         Proto      Src IP Addr:Port          Ds
             [
                 "GET / HTTP/1.1",
                 "Host: a",
-                "",
-                "0000  16 03 01 68 65 6c 6c 6f 2c 20 74 68 69 73 20 69  ...hello, this i",
-                "0010  73 20 62 69 6e 61 72 79                          s binary",
+                "00000000 16 03 01 68 65 6C 6C 6F  2C 20 74 68 69 73 20 69  |  ...hello, this i ",
+                "00000010 73 20 62 69 6E 61 72 79                           |  s binary ",
                 "",
             ]
         );

@@ -5,7 +5,7 @@ use crate::clock::{Clock, TimeZone};
 use crate::digits::{
     AddrText, pad, push_hex, push_left, push_left_text, push_right, push_right_text, push_u64,
 };
-use crate::escape::push_text;
+use crate::escape::{HEX, push_text};
 use crate::places::Places;
 use record::code::{FwEvent, NatEvent, Proto, TcpFlags, record_flags};
 use record::{Addr, Country, Field, Row};
@@ -207,17 +207,28 @@ pub(crate) fn push_payload(out: &mut Vec<u8>, payload: Option<&[u8]>) {
         return;
     }
     for (i, line) in payload.chunks(16).enumerate() {
-        out.push(b'\n');
-        push_hex(out, i as u64 * 16, 4);
-        out.extend_from_slice(b"  ");
-        for b in line {
-            push_hex(out, u64::from(*b), 2);
+        let start = out.len();
+        push_octets(out, &(i as u32 * 16).to_be_bytes());
+        out.push(b' ');
+        for half in line.chunks(8) {
+            for b in half {
+                push_octets(out, &[*b]);
+                out.push(b' ');
+            }
             out.push(b' ');
         }
-        pad(out, 3 * (16 - line.len()) + 1);
+        pad(out, (start + 59).saturating_sub(out.len()));
+        out.extend_from_slice(b"|  ");
         out.extend(line.iter().map(|b| if matches!(b, b' '..=b'~') { *b } else { b'.' }));
+        out.extend_from_slice(b" \n");
     }
-    out.push(b'\n');
+}
+
+/// Two upper-case hexadecimal digits for each octet.
+fn push_octets(out: &mut Vec<u8>, octets: &[u8]) {
+    for b in octets {
+        out.extend([b >> 4, b & 15].map(|n| HEX[usize::from(n)].to_ascii_uppercase()));
+    }
 }
 
 /// The three ids of an access list. They lie in network byte order (file format, ext 23).
