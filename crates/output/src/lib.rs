@@ -120,6 +120,21 @@ impl<'a> RecordContext<'a> {
     }
 }
 
+/// What an aggregated record shows: the fields of its `key`, its times and its counters. For
+/// [`RecordContext::shown`].
+pub fn shown_of_sums(key: impl IntoIterator<Item = Field>) -> u128 {
+    const SUMS: u128 = column::bits(&[
+        Field::First,
+        Field::Last,
+        Field::Packets,
+        Field::Bytes,
+        Field::Flows,
+        Field::OutPackets,
+        Field::OutBytes,
+    ]);
+    key.into_iter().fold(SUMS, |bits, field| bits | column::bits(&[field]))
+}
+
 /// Prints records of one [`Format`].
 ///
 /// A whole list is [`header`](Self::header), records with [`separator`](Self::separator) *between*

@@ -3,7 +3,7 @@
 use crate::RecordContext;
 use crate::clock::{Clock, TimeZone};
 use crate::digits::{
-    AddrText, pad, push_hex, push_left, push_left_text, push_right, push_right_text, push_u64,
+    AddrText, pad, push_left, push_left_text, push_right, push_right_text, push_u64,
 };
 use crate::escape::{HEX, push_text};
 use crate::places::Places;
