@@ -71,6 +71,22 @@ impl By {
             Self::Flows(grouping) => vec![grouping.key.clone()],
         }
     }
+
+    /// Whether values are looked up in a database of countries.
+    pub fn needs_countries(&self) -> bool {
+        match self {
+            Self::Element { element, .. } => element.needs_countries(),
+            Self::Flows(grouping) => grouping.needs_countries(),
+        }
+    }
+
+    /// Whether values are looked up in a database of autonomous systems.
+    pub fn needs_systems(&self) -> bool {
+        match self {
+            Self::Element { element, .. } => element.needs_systems(),
+            Self::Flows(grouping) => grouping.needs_systems(),
+        }
+    }
 }
 
 /// What is wrong with a statistic or an order.
@@ -285,6 +301,21 @@ mod tests {
             (1, vec![("srcip", false), ("exp", true)])
         );
         assert_eq!(distinct("srcip"), (1, vec![]));
+    }
+
+    #[test]
+    fn what_needs_a_database_says_so() {
+        let five = Grouping::five_tuple();
+        let needs = |text: &str, grouping: &Grouping| {
+            let by = Request::parse(text, grouping, None).unwrap().by;
+            (by.needs_countries(), by.needs_systems())
+        };
+        assert_eq!(needs("geo", &five), (true, false));
+        assert_eq!(needs("asn", &five), (false, true));
+        assert_eq!(needs("srcas", &five), (false, false), "systems are named by exporters, too");
+        assert_eq!(needs("record", &five), (false, false));
+        let grouping = Grouping::parse("srcasn,dstgeo").unwrap();
+        assert_eq!(needs("record", &grouping), (true, true));
     }
 
     #[test]
