@@ -1,8 +1,8 @@
-//! Any text as a filter: no panic; what parses prints as text that parses to the same filter, and
-//! the batch program agrees with the interpreter.
+//! Any text as a filter, `@include` and host names with it: no panic; what parses prints as text
+//! that parses to the same filter, and the batch program agrees with the interpreter.
 #![no_main]
 
-use filter::{Context, Filter};
+use filter::{Context, Filter, ParseOptions};
 use libfuzzer_sys::fuzz_target;
 use record::{Addr, Field, Flow, RowRef, Rows, Selection, ShapeTable};
 
@@ -18,7 +18,23 @@ fn flow(seed: &[u8]) -> Flow {
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let Ok(filter) = Filter::parse(text) else { return };
+    // A text can include itself, and a list.
+    let include = |name: &str| match name {
+        "self" => Ok(text.to_owned()),
+        "list" => Ok("10.0.0.0/8, ::1 # and no more\n".to_owned()),
+        _ => Err("no such file".to_owned()),
+    };
+    let resolve = |name: &str| match name {
+        "host" => Ok(vec![[192, 0, 2, 1].into()]),
+        _ => Err("no such host".to_owned()),
+    };
+    let options = ParseOptions {
+        include: Some(&include),
+        resolve: Some(&resolve),
+        ..ParseOptions::default()
+    };
+    let Ok(filter) = Filter::parse_with(text, &options) else { return };
+    let _ = filter.explain().to_string();
     let canonical = filter.tree().to_string();
     let again = Filter::parse(&canonical).expect("canonical text parses");
     assert_eq!(again.tree().to_string(), canonical);

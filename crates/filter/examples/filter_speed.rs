@@ -177,22 +177,29 @@ impl Data {
         set(Field::DstAs, 64_000 + next(random) % 1000);
     }
 
-    /// Nanoseconds a row over the first `batches`, `rounds` times, and how many percent pass.
+    /// Nanoseconds a row over the first `batches`, the best of several times `rounds`, as the
+    /// machine has other things to do; and how many percent pass.
     fn measure(&self, filter: &Filter, batches: usize, rounds: usize) -> (f64, f64) {
         let mut evaluator = filter.evaluator();
         let mut out = Selection::default();
-        let (mut rows, mut passed) = (0, 0);
         let ctx = Context { ident: "", first_count: 1 };
-        let start = Instant::now();
-        for _ in 0..rounds {
-            for index in self.index.chunks(BATCH).take(batches) {
-                let batch = Rows { bytes: &self.bytes, index, table: &self.table };
-                evaluator.select(&batch, &ctx, &mut out);
-                rows += index.len();
-                passed += out.count();
+        let mut best = (f64::MAX, 0.0);
+        for _ in 0..8 {
+            let (mut rows, mut passed) = (0, 0);
+            let start = Instant::now();
+            for _ in 0..rounds.div_ceil(8) {
+                for index in self.index.chunks(BATCH).take(batches) {
+                    let batch = Rows { bytes: &self.bytes, index, table: &self.table };
+                    evaluator.select(&batch, &ctx, &mut out);
+                    rows += index.len();
+                    passed += out.count();
+                }
+            }
+            let nanos = start.elapsed().as_nanos() as f64 / rows as f64;
+            if nanos < best.0 {
+                best = (nanos, 100.0 * passed as f64 / rows as f64);
             }
         }
-        let nanos = start.elapsed().as_nanos() as f64;
-        (nanos / rows as f64, 100.0 * passed as f64 / rows as f64)
+        best
     }
 }

@@ -107,7 +107,7 @@ pub enum ErrorKind {
     #[error("not a time: {0}")]
     Time(&'static str),
     /// A part of the language that this version lacks.
-    #[error("{0} is not supported yet")]
+    #[error("{0} is not supported by this version")]
     Unsupported(&'static str),
     /// A quote without its counterpart on the same line.
     #[error("the quote is not closed on this line")]

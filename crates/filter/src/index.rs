@@ -9,6 +9,7 @@
 //! Nodes take at least seven bits of the number each: there are at most 18 levels, and in the order
 //! of 10 octets a range and level.
 
+use crate::select::{each_bit, pack};
 use crate::sets::Number;
 
 /// The index of a set. Empty where there are too few ranges to need one.
@@ -74,15 +75,52 @@ impl<T: Number> Index<T> {
         self.nodes.is_empty()
     }
 
-    /// Whether some range touches the slot of `value` in the first node. Without a way out in
-    /// between: rows that come from memory slowly are then waited for together.
+    /// [`find`](Self::find) for the `active` ones of many: which are touched, and the places of the
+    /// ranges. Goes down level by level, so that no answer decides what is done next: numbers that
+    /// come from memory slowly are waited for together.
     #[inline]
-    pub(crate) fn is_near(&self, value: T) -> bool {
-        let Some(node) = self.nodes.first() else { return false };
+    pub(crate) fn find_all(&self, values: &[T; 64], active: u64) -> (u64, [u32; 64]) {
+        let mut at = [0; 64];
+        let mut found = 0;
+        // All are in the first node: no need to look for their bits.
+        let Some(root) = self.nodes.first() else { return (0, at) };
+        let root = *root;
+        let mut touched = active & pack(&values.map(|v| u8::from(self.touches(&root, v))));
+        while touched != 0 {
+            let inside = each_bit(touched, |i| {
+                let node = self.nodes.get(at[i % 64] as usize);
+                let entry = node.and_then(|node| self.entry(node, values[i % 64]));
+                // A touched slot has an entry.
+                at[i % 64] = entry.unwrap_or(0) & !NODE;
+                entry.is_some_and(|e| e & NODE != 0)
+            });
+            found |= touched & !inside;
+            touched = each_bit(inside, |i| {
+                let node = self.nodes.get(at[i % 64] as usize);
+                node.is_some_and(|node| self.touches(node, values[i % 64]))
+            });
+        }
+        (found, at)
+    }
+
+    /// Whether some range touches the slot of `value`, without a way out in between.
+    #[inline]
+    fn touches(&self, node: &Node<T>, value: T) -> bool {
         let is_inside = (value >= node.base) & (value <= node.last);
         let slot = if is_inside { value.slot(node.base, node.shift) } else { 0 };
-        let word = self.touched.get(slot / 64).copied().unwrap_or(0);
+        let word = self.touched.get(node.word as usize + slot / 64).copied().unwrap_or(0);
         is_inside & (word >> (slot % 64) & 1 == 1)
+    }
+
+    /// The entry of a touched slot.
+    #[inline]
+    fn entry(&self, node: &Node<T>, value: T) -> Option<u32> {
+        let slot = value.slot(node.base, node.shift);
+        let (starts, before) = *self.runs.get(node.word as usize + slot / 64)?;
+        // It has an entry of its own or shares that of the slot before.
+        let upto = starts & u64::MAX >> (63 - slot % 64);
+        let place = (before + upto.count_ones()).checked_sub(1)?;
+        self.entries.get(place as usize).copied()
     }
 
     /// The first range that may hold `value` is at this place, one of the next few if any. `None`
@@ -91,19 +129,10 @@ impl<T: Number> Index<T> {
     pub(crate) fn find(&self, value: T) -> Option<usize> {
         let mut node = self.nodes.first()?;
         loop {
-            if value < node.base || value > node.last {
+            if !self.touches(node, value) {
                 return None;
             }
-            let slot = value.slot(node.base, node.shift);
-            let (word, bit) = (node.word as usize + slot / 64, slot % 64);
-            if self.touched.get(word)? >> bit & 1 == 0 {
-                return None;
-            }
-            let (starts, before) = *self.runs.get(word)?;
-            // A touched slot has an entry of its own or shares that of the slot before.
-            let upto = starts & u64::MAX >> (63 - bit);
-            let place = (before + upto.count_ones()).checked_sub(1)?;
-            let entry = *self.entries.get(place as usize)?;
+            let entry = self.entry(node, value)?;
             if entry & NODE == 0 {
                 return Some(entry as usize);
             }

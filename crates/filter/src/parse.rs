@@ -704,6 +704,7 @@ mod tests {
             ("pf action foo", "known: pass block scrub"),
             ("pf reason memory", "did you mean `\"memory)\"`?"),
             ("@list", "`ip in @FILE` for a list"),
+            ("payload dns defined", "`payload dns` is not supported by this version"),
             ("port in []", "expected at least one item"),
             ("flags = S", "`flags =S`, without a blank"),
             ("asa user 1234", "write `asa user \"1234\"`"),

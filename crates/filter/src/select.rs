@@ -500,9 +500,7 @@ fn masked<const N: usize>(
     look_up(b, at, active, set, |n| number(n) & mask)
 }
 
-/// Loads the numbers of all rows, asks for all of them whether they may be in the set, then looks
-/// up those that may. Each of these waits for memory in its own way: mixed, each would wait for
-/// the others.
+/// Loads the numbers of the rows and looks all of them up together.
 fn look_up<const N: usize, T: Number>(
     b: &Batch<'_>,
     at: u16,
@@ -510,16 +508,12 @@ fn look_up<const N: usize, T: Number>(
     set: &RangeSet<T>,
     number: impl Fn([u8; N]) -> T,
 ) -> u64 {
-    let load = |r: &RowRef| octets(b, r, at).map(|n| number(*n));
-    let mut near = active;
-    if active.count_ones() > FEW {
-        let mut numbers = [T::MIN; 64];
-        for (n, r) in numbers.iter_mut().zip(b.refs) {
-            *n = load(r).unwrap_or(T::MIN);
-        }
-        near &= pack(&numbers.map(|n| u8::from(set.is_near(n))));
+    let mut numbers = [T::MIN; 64];
+    for (n, r) in numbers.iter_mut().zip(b.refs) {
+        // The octets of rows that are asked for are there, or their plan would be another.
+        *n = octets(b, r, at).map_or(T::MIN, |octets| number(*octets));
     }
-    each_bit(near, |i| b.refs.get(i).and_then(load).is_some_and(|n| set.contains(n)))
+    set.select(&numbers, active)
 }
 
 /// The octets of a field.
@@ -599,7 +593,7 @@ fn by_leaf(leaf: &Leaf, b: &Batch<'_>, active: u64) -> u64 {
 
 /// The bits of `active` whose positions pass.
 #[inline]
-fn each_bit(active: u64, test: impl Fn(usize) -> bool) -> u64 {
+pub(crate) fn each_bit(active: u64, mut test: impl FnMut(usize) -> bool) -> u64 {
     let mut found = 0;
     let mut left = active;
     while left != 0 {
@@ -612,7 +606,7 @@ fn each_bit(active: u64, test: impl Fn(usize) -> bool) -> u64 {
 
 /// 64 octets of 0 or 1 to 64 bits.
 #[inline]
-fn pack(hits: &[u8; 64]) -> u64 {
+pub(crate) fn pack(hits: &[u8; 64]) -> u64 {
     let (eights, _) = hits.as_chunks::<8>();
     eights.iter().enumerate().fold(0, |word, (i, eight)| {
         // The products put octet n at bit 56 + n, and nothing else there.

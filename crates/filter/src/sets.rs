@@ -6,6 +6,7 @@
 
 use crate::ast::Cmp;
 use crate::index::Index;
+use crate::select::each_bit;
 
 /// Unsigned integers that sets are made of.
 pub(crate) trait Number: Copy + Ord {
@@ -92,11 +93,13 @@ impl<T: Number> RangeSet<T> {
         &self.ranges
     }
 
-    /// Whether `value` may be in the set: quick, and for most numbers of a large and sparse set the
-    /// answer is no.
-    #[inline]
-    pub(crate) fn is_near(&self, value: T) -> bool {
-        self.index.is_empty() || self.index.is_near(value)
+    /// Which of the `active` numbers are in the set.
+    pub(crate) fn select(&self, numbers: &[T; 64], active: u64) -> u64 {
+        if self.index.is_empty() {
+            return each_bit(active, |i| self.contains(numbers[i % 64]));
+        }
+        let (found, at) = self.index.find_all(numbers, active);
+        each_bit(found, |i| self.is_near(at[i % 64] as usize, numbers[i % 64]))
     }
 
     /// Whether `value` is in the set.
@@ -106,7 +109,13 @@ impl<T: Number> RangeSet<T> {
             let i = self.ranges.partition_point(|r| r.1 < value);
             return self.ranges.get(i).is_some_and(|r| r.0 <= value);
         }
-        let Some(from) = self.index.find(value) else { return false };
+        self.index.find(value).is_some_and(|from| self.is_near(from, value))
+    }
+
+    /// Whether `value` is in one of the next ranges, of which the first that does not end before it
+    /// decides.
+    #[inline]
+    fn is_near(&self, from: usize, value: T) -> bool {
         let near = self.ranges.get(from..).unwrap_or(&[]);
         near.iter().find(|r| r.1 >= value).is_some_and(|r| r.0 <= value)
     }
@@ -197,10 +206,21 @@ mod tests {
                 let set = RangeSet::new(ranges.clone());
                 let ends = ranges.iter().flat_map(|r| [r.0, r.1]);
                 let probes = ends.flat_map(|n| [Some(n), n.next(), n.previous()]).flatten();
-                for n in probes.chain([T::MIN, T::MAX]).take(1500) {
+                let probes: Vec<_> = probes.chain([T::MIN, T::MAX]).take(1500).collect();
+                for chunk in probes.chunks(64) {
+                    let mut numbers = [T::MIN; 64];
+                    numbers[..chunk.len()].copy_from_slice(chunk);
+                    for active in [u64::MAX, 0x5555_5555_5555_5555, 1 << 63] {
+                        let found = set.select(&numbers, active);
+                        for (i, n) in numbers.iter().enumerate() {
+                            let want = active >> i & 1 == 1 && set.contains(*n);
+                            assert_eq!(found >> i & 1 == 1, want, "{n:?} of {active:#x}");
+                        }
+                    }
+                }
+                for n in probes {
                     let want = ranges.iter().any(|r| r.0 <= n && n <= r.1);
                     assert_eq!(set.contains(n), want, "{n:?} of {size} over {spread} bits");
-                    assert!(set.is_near(n) || !want, "{n:?} of {size} over {spread} bits");
                 }
             }
         }
