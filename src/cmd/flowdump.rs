@@ -17,6 +17,7 @@ use std::io::{self, BufWriter, Write};
 
 /// Runs `flowdump` under the name it was started by.
 pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
+    sys::memory::give_back_large_areas();
     match crate::args::parse(name, args)? {
         Ok(args) => run(name, &args),
         Err(exit) => Ok(exit),
@@ -52,7 +53,7 @@ fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
         limit: args.limit,
         threads: args.workers.unwrap_or_else(sys::clock::cores).clamp(1, 256),
         progress: progress::watch(matches!(plan.what, What::List) && args.write.is_none()),
-        book: None,
+        ..Query::default()
     };
     let report = match &args.write {
         Some(path) => {
@@ -211,7 +212,7 @@ fn answer(
         What::List => query.list(&plan.format, out)?,
         What::Sorted(sorting) => query.sorted(*sorting, plan.top, &plan.format, out)?,
         What::Joined(grouping) => {
-            let (flows, mut report) = query.join_flows(grouping);
+            let (flows, mut report) = query.join_flows(grouping, plan.sorting, plan.top)?;
             flows.print(plan.sorting, plan.top, &plan.format, out, &mut report)?;
             report
         }

@@ -3,12 +3,16 @@
 //! Every worker has an [`Aggregator`] of its own. Its groups are split by hash into
 //! [`PARTITIONS`], so that workers' results merge partition by partition, in parallel.
 
+use crate::budget::{Budget, HashRange};
 use crate::counters::{CounterSlots, NOTHING, join};
+use crate::direction::has_reverse;
 use crate::key::{BoundKey, Class, KeySpec};
 use crate::lookup::Lookups;
 use crate::table::{Arrival, BATCH, Guess, Hasher, Origin, Table};
 use output::Counts;
-use record::{AddressBook, Row, Rows, Selection};
+use record::code::Proto;
+use record::{AddressBook, Field, Row, Rows, Selection, Shape};
+use std::sync::Arc;
 
 /// Parts that the groups of an aggregation are split into.
 pub(crate) const PARTITIONS: usize = 16;
@@ -30,9 +34,9 @@ struct TableSet<const W: usize> {
 }
 
 impl<const W: usize> TableSet<W> {
-    fn new(hasher: Hasher) -> Self {
+    fn new(hasher: Hasher, budget: &Arc<Budget>) -> Self {
         Self {
-            tables: (0..PARTITIONS).map(|_| Table::new(hasher)).collect(),
+            tables: (0..PARTITIONS).map(|_| Table::new(hasher, budget)).collect(),
             batch: Vec::with_capacity(BATCH),
             slots: [0; BATCH],
             guesses: [Guess::Unknown; BATCH],
@@ -40,10 +44,31 @@ impl<const W: usize> TableSet<W> {
     }
 
     #[inline]
-    fn add(&mut self, hasher: Hasher, key: [u64; W], counts: &Counts, origin: Origin) {
-        self.batch.push(Arrival { hash: hasher.hash(&key), key, counts: *counts, origin });
+    fn add(&mut self, to: To, key: [u64; W], counts: &Counts, origin: Origin) {
+        let hash = to.hasher.hash(&key);
+        if !to.range.contains(hash) {
+            return;
+        }
+        self.batch.push(Arrival { hash, key, counts: *counts, origin });
         if self.batch.len() == BATCH {
             self.flush();
+        }
+    }
+
+    /// Adds a record to the group of its conversation: both directions have one key, that of the
+    /// direction that compares less.
+    #[inline]
+    fn add_either(
+        &mut self,
+        to: To,
+        [key, reverse]: [[u64; W]; 2],
+        counts: &Counts,
+        origin: Origin,
+    ) {
+        if reverse < key {
+            self.add(to, reverse, &swapped(*counts), origin.reversed());
+        } else {
+            self.add(to, key, counts, origin);
         }
     }
 
@@ -66,10 +91,37 @@ impl<const W: usize> TableSet<W> {
         batch.clear();
     }
 
+    fn retain(&mut self, range: HashRange) {
+        self.flush();
+        self.tables.iter_mut().for_each(|t| t.retain(range));
+    }
+
+    fn len(&self) -> usize {
+        self.tables.iter().map(Table::len).sum()
+    }
+
     fn into_tables(mut self) -> Vec<Table<W>> {
         self.flush();
         self.tables
     }
+}
+
+/// Counters as the other direction sees them.
+const fn swapped(c: Counts) -> Counts {
+    Counts {
+        in_packets: c.out_packets,
+        in_bytes: c.out_bytes,
+        out_packets: c.in_packets,
+        out_bytes: c.in_bytes,
+        ..c
+    }
+}
+
+/// How keys are hashed, and which of them are counted.
+#[derive(Clone, Copy, Debug)]
+struct To {
+    hasher: Hasher,
+    range: HashRange,
 }
 
 macro_rules! widths {
@@ -79,18 +131,35 @@ macro_rules! widths {
         enum Tables { $($name(Box<TableSet<$w>>)),* }
 
         impl Tables {
-            fn new(words: usize, hasher: Hasher) -> Self {
+            fn new(words: usize, hasher: Hasher, budget: &Arc<Budget>) -> Self {
                 $(if words <= $w {
-                    return Self::$name(Box::new(TableSet::new(hasher)));
+                    return Self::$name(Box::new(TableSet::new(hasher, budget)));
                 })*
                 unreachable!("a key of {words} words: KeySpec takes 32 parts of at most 2 words")
             }
 
             #[inline]
-            fn add(&mut self, hasher: Hasher, key: &BoundKey, row: Row<'_>, lookups: &mut Lookups<'_>, counts: &Counts, origin: Origin) {
+            fn add(&mut self, to: To, key: &BoundKey, row: Row<'_>, lookups: &mut Lookups<'_>, counts: &Counts, origin: Origin) {
                 match self {
-                    $(Self::$name(t) => t.add(hasher, key.pack::<$w>(row, lookups), counts, origin)),*
+                    $(Self::$name(t) => t.add(to, key.pack::<$w>(row, lookups), counts, origin)),*
                 }
+            }
+
+            #[inline]
+            fn add_either(&mut self, to: To, keys: [&BoundKey; 2], row: Row<'_>, lookups: &mut Lookups<'_>, counts: &Counts, origin: Origin) {
+                match self {
+                    $(Self::$name(t) => {
+                        t.add_either(to, keys.map(|k| k.pack::<$w>(row, lookups)), counts, origin);
+                    }),*
+                }
+            }
+
+            fn retain(&mut self, range: HashRange) {
+                match self { $(Self::$name(t) => t.retain(range)),* }
+            }
+
+            fn len(&self) -> usize {
+                match self { $(Self::$name(t) => t.len()),* }
             }
 
             fn split(self) -> Vec<Part> {
@@ -114,6 +183,19 @@ macro_rules! widths {
                 match self { $(Self::$name(t) => t.drop_index()),* }
             }
 
+            /// A part of some of the groups.
+            fn pick(&self, positions: &[u32]) -> Self {
+                match self { $(Self::$name(t) => Self::$name(t.pick(positions))),* }
+            }
+
+            /// Appends groups that are none of those here.
+            fn append_all(&mut self, other: &Self) {
+                match (self, other) {
+                    $((Self::$name(a), Self::$name(b)) => a.append_all(b),)*
+                    _ => unreachable!("a class has one width"),
+                }
+            }
+
             /// How many groups.
             pub(crate) fn len(&self) -> usize {
                 match self { $(Self::$name(t) => t.len()),* }
@@ -124,7 +206,9 @@ macro_rules! widths {
                 match self {
                     $(Self::$name(t) => {
                         let (key, origin) = t.group(i)?;
-                        Some(GroupRef { key, counts: t.counts(i), origin })
+                        let counts = t.counts(i);
+                        let counts = if origin.is_reversed() { swapped(counts) } else { counts };
+                        Some(GroupRef { key, counts, origin })
                     })*
                 }
             }
@@ -134,7 +218,8 @@ macro_rules! widths {
 
 widths!(W1 1, W2 2, W3 3, W5 5, W8 8, W16 16, W32 32, W64 64);
 
-/// One group, whatever the width of its key.
+/// One group, whatever the width of its key. Counters are those of the direction of its first
+/// record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GroupRef<'a> {
     pub(crate) key: &'a [u64],
@@ -142,12 +227,21 @@ pub(crate) struct GroupRef<'a> {
     pub(crate) origin: Origin,
 }
 
-/// One worker's groups. Several keys may feed the same groups: `-s ip` counts a flow once for its
-/// source and once for its destination.
+/// What one worker's groups are groups of. Several keys may feed the same groups: `-s ip` counts a
+/// flow once for its source and once for its destination.
+#[derive(Clone, Debug)]
+pub(crate) struct Keys {
+    pub(crate) specs: Vec<KeySpec>,
+    /// Whether both directions of a conversation make one group.
+    pub(crate) both_directions: bool,
+}
+
+/// One worker's groups.
 #[derive(Debug)]
 pub(crate) struct Aggregator<'s> {
-    keys: &'s [KeySpec],
-    hasher: Hasher,
+    keys: &'s Keys,
+    to: To,
+    budget: Arc<Budget>,
     /// Identity of the shape table that `bound` belongs to.
     bound_to: u64,
     bound: Vec<BoundShape>,
@@ -159,20 +253,47 @@ pub(crate) struct Aggregator<'s> {
 #[derive(Debug)]
 struct BoundShape {
     slots: CounterSlots,
-    /// For each key: the bound key and the index of its class.
-    keys: Vec<(BoundKey, usize)>,
+    keys: Vec<BoundGroup>,
+}
+
+/// One key of a shape.
+#[derive(Debug)]
+struct BoundGroup {
+    key: BoundKey,
+    /// The key of the other direction, where it means something.
+    reverse: Option<BoundKey>,
+    /// Index of the class.
+    class: usize,
 }
 
 impl<'s> Aggregator<'s> {
-    /// Workers whose results are to be merged share the hasher.
-    pub(crate) const fn new(keys: &'s [KeySpec], hasher: Hasher) -> Self {
+    /// Workers whose results are to be merged share hasher, range and budget.
+    pub(crate) const fn new(
+        keys: &'s Keys,
+        hasher: Hasher,
+        range: HashRange,
+        budget: Arc<Budget>,
+    ) -> Self {
+        let to = To { hasher, range };
         let lookups = Lookups::new(None);
-        Self { keys, hasher, bound_to: 0, bound: Vec::new(), classes: Vec::new(), lookups }
+        Self { keys, to, budget, bound_to: 0, bound: Vec::new(), classes: Vec::new(), lookups }
     }
 
     /// The same, looking up in `book` what keys ask for and rows do not say.
     pub(crate) fn with_book(self, book: Option<&'s dyn AddressBook>) -> Self {
         Self { lookups: Lookups::new(book), ..self }
+    }
+
+    /// Drops the groups outside of a range, and adds no such ones any more.
+    #[cold]
+    pub(crate) fn narrow(&mut self, range: HashRange) {
+        self.to.range = range;
+        self.classes.iter_mut().for_each(|(_, t)| t.retain(range));
+    }
+
+    /// How many groups, without those that wait in a batch.
+    pub(crate) fn len(&self) -> usize {
+        self.classes.iter().map(|(_, t)| t.len()).sum()
     }
 
     /// Adds the selected rows of block number `block`. Returns the sums over them.
@@ -192,9 +313,21 @@ impl<'s> Aggregator<'s> {
             let counts = bound.slots.read(row);
             join(&mut sums, &counts);
             let origin = Origin::new(block, i as u32, bound.slots.flags(row));
-            for (key, class) in &bound.keys {
-                if let Some((_, tables)) = self.classes.get_mut(*class) {
-                    tables.add(self.hasher, key, row, &mut self.lookups, &counts, origin);
+            let lookups = &mut self.lookups;
+            for k in &bound.keys {
+                let Some((_, tables)) = self.classes.get_mut(k.class) else { continue };
+                match &k.reverse {
+                    Some(reverse) if has_reverse(Proto(row.number(Field::Proto) as u8)) => {
+                        tables.add_either(
+                            self.to,
+                            [&k.key, reverse],
+                            row,
+                            lookups,
+                            &counts,
+                            origin,
+                        );
+                    }
+                    _ => tables.add(self.to, &k.key, row, lookups, &counts, origin),
                 }
             }
         }
@@ -207,22 +340,29 @@ impl<'s> Aggregator<'s> {
             self.bound_to = rows.table.id();
             self.bound.clear();
         }
-        let has_systems = self.lookups.has_systems();
         for shape in rows.table.shapes().iter().skip(self.bound.len()) {
-            let mut keys = Vec::new();
-            for key in self.keys.iter().filter_map(|k| k.bind(shape, has_systems)) {
-                let class = self.class_index(key.class, key.words);
-                keys.push((key, class));
-            }
-            self.bound.push(BoundShape { slots: CounterSlots::new(shape), keys });
+            let keys: &Keys = self.keys;
+            let bound = keys.specs.iter().filter_map(|k| self.bind_key(k, shape)).collect();
+            self.bound.push(BoundShape { slots: CounterSlots::new(shape), keys: bound });
         }
+    }
+
+    fn bind_key(&mut self, spec: &KeySpec, shape: &Shape) -> Option<BoundGroup> {
+        let has_systems = self.lookups.has_systems();
+        let key = spec.bind(shape, has_systems)?;
+        let class = self.class_index(key.class, key.words);
+        let reverse =
+            if self.keys.both_directions { spec.reversed().bind(shape, has_systems) } else { None };
+        // An IPv4 and an IPv6 end have no common key.
+        let reverse = reverse.filter(|r| r.class == key.class);
+        Some(BoundGroup { key, reverse, class })
     }
 
     fn class_index(&mut self, class: Class, words: usize) -> usize {
         if let Some(i) = self.classes.iter().position(|(c, _)| *c == class) {
             return i;
         }
-        self.classes.push((class, Tables::new(words, self.hasher)));
+        self.classes.push((class, Tables::new(words, self.to.hasher, &self.budget)));
         self.classes.len() - 1
     }
 
@@ -236,12 +376,13 @@ impl<'s> Aggregator<'s> {
 pub(crate) struct Groups {
     /// Ordered by class, so that results do not depend on what was met first.
     parts: Vec<(Class, Part)>,
+    /// How many groups there were before the first ones were picked out.
+    total: usize,
 }
 
 impl Groups {
     /// Merges workers' groups on `threads` threads.
     pub(crate) fn merge(workers: Vec<Aggregator<'_>>, threads: usize) -> Self {
-        let mut by_place: Vec<((Class, usize), Vec<Part>)> = Vec::new();
         let mut places = std::collections::BTreeMap::<(Class, usize), Vec<Part>>::new();
         for worker in workers {
             for (class, parts) in worker.into_parts() {
@@ -250,7 +391,12 @@ impl Groups {
                 }
             }
         }
-        by_place.extend(places);
+        let mut by_place: Vec<_> = places.into_iter().collect();
+        for (_, parts) in &mut by_place {
+            // The largest takes in the others, whose indexes nobody needs any more.
+            parts.sort_by_key(|p| std::cmp::Reverse(p.len()));
+            parts.iter_mut().skip(1).for_each(Part::drop_index);
+        }
         let merged = crate::parallel::map(by_place, threads, |((class, _), parts)| {
             let mut parts = parts.into_iter();
             let mut whole = parts.next()?;
@@ -258,16 +404,44 @@ impl Groups {
             whole.drop_index();
             (whole.len() > 0).then_some((class, whole))
         });
-        Self { parts: merged.into_iter().flatten().collect() }
+        let parts: Vec<_> = merged.into_iter().flatten().collect();
+        let total = parts.iter().map(|(_, p)| p.len()).sum();
+        Self { parts, total }
     }
 
     /// How many groups there are.
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
+        self.total
+    }
+
+    /// How many of them are kept here.
+    pub(crate) fn kept(&self) -> usize {
         self.parts.iter().map(|(_, p)| p.len()).sum()
     }
 
     /// All partitions with their class.
     pub(crate) fn parts(&self) -> &[(Class, Part)] {
         &self.parts
+    }
+
+    /// Adds the groups at `places` (partition, position) of `other`, which has none of the groups
+    /// here; the rest of them is counted only.
+    pub(crate) fn keep(&mut self, other: &Self, mut places: Vec<(u32, u32)>) {
+        places.sort_unstable();
+        places.dedup();
+        for run in places.chunk_by(|a, b| a.0 == b.0) {
+            let Some((class, part)) = run.first().and_then(|p| other.parts.get(p.0 as usize))
+            else {
+                continue;
+            };
+            let positions: Vec<u32> = run.iter().map(|p| p.1).collect();
+            let picked = part.pick(&positions);
+            match self.parts.iter_mut().find(|(c, _)| c == class) {
+                Some((_, known)) => known.append_all(&picked),
+                None => self.parts.push((*class, picked)),
+            }
+        }
+        self.parts.sort_by_key(|(class, _)| *class);
+        self.total += other.total;
     }
 }

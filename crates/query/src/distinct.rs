@@ -10,8 +10,9 @@ use crate::key::{Class, KeySpec};
 use crate::keyed::{KeyReader, KeySums, Keys, PARTITIONS, partition, selected};
 use crate::page::{KeyColumns, Page};
 use crate::percentile::joined;
+use crate::report::Report;
 use crate::request::{Distinct, Request, Sorting};
-use crate::scan::{Batch, Query, Report, Scan};
+use crate::scan::{Batch, Query, Scan};
 use crate::sketch::{Count, Set};
 use crate::statistics::Tables;
 use crate::table::{Hasher, Origin};
@@ -147,7 +148,7 @@ impl Query {
         let budget = Budget::new(self.analysis_memory());
         let part = || Part { keys: Keys::new(hasher), sums: Vec::new(), sets: Vec::new() };
         let scanned = self.scan(
-            &Scan { numbered: false, threads: self.threads },
+            &Scan { numbered: false, threads: self.threads, again: None },
             || Collector {
                 keys: KeyReader::new(&keys, self.book.as_deref()),
                 values: KeyReader::new(&values, self.book.as_deref()),
@@ -217,7 +218,7 @@ impl DistinctTable {
     }
 
     /// Adds these tables to a document.
-    pub fn add_to(&self, n: usize, tables: &mut Tables) {
+    pub fn add_to(&self, n: usize, tables: &mut Tables<'_>) {
         for order in self.orders() {
             tables.table(|printer, kind, options, text| {
                 self.rows(order, n, printer, kind, options, text)

@@ -1,5 +1,6 @@
 //! What flows can be counted by (`-s`) and grouped by (`-A`): one line each.
 
+use crate::direction::Direction;
 use crate::key::{KeyPart, KeySpec, Prefix};
 use record::{Field, Kind};
 
@@ -314,6 +315,8 @@ pub struct Grouping {
     pub tokens: Vec<&'static str>,
     /// Whether the user chose the fields.
     pub is_custom: bool,
+    /// Which flows are two sides of one conversation.
+    pub direction: Direction,
 }
 
 impl Grouping {
@@ -324,7 +327,15 @@ impl Grouping {
             key: KeySpec::new(fields.map(KeyPart::whole).to_vec()),
             tokens: vec!["pr", "sa", "da", "sp", "dp"],
             is_custom: false,
+            direction: Direction::Kept,
         }
+    }
+
+    /// The key of `-b`, and with `guess` of `-B`: as [`five_tuple`](Self::five_tuple), and both
+    /// directions of a conversation in one flow.
+    pub fn bidirectional(guess: bool) -> Self {
+        let direction = if guess { Direction::Guessed } else { Direction::Merged };
+        Self { direction, ..Self::five_tuple() }
     }
 
     /// Reads `srcip4/24,dstport`.
@@ -349,7 +360,7 @@ impl Grouping {
         if parts.is_empty() {
             return Err(GroupError::Empty);
         }
-        Ok(Self { key: KeySpec::new(parts), tokens, is_custom: true })
+        Ok(Self { key: KeySpec::new(parts), tokens, is_custom: true, direction: Direction::Kept })
     }
 
     /// Whether a part of the key is looked up in a database of countries.

@@ -1,143 +1,254 @@
 //! Goes back for the records that an answer shows.
 //!
 //! Groups remember where their first record is instead of keeping a copy, so ten million groups
-//! cost no more than their sums. The few that are printed are read again here, each block once.
+//! cost no more than their sums. What is printed or written is read again here, in windows of as
+//! many records as memory is meant for, each block once a window. Records in the order of the
+//! input, or nearly so, cost one look at each block.
 
-use crate::scan::{Damage, Place, Query};
+use crate::report::Damage;
+use crate::scan::{Place, Query};
 use crate::table::Origin;
-use record::{Row, ShapeTable};
+use record::{Row, RowRef, ShapeTable};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use store::{BlockReader, FlowFile};
+
+/// Octets of records in memory at one time, with all that is kept beside each.
+const WINDOW: usize = 160 << 20;
+/// The same where memory is scarce: a quarter of the limit, but not less than this.
+const SMALLEST_WINDOW: usize = 4 << 20;
+/// Octets kept beside each record and its pick.
+const BESIDE: usize = 40;
+/// Records of the first window: before it nothing is known about their size.
+const FIRST: usize = 1 << 15;
+/// Blocks of a file that one job reads.
+const JOB_BLOCKS: usize = 8;
 
 /// Records read again, in the order they were asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Fetched {
     arenas: Vec<Arena>,
-    /// For each record: arena, and index in it. `None` where the block cannot be read any more.
-    found: Vec<Option<(u32, u32)>>,
-    pub(crate) damage: Vec<Damage>,
+    /// For each record: arena, and index in it. [`GONE`] where the block cannot be read any more.
+    found: Vec<(u32, u32)>,
 }
+
+const GONE: (u32, u32) = (u32::MAX, u32::MAX);
 
 /// Rows copied by one job, with shapes of their own.
 #[derive(Debug)]
 struct Arena {
     bytes: Vec<u8>,
-    rows: Vec<ArenaRow>,
+    rows: Vec<RowRef>,
     table: ShapeTable,
     ident: String,
+    file: usize,
 }
 
+/// A record read again, and where it came from.
 #[derive(Clone, Copy, Debug)]
-struct ArenaRow {
-    at: usize,
-    len: u16,
-    shape: u16,
+pub(crate) struct FetchedRow<'a> {
+    pub(crate) row: Row<'a>,
+    pub(crate) ident: &'a str,
+    /// Index into [`Query::files`].
+    pub(crate) file: usize,
 }
 
 impl Fetched {
-    /// Record `i` of those asked for, and the ident of its file.
-    pub(crate) fn row(&self, i: usize) -> Option<(Row<'_>, &str)> {
-        let (arena, n) = (*self.found.get(i)?)?;
+    /// Record `i` of those asked for.
+    pub(crate) fn row(&self, i: usize) -> Option<FetchedRow<'_>> {
+        let (arena, n) = *self.found.get(i)?;
         let arena = self.arenas.get(arena as usize)?;
         let r = arena.rows.get(n as usize)?;
-        let bytes = arena.bytes.get(r.at..r.at + usize::from(r.len))?;
+        let at = r.at as usize;
+        let bytes = arena.bytes.get(at..at + usize::from(r.len))?;
         let shape = arena.table.shapes().get(usize::from(r.shape))?;
-        Some((Row::new(bytes, shape), &arena.ident))
+        Some(FetchedRow { row: Row::new(bytes, shape), ident: &arena.ident, file: arena.file })
+    }
+
+    fn octets(&self) -> usize {
+        self.arenas.iter().map(|a| a.bytes.len()).sum()
     }
 }
 
 impl Query {
-    /// Reads the records at `origins` again. `places` is what the scan left behind.
-    pub(crate) fn fetch(&self, origins: &[Origin], places: &[Place]) -> Fetched {
-        let mut wanted: Vec<(u64, u32)> =
-            origins.iter().enumerate().map(|(i, o)| (o.position(), i as u32)).collect();
-        wanted.sort_unstable();
-        let jobs = self.jobs(wanted, places, origins);
-        let results =
-            crate::parallel::map(jobs, self.threads, |job| (job.read(origins), job.wanted));
-        let mut out = Fetched { found: vec![None; origins.len()], ..Fetched::default() };
-        for ((arena, damage), wanted) in results {
-            out.damage.extend(damage);
-            let Some(arena) = arena else { continue };
-            for (n, (_, i)) in wanted.iter().enumerate().take(arena.rows.len()) {
-                if let Some(place) = out.found.get_mut(*i as usize) {
-                    *place = Some((out.arenas.len() as u32, n as u32));
+    /// Reads the records of `picks` again, window by window, and hands each window to `take`,
+    /// until that breaks. `places` is what the scan left behind. Returns what could not be read.
+    pub(crate) fn windows<T>(
+        &self,
+        mut picks: impl Iterator<Item = T>,
+        origin: impl Fn(&T) -> Origin,
+        places: &[Place],
+        mut take: impl FnMut(&[T], &Fetched) -> ControlFlow<()>,
+    ) -> Vec<Damage> {
+        let octets = self.memory.map_or(WINDOW, |m| (m / 4).clamp(SMALLEST_WINDOW, WINDOW));
+        let (mut damage, mut window) = (Vec::<Damage>::new(), Vec::new());
+        let mut size = FIRST;
+        loop {
+            window.clear();
+            window.extend(picks.by_ref().take(size));
+            if window.is_empty() {
+                return damage;
+            }
+            let (fetched, lost) = self.fetch(window.iter().map(&origin), places);
+            for d in lost {
+                if !damage.contains(&d) {
+                    damage.push(d);
                 }
             }
-            out.arenas.push(arena);
+            if take(&window, &fetched).is_break() {
+                return damage;
+            }
+            let each = fetched.octets() / window.len() + BESIDE + size_of::<T>();
+            size = (octets / each).max(1024);
         }
-        out
     }
 
-    /// One job a file: its wanted records in reading order.
-    fn jobs(&self, wanted: Vec<(u64, u32)>, places: &[Place], origins: &[Origin]) -> Vec<Job> {
-        let mut jobs: Vec<Job> = Vec::new();
-        for (position, i) in wanted {
-            let Some(origin) = origins.get(i as usize) else { continue };
-            let Some(place) = places.get(origin.block() as usize) else { continue };
-            let Some(path) = self.files.get(place.file as usize) else { continue };
-            if jobs.last().is_none_or(|j| j.file != place.file) {
-                jobs.push(Job {
-                    file: place.file,
-                    path: path.clone(),
-                    wanted: Vec::new(),
-                    blocks: Vec::new(),
-                });
-            }
-            if let Some(job) = jobs.last_mut() {
-                job.wanted.push((position, i));
-                job.blocks.push(place.block);
+    /// Reads the records at `origins` again.
+    fn fetch(
+        &self,
+        origins: impl Iterator<Item = Origin>,
+        places: &[Place],
+    ) -> (Fetched, Vec<Damage>) {
+        let mut wanted: Vec<Wanted> =
+            origins.enumerate().map(|(i, o)| Wanted { origin: o, index: i as u32 }).collect();
+        wanted.sort_unstable();
+        let (jobs, files) = self.jobs(&wanted, places);
+        let read = |reader: &mut BlockReader, job: Job| {
+            let wanted = wanted.get(job.from..job.to)?;
+            Some((files.get(job.file)?.read(wanted, places, reader), wanted))
+        };
+        let results = crate::parallel::map_with(jobs, self.threads, BlockReader::new, read);
+        let mut fetched = Fetched { arenas: Vec::new(), found: vec![GONE; wanted.len()] };
+        let mut damage = Vec::new();
+        for (result, wanted) in results.into_iter().flatten() {
+            match result {
+                Ok(arena) => fetched.add(arena, wanted),
+                Err(lost) => damage.push(lost),
             }
         }
-        jobs
+        (fetched, damage)
+    }
+
+    /// Jobs of a few blocks of one file each, and the files.
+    fn jobs(&self, wanted: &[Wanted], places: &[Place]) -> (Vec<Job>, Vec<OpenFile>) {
+        let (mut jobs, mut files) = (Vec::<Job>::new(), Vec::<OpenFile>::new());
+        let (mut blocks, mut last) = (0, None);
+        for (i, w) in wanted.iter().enumerate() {
+            let block = w.origin.block();
+            let Some(place) = places.get(block as usize) else { continue };
+            let number = place.file as usize;
+            if files.last().is_none_or(|f| f.number != number) {
+                let Some(path) = self.files.get(number) else { continue };
+                files.push(OpenFile { number, path: path.clone(), file: Mutex::default() });
+                blocks = JOB_BLOCKS;
+            }
+            if last != Some(block) {
+                last = Some(block);
+                blocks += 1;
+            }
+            match jobs.last_mut() {
+                Some(job) if blocks <= JOB_BLOCKS => job.to = i + 1,
+                _ => {
+                    blocks = 1;
+                    jobs.push(Job { file: files.len() - 1, from: i, to: i + 1 });
+                }
+            }
+        }
+        (jobs, files)
     }
 }
 
+impl Fetched {
+    fn add(&mut self, arena: Arena, wanted: &[Wanted]) {
+        for (n, w) in wanted.iter().enumerate().take(arena.rows.len()) {
+            if let Some(place) = self.found.get_mut(w.index as usize) {
+                *place = (self.arenas.len() as u32, n as u32);
+            }
+        }
+        self.arenas.push(arena);
+    }
+}
+
+/// A record to be read; in the order of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Wanted {
+    origin: Origin,
+    /// Index among those asked for.
+    index: u32,
+}
+
+/// Wanted records `from..to`, all of them in one file.
 struct Job {
-    file: u32,
-    path: PathBuf,
-    /// Position and index into the origins.
-    wanted: Vec<(u64, u32)>,
-    /// Block in the file, one a wanted record.
-    blocks: Vec<u32>,
+    /// Index into the list of files.
+    file: usize,
+    from: usize,
+    to: usize,
 }
 
-impl Job {
-    fn read(&self, origins: &[Origin]) -> (Option<Arena>, Option<Damage>) {
-        match self.try_read(origins) {
-            Ok(arena) => (Some(arena), None),
-            Err(what) => (None, Some(Damage::loss(&self.path, what))),
+/// A file that is opened when the first job needs it, and closed with the window.
+struct OpenFile {
+    number: usize,
+    path: PathBuf,
+    file: Mutex<Option<Arc<FlowFile>>>,
+}
+
+impl OpenFile {
+    fn open(&self) -> Result<Arc<FlowFile>, String> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = &*file {
+            return Ok(Arc::clone(file));
         }
+        let opened = Arc::new(FlowFile::open(&self.path).map_err(|e| again(&e))?);
+        *file = Some(Arc::clone(&opened));
+        Ok(opened)
     }
 
-    fn try_read(&self, origins: &[Origin]) -> Result<Arena, String> {
-        let again =
-            |e: &dyn std::fmt::Display| format!("changed while it was read: {e}; ask again");
-        let file = FlowFile::open(&self.path).map_err(|e| again(&e))?;
-        let mut reader = BlockReader::new();
+    fn read(
+        &self,
+        wanted: &[Wanted],
+        places: &[Place],
+        reader: &mut BlockReader,
+    ) -> Result<Arena, Damage> {
+        self.try_read(wanted, places, reader).map_err(|what| Damage::loss(&self.path, what))
+    }
+
+    fn try_read(
+        &self,
+        wanted: &[Wanted],
+        places: &[Place],
+        reader: &mut BlockReader,
+    ) -> Result<Arena, String> {
+        let file = self.open()?;
         let mut out = Arena {
             bytes: Vec::new(),
-            rows: Vec::with_capacity(self.wanted.len()),
+            rows: Vec::with_capacity(wanted.len()),
             table: ShapeTable::new(),
             ident: file.ident().to_owned(),
+            file: self.number,
         };
         let mut shapes = ShapeCopies::default();
-        let mut at = 0;
-        while let Some(number) = self.blocks.get(at) {
-            let end = at + self.blocks[at..].iter().take_while(|b| *b == number).count();
-            let block = reader.load(&file, *number as usize).map_err(|e| again(&e))?;
-            for (_, i) in &self.wanted[at..end] {
-                let row = origins.get(*i as usize).map_or(0, |o| o.row() as usize);
+        for of_block in wanted.chunk_by(|a, b| a.origin.block() == b.origin.block()) {
+            let place = of_block.first().and_then(|w| places.get(w.origin.block() as usize));
+            let place = place.ok_or_else(|| again(&"a block is gone"))?;
+            let block = reader.load(&file, place.block as usize).map_err(|e| again(&e))?;
+            let size = |w: &Wanted| block.rows.row_bytes(w.origin.row() as usize).len();
+            out.bytes.reserve_exact(of_block.iter().map(size).sum());
+            for w in of_block {
+                let row = w.origin.row() as usize;
                 let r = block.rows.index.get(row).ok_or_else(|| again(&"a record is gone"))?;
                 let shape = shapes.copy(block.rows.table, r.shape, &mut out.table);
                 let shape = shape.ok_or_else(|| again(&"too many shapes of records"))?;
-                out.rows.push(ArenaRow { at: out.bytes.len(), len: r.len, shape });
+                out.rows.push(RowRef { at: out.bytes.len() as u32, len: r.len, shape });
                 out.bytes.extend_from_slice(block.rows.row_bytes(row));
             }
-            at = end;
         }
         Ok(out)
     }
+}
+
+fn again(e: &dyn std::fmt::Display) -> String {
+    format!("changed while it was read: {e}; ask again")
 }
 
 /// Which shapes of a reader's table have a copy in an arena. Readers start new tables now and then.

@@ -1,17 +1,24 @@
-//! Answers that are flows: joined (`-a`, `-A`, `-s record`) or only sorted (`-O`).
+//! Answers that are flows: joined (`-a`, `-A`, `-b`, `-s record`) or only sorted (`-O`).
 
-use crate::aggregate::{Aggregator, Groups};
+use crate::aggregate::Groups;
+use crate::budget::{Account, Budget};
+use crate::direction::{Direction, comes_from_server, turn};
+use crate::document::Document;
 use crate::element::Grouping;
-use crate::list::Edit;
-use crate::request::Sorting;
-use crate::scan::{Damage, Place, Query, Report, Scan};
-use crate::table::{Hasher, Origin};
-use crate::top::{Top, first};
-use output::{Counts, Format};
+use crate::error::QueryError;
+use crate::list::{Edit, Printing};
+use crate::report::Report;
+use crate::request::{By, Sorting};
+use crate::scan::{Place, Query, Scan};
+use crate::table::Origin;
+use crate::top::{Merged, Top, first};
+use output::{Counts, Format, Kind};
 use record::{Field, Flow, Row};
-use std::io::{self, Write};
+use std::cmp::Ordering;
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// Joined flows, ready to be sorted and printed as often as there are tables.
 #[derive(Debug)]
@@ -33,30 +40,17 @@ impl<'q> JoinedFlows<'q> {
     }
 
     /// How many flows are left after joining.
-    pub fn len(&self) -> usize {
+    pub const fn len(&self) -> usize {
         self.groups.len()
     }
 
     /// Whether nothing passed the filter.
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Hands out the first `n` flows (0: all) by `sorting`, or in order of appearance.
-    fn pick(&self, sorting: Option<Sorting>, n: usize) -> Vec<Top<'_>> {
-        match sorting {
-            Some(sorting) => self.groups.top(sorting, n, self.query.threads),
-            None => {
-                let mut all = self.groups.in_order_of_appearance();
-                if n > 0 {
-                    all.truncate(n);
-                }
-                all
-            }
-        }
-    }
-
-    /// Prints the first `n` flows (0: all) by `sorting`; without one in order of appearance.
+    /// Prints the first `n` flows (0: all) by `sorting`; without one in order of appearance. Both
+    /// are what the flows were joined for: see [`Query::join_flows`].
     ///
     /// # Errors
     ///
@@ -68,44 +62,75 @@ impl<'q> JoinedFlows<'q> {
         format: &Format,
         out: &mut (dyn Write + Send),
         report: &mut Report,
-    ) -> io::Result<()> {
-        let picked = self.pick(sorting, n);
-        let origins: Vec<Origin> = picked.iter().map(|t| t.group.origin).collect();
-        let fetched = self.query.fetch(&origins, &self.places);
-        report.damage.extend(fetched.damage.iter().cloned());
-        let edit = |i: usize, row: Row<'_>, flow: &mut Flow| match picked.get(i) {
-            Some(top) => self.join(top, row, flow),
+    ) -> Result<(), QueryError> {
+        let mut document = Document::open(format.kind(), out);
+        self.print_into(&mut document, sorting, n, format, report);
+        Ok(document.close()?)
+    }
+
+    /// As [`print`](Self::print), as one table of a document.
+    pub(crate) fn print_into(
+        &self,
+        document: &mut Document<'_>,
+        sorting: Option<Sorting>,
+        n: usize,
+        format: &Format,
+        report: &mut Report,
+    ) {
+        let ranked = self.groups.places(sorting, n, self.query.threads);
+        let origin = |r: &_| self.groups.at(r).map_or(Origin::new(0, 0, 0), |t| t.group.origin);
+        let edit = |r: &_, row: Row<'_>, flow: &mut Flow| match self.groups.at(r) {
+            Some(top) => self.join(&top, row, flow),
             None => Edit::AsRead,
         };
-        self.query.print_fetched(&fetched, picked.len(), format, &edit, out)
+        self.query.print_picks(ranked, origin, edit, &self.places, format, document, report);
+    }
+
+    pub(crate) fn files(&self) -> &[std::path::PathBuf] {
+        &self.query.files
     }
 
     /// Hands the first `n` flows (0: all) to `take`, each with the file its first record is in.
-    /// Returns what could not be read again.
     pub(crate) fn each(
         &self,
         sorting: Option<Sorting>,
         n: usize,
-        mut take: impl FnMut(usize, &mut Flow),
-    ) -> Vec<Damage> {
-        let picked = self.pick(sorting, n);
-        let origins: Vec<Origin> = picked.iter().map(|t| t.group.origin).collect();
-        let fetched = self.query.fetch(&origins, &self.places);
+        report: &mut Report,
+        mut take: impl FnMut(usize, &mut Flow) -> ControlFlow<()>,
+    ) {
+        let ranked = self.groups.ranked(sorting, n, self.query.threads);
+        let origin = |t: &Top<'_>| t.group.origin;
         let mut flow = Flow::new();
-        for (i, top) in picked.iter().enumerate() {
-            let Some((row, _)) = fetched.row(i) else { continue };
-            if self.join(top, row, &mut flow) == Edit::AsRead {
-                flow.assign(row);
+        let damage = self.query.windows(ranked, origin, &self.places, |window, fetched| {
+            for (i, top) in window.iter().enumerate() {
+                let Some(found) = fetched.row(i) else { continue };
+                if self.join(top, found.row, &mut flow) == Edit::AsRead {
+                    flow.assign(found.row);
+                }
+                take(found.file, &mut flow)?;
             }
-            let place = self.places.get(top.group.origin.block() as usize);
-            take(place.map_or(0, |p| p.file as usize), &mut flow);
-        }
-        fetched.damage
+            ControlFlow::Continue(())
+        });
+        report.tell(damage);
     }
 
     /// The record of a group. Joined by `-a` it is the first record with the sums of all; joined
     /// by fields of the user's choice it says nothing but these fields and the sums.
     fn join(&self, top: &Top<'_>, row: Row<'_>, flow: &mut Flow) -> Edit {
+        let joined = self.sum_up(top, row, flow);
+        let is_turned = self.grouping.direction == Direction::Guessed
+            && comes_from_server(if joined == Edit::AsRead { row } else { flow.as_row() });
+        if !is_turned {
+            return joined;
+        }
+        if joined == Edit::AsRead {
+            flow.assign(row);
+        }
+        turn(flow);
+        Edit::Changed
+    }
+
+    fn sum_up(&self, top: &Top<'_>, row: Row<'_>, flow: &mut Flow) -> Edit {
         let sums = top.group.counts;
         if self.grouping.is_custom {
             flow.clear();
@@ -116,9 +141,19 @@ impl<'q> JoinedFlows<'q> {
         } else {
             flow.assign(row);
         }
-        self.grouping.key.unpack(top.class, top.group.key, flow);
+        // The key of a conversation may be that of the other direction.
+        if !self.grouping.merges_directions() {
+            self.grouping.key.unpack(top.class, top.group.key, flow);
+        }
         write_sums(&sums, top.group.origin.flags(), flow);
         Edit::Changed
+    }
+}
+
+impl Grouping {
+    /// Whether both directions of a conversation are one flow.
+    pub(crate) fn merges_directions(&self) -> bool {
+        self.direction != Direction::Kept
     }
 }
 
@@ -142,70 +177,144 @@ fn write_sums(sums: &Counts, flags: u8, flow: &mut Flow) {
     }
 }
 
+/// A record and its place in an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct SortKey {
+    /// What is compared, so that the smallest comes first.
+    rank: u64,
+    origin: Origin,
+}
+
+/// Where records are, in order.
+pub(crate) struct Sorted {
+    runs: Vec<Vec<SortKey>>,
+    n: usize,
+    pub(crate) places: Vec<Place>,
+    pub(crate) report: Report,
+}
+
+impl Sorted {
+    /// The records in order; equal ones keep the order of the input.
+    pub(crate) fn take_origins(&mut self) -> impl Iterator<Item = Origin> + use<> {
+        let compare: fn(&SortKey, &SortKey) -> Ordering = SortKey::cmp;
+        let all = Merged::new(std::mem::take(&mut self.runs), compare).map(|key| key.origin);
+        all.take(if self.n == 0 { usize::MAX } else { self.n })
+    }
+}
+
 impl Query {
-    /// Joins the records that pass by a key.
-    pub fn join_flows(&self, grouping: &Grouping) -> (JoinedFlows<'_>, Report) {
-        let keys = [grouping.key.clone()];
-        let hasher = Hasher::new();
-        let scanned = self.scan(
-            &Scan { numbered: false, threads: self.threads },
-            || Aggregator::new(&keys, hasher).with_book(self.book.as_deref()),
-            |aggregator, batch| {
-                let sums = aggregator.update(&batch.rows, batch.selected, batch.block);
-                batch.sums = Some(sums);
-                ControlFlow::Continue(())
-            },
-        );
-        let groups = Groups::merge(scanned.states, self.threads);
-        let places = Arc::new(scanned.places);
-        (JoinedFlows::new(self, grouping.clone(), groups, places), scanned.report)
+    /// Joins the records that pass by a key, for the first `n` (0: all) by `sorting`, or of
+    /// those whose first record came first. Others need not be there, if memory is scarce.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::Memory`] if the groups take more than [`Query::memory`]. With an `n` of a
+    /// sensible size they do not: what does not fit is counted in a further pass.
+    pub fn join_flows(
+        &self,
+        grouping: &Grouping,
+        sorting: Option<Sorting>,
+        n: usize,
+    ) -> Result<(JoinedFlows<'_>, Report), QueryError> {
+        let wanted = [By::Flows(grouping.clone()).wanted(vec![sorting])];
+        let mut gathered = self.gather(&wanted, n)?;
+        let groups = gathered.groups.pop().unwrap_or_default();
+        let flows = JoinedFlows::new(self, grouping.clone(), groups, gathered.places);
+        Ok((flows, gathered.report))
     }
 
     /// Prints the first `n` records (0: all) that pass, by `sorting`.
     ///
     /// # Errors
     ///
-    /// What `out` returns.
+    /// What `out` returns, and [`QueryError::Memory`].
     pub fn sorted(
         &self,
         sorting: Sorting,
         n: usize,
         format: &Format,
         out: &mut (dyn Write + Send),
-    ) -> io::Result<Report> {
-        let (origins, places, mut report) = self.sort(sorting, n);
-        let fetched = self.fetch(&origins, &places);
-        report.damage.extend(fetched.damage.iter().cloned());
-        let as_read = |_: usize, _: Row<'_>, _: &mut Flow| Edit::AsRead;
-        self.print_fetched(&fetched, origins.len(), format, &as_read, out)?;
+    ) -> Result<Report, QueryError> {
+        let mut sorted = self.sort(sorting, n)?;
+        let origins = sorted.take_origins();
+        let mut document = Document::open(format.kind(), out);
+        let as_read = |_: &Origin, _: Row<'_>, _: &mut Flow| Edit::AsRead;
+        let Sorted { places, mut report, .. } = sorted;
+        self.print_picks(origins, |o| *o, as_read, &places, format, &mut document, &mut report);
+        document.close()?;
         Ok(report)
     }
 
-    /// Where the first `n` records by `sorting` are. Equal ones keep the order of the input.
-    pub(crate) fn sort(&self, sorting: Sorting, n: usize) -> (Vec<Origin>, Vec<Place>, Report) {
-        let compare = |a: &(u64, Origin), b: &(u64, Origin)| {
-            let by_value = a.0.cmp(&b.0);
-            let by_value = if sorting.descending { by_value.reverse() } else { by_value };
-            by_value.then_with(|| a.1.position().cmp(&b.1.position()))
-        };
+    /// Prints picks in their order, window by window.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what, how, and where to: two callers, both here"
+    )]
+    fn print_picks<T: Sync>(
+        &self,
+        picks: impl Iterator<Item = T>,
+        origin: impl Fn(&T) -> Origin,
+        edit: impl Fn(&T, Row<'_>, &mut Flow) -> Edit + Sync,
+        places: &[Place],
+        format: &Format,
+        document: &mut Document<'_>,
+        report: &mut Report,
+    ) {
+        document.header(format);
+        if format.kind() == Kind::Null {
+            return; // nothing of any record is shown
+        }
+        let names = self.names(format);
+        let (printed, seen) = (AtomicU64::new(0), AtomicU64::new(0));
+        let damage = self.windows(picks, origin, places, |window, fetched| {
+            let edit = |i: usize, row: Row<'_>, flow: &mut Flow| match window.get(i) {
+                Some(pick) => edit(pick, row, flow),
+                None => Edit::AsRead,
+            };
+            let (names, printed, seen) = (&names, &printed, &seen);
+            let how = Printing { format, names, edit: &edit, printed, seen };
+            self.print_window(fetched, window.len(), &how, document)
+        });
+        report.tell(damage);
+    }
+
+    /// Finds the first `n` records (0: all) by `sorting`.
+    pub(crate) fn sort(&self, sorting: Sorting, n: usize) -> Result<Sorted, QueryError> {
+        let budget = Budget::new(self.memory);
         let scanned = self.scan(
-            &Scan { numbered: false, threads: self.threads },
-            Vec::new,
-            |found: &mut Vec<(u64, Origin)>, batch| {
-                let values = batch.selected.iter().filter_map(|i| {
-                    let row = batch.rows.row(i)?;
-                    let value = sorting.order.value(&Counts::of(row));
-                    Some((value, Origin::new(batch.block, i as u32, 0)))
+            &Scan { numbered: false, threads: self.threads, again: None },
+            || (Vec::new(), Account::new(&budget)),
+            |(found, account): &mut (Vec<SortKey>, Account), batch| {
+                let keys = batch.selected.iter().filter_map(|i| {
+                    let rank = sorting.rank(&Counts::of(batch.rows.row(i)?));
+                    Some(SortKey { rank, origin: Origin::new(batch.block, i as u32, 0) })
                 });
-                found.extend(values);
+                let before = found.capacity();
+                found.extend(keys);
+                account.charge((found.capacity() - before) * size_of::<SortKey>());
                 if n > 0 && found.len() > n.saturating_mul(8).max(1 << 16) {
-                    *found = first(found.drain(..), n, compare);
+                    *found = first(found.drain(..), n, SortKey::cmp);
+                    *account = account.another();
+                    account.charge(found.capacity() * size_of::<SortKey>());
                 }
-                ControlFlow::Continue(())
+                match budget.is_exceeded() {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
             },
         );
-        let mut found = first(scanned.states.into_iter().flatten(), n, compare);
-        found.sort_unstable_by(compare);
-        (found.into_iter().map(|f| f.1).collect(), scanned.places, scanned.report)
+        if budget.is_exceeded() {
+            let count = scanned.states.iter().map(|(found, _)| found.len()).sum();
+            return Err(QueryError::records(budget.limit(), count));
+        }
+        let runs = scanned.states.into_iter().map(|(found, _)| found).collect();
+        let runs = crate::parallel::map(runs, self.threads, |mut run: Vec<SortKey>| {
+            if n > 0 {
+                run = first(run.into_iter(), n, SortKey::cmp);
+            }
+            run.sort_unstable();
+            run
+        });
+        Ok(Sorted { runs, n, places: scanned.places, report: scanned.report })
     }
 }

@@ -76,6 +76,15 @@ impl KeySpec {
         self.layout(class).words
     }
 
+    /// The key of the other direction: source and destination change places.
+    pub(crate) fn reversed(&self) -> Self {
+        let mut other = self.clone();
+        for part in &mut other.parts {
+            part.field = crate::direction::opposite(part.field);
+        }
+        other
+    }
+
     /// The layout of this key for rows of `class`.
     fn layout(&self, class: Class) -> Layout {
         let mut pieces = Vec::new();

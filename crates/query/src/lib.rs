@@ -4,6 +4,7 @@
 //! files ─ scan ─▶ Batch ─▶ list (formatted, in order)
 //!                   ├────▶ write (a new file)
 //!                   └────▶ Aggregator, one a worker ─ merge ─▶ Groups ─ top ─▶ fetch ─▶ print
+//!                          (in passes, where memory is scarce)
 //! ```
 //!
 //! A [`Query`] names files and filters and runs on all cores. Whatever the number of threads, the
@@ -18,18 +19,26 @@
 mod aggregate;
 mod analysis;
 mod bins;
+mod budget;
 mod counters;
+mod direction;
 mod distinct;
+mod document;
 mod element;
+mod error;
 mod fetch;
 mod flows;
+mod gather;
 mod key;
 mod keyed;
 mod list;
 mod lookup;
+mod names;
+mod ordered;
 mod page;
 mod parallel;
 mod percentile;
+mod report;
 mod request;
 mod scan;
 mod series;
@@ -42,12 +51,15 @@ mod write;
 
 pub use analysis::{AnalysisError, MAX_BINS};
 pub use bins::BinWidth;
+pub use direction::Direction;
 pub use distinct::DistinctTable;
 pub use element::{Element, GroupError, GroupField, Grouping};
+pub use error::QueryError;
 pub use flows::JoinedFlows;
 pub use key::{KeyPart, KeySpec, Prefix};
 pub use percentile::{Percentile, PercentileRequest, Percentiles, Usage, Usages};
+pub use report::{Damage, Passed, Report};
 pub use request::{By, Distinct, Request, RequestError, Sorting};
-pub use scan::{Damage, Passed, Query, Report};
+pub use scan::Query;
 pub use series::{Cell, Measure, Ranking, Series, SeriesRequest};
 pub use statistics::{Answer, ElementTable, Tables};

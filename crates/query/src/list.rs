@@ -1,54 +1,19 @@
 //! Lists records: every worker formats the block it filtered, and the blocks come out in order.
 
+use crate::document::Document;
 use crate::fetch::Fetched;
-use crate::scan::{Batch, Ordered, Pieces, Query, Report, Scan};
+use crate::names::AllNames;
+use crate::ordered::{Ordered, Pieces};
+use crate::report::Report;
+use crate::scan::{Batch, Query, Scan};
 use output::{Format, Kind, Printer, RecordContext};
 use record::{Flow, Row};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// Octets of formatted records that are handed on in one go.
 const PIECE: usize = 1 << 16;
-
-/// Writes pieces of text in order, with what stands between records also between pieces.
-struct Document<'o> {
-    out: &'o mut (dyn Write + Send),
-    kind: Kind,
-    is_first: bool,
-    result: io::Result<()>,
-}
-
-impl<'o> Document<'o> {
-    /// Opens the document and writes the header line.
-    fn open(format: &Format, out: &'o mut (dyn Write + Send)) -> io::Result<Self> {
-        let mut text = Vec::new();
-        format.printer().header(&mut text);
-        out.write_all(&text)?;
-        Ok(Self { out, kind: format.kind(), is_first: true, result: Ok(()) })
-    }
-
-    fn write(&mut self, text: &[u8]) -> ControlFlow<()> {
-        if text.is_empty() {
-            return ControlFlow::Continue(());
-        }
-        let mut between = Vec::new();
-        if !self.is_first {
-            self.kind.separator(&mut between);
-        }
-        self.is_first = false;
-        self.result = self.out.write_all(&between).and_then(|()| self.out.write_all(text));
-        if self.result.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-
-    fn close(self) -> io::Result<()> {
-        self.result?;
-        let mut text = Vec::new();
-        self.kind.close(&mut text);
-        self.out.write_all(&text)?;
-        self.out.flush()
-    }
-}
 
 /// Formats records one after the other and hands them on in pieces.
 struct Pen<'o, F> {
@@ -105,9 +70,11 @@ impl Query {
     ///
     /// What `out` returns; the rest of the files is then not read.
     pub fn list(&self, format: &Format, out: &mut (dyn Write + Send)) -> io::Result<Report> {
-        let mut document = Document::open(format, out)?;
-        let scan = Scan { numbered: is_numbered(format), threads: self.threads };
-        let ordered = Ordered::new(|text: &[u8]| document.write(text));
+        let mut document = Document::open(format.kind(), out);
+        document.header(format);
+        let names = self.names(format);
+        let scan = Scan { numbered: is_numbered(format), threads: self.threads, again: None };
+        let ordered = Ordered::new(|text: &[u8]| document.records(text));
         let state = || Pen::new(format, &ordered);
         let step = |pen: &mut Pen<'_, _>, batch: &mut Batch<'_>| {
             let _abort = ordered.abort_on_panic();
@@ -115,7 +82,8 @@ impl Query {
                 for i in batch.selected.iter() {
                     let Some(row) = batch.rows.row(i) else { break };
                     let count = batch.first_count + i as u64;
-                    pen.record(batch.block, row, &RecordContext::new(batch.ident, count))?;
+                    let context = self.context(&names, batch.file, batch.ident, count);
+                    pen.record(batch.block, row, &context)?;
                 }
             }
             pen.finish(batch.block)
@@ -126,32 +94,45 @@ impl Query {
         Ok(report)
     }
 
-    /// Prints records that were fetched; `edit` may change each of them on the way.
-    pub(crate) fn print_fetched(
+    /// What a record of a file does not say of itself.
+    fn context<'a>(
+        &'a self,
+        names: &'a AllNames,
+        file: usize,
+        ident: &'a str,
+        count: u64,
+    ) -> RecordContext<'a> {
+        let book = self.book.as_deref();
+        RecordContext { names: names.of(file), book, ..RecordContext::new(ident, count) }
+    }
+
+    /// Prints one window of records that were fetched.
+    pub(crate) fn print_window(
         &self,
         fetched: &Fetched,
         records: usize,
-        format: &Format,
-        edit: &(dyn Fn(usize, Row<'_>, &mut Flow) -> Edit + Sync),
-        out: &mut (dyn Write + Send),
-    ) -> io::Result<()> {
+        how: &Printing<'_>,
+        document: &mut Document<'_>,
+    ) -> ControlFlow<()> {
         /// Records formatted in one go by one worker.
         const STRETCH: usize = 4096;
-        let mut document = Document::open(format, out)?;
-        let ordered = Ordered::new(|text: &[u8]| document.write(text));
-        let jobs: Vec<usize> = (0..records.div_ceil(STRETCH)).collect();
+        let shown = self.shown(fetched, records, how);
+        let ordered = Ordered::new(|text: &[u8]| document.records(text));
+        let jobs: Vec<_> = shown.chunks(STRETCH).enumerate().collect();
         let is_done = AtomicBool::new(false);
-        crate::parallel::map(jobs, self.threads, |job| {
+        let before = how.printed.load(Relaxed);
+        crate::parallel::map(jobs, self.threads, |(job, stretch)| {
             if is_done.load(Relaxed) {
                 return;
             }
             let _abort = ordered.abort_on_panic();
-            let (mut pen, mut flow, number) = (Pen::new(format, &ordered), Flow::new(), job as u32);
-            for i in job * STRETCH..((job + 1) * STRETCH).min(records) {
-                let Some((row, ident)) = fetched.row(i) else { continue };
-                let edited = edit(i, row, &mut flow);
-                let row = if edited == Edit::AsRead { row } else { flow.as_row() };
-                let context = RecordContext::new(ident, i as u64 + 1);
+            let number = job as u32;
+            let (mut pen, mut flow) = (Pen::new(how.format, &ordered), Flow::new());
+            for (n, i) in stretch.iter().enumerate() {
+                let Some(found) = fetched.row(*i as usize) else { continue };
+                let row = (how.edit)(*i as usize, found.row, &mut flow).of(found.row, &flow);
+                let count = before + (job * STRETCH + n) as u64 + 1;
+                let context = self.context(how.names, found.file, found.ident, count);
                 if pen.record(number, row, &context).is_break() {
                     break;
                 }
@@ -161,8 +142,42 @@ impl Query {
             }
         });
         drop(ordered);
-        document.close()
+        how.printed.fetch_add(shown.len() as u64, Relaxed);
+        if document.is_sound() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
+
+    /// The records of a window that [`Query::post`] lets through.
+    fn shown(&self, fetched: &Fetched, records: usize, how: &Printing<'_>) -> Vec<u32> {
+        const STRETCH: usize = 4096;
+        let all = 0..records as u32;
+        let Some(post) = self.post.as_ref().filter(|p| !p.is_any()) else { return all.collect() };
+        let jobs: Vec<u32> = all.clone().step_by(STRETCH).collect();
+        let before = how.seen.fetch_add(records as u64, Relaxed);
+        let passing = crate::parallel::map(jobs, self.threads, |from| {
+            let mut flow = Flow::new();
+            let passes = |i: &u32| {
+                let Some(found) = fetched.row(*i as usize) else { return false };
+                let row = (how.edit)(*i as usize, found.row, &mut flow).of(found.row, &flow);
+                let first_count = before + u64::from(*i) + 1;
+                post.matches(row, &filter::Context { ident: found.ident, first_count })
+            };
+            let to = from.saturating_add(STRETCH as u32).min(all.end);
+            (from..to).filter(passes).collect::<Vec<u32>>()
+        });
+        passing.concat()
+    }
+}
+
+/// How the windows of one list are printed.
+pub(crate) struct Printing<'a> {
+    pub(crate) format: &'a Format,
+    pub(crate) names: &'a AllNames,
+    /// May change record `i` of the window on the way.
+    pub(crate) edit: &'a (dyn Fn(usize, Row<'_>, &mut Flow) -> Edit + Sync),
+    /// Records printed in earlier windows.
+    pub(crate) printed: &'a AtomicU64,
+    /// Records of earlier windows, printed or not.
+    pub(crate) seen: &'a AtomicU64,
 }
 
 /// What became of a record.
@@ -172,4 +187,11 @@ pub(crate) enum Edit {
     AsRead,
     /// Print the flow it was copied to.
     Changed,
+}
+
+impl Edit {
+    /// The row that is to be printed.
+    fn of<'a>(self, read: Row<'a>, flow: &'a Flow) -> Row<'a> {
+        if self == Self::AsRead { read } else { flow.as_row() }
+    }
 }

@@ -8,17 +8,30 @@ pub(crate) fn map<J: Send, R: Send>(
     threads: usize,
     work: impl Fn(J) -> R + Sync,
 ) -> Vec<R> {
+    map_with(jobs, threads, || (), |(), job| work(job))
+}
+
+/// As [`map`], with a state for each thread that serves all of its jobs.
+pub(crate) fn map_with<J: Send, S, R: Send>(
+    jobs: Vec<J>,
+    threads: usize,
+    state: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, J) -> R + Sync,
+) -> Vec<R> {
     if threads < 2 || jobs.len() < 2 {
-        return jobs.into_iter().map(work).collect();
+        let mut state = state();
+        return jobs.into_iter().map(|job| work(&mut state, job)).collect();
     }
+    let threads = threads.min(jobs.len());
     let results: Vec<Mutex<Option<R>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
     let queue = Mutex::new(jobs.into_iter().enumerate());
     let next = || queue.lock().ok()?.next();
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
+                let mut state = state();
                 while let Some((i, job)) = next() {
-                    let result = work(job);
+                    let result = work(&mut state, job);
                     if let Some(Ok(mut place)) = results.get(i).map(Mutex::lock) {
                         *place = Some(result);
                     }

@@ -15,8 +15,9 @@ use crate::counters::{NOTHING, join};
 use crate::key::Class;
 use crate::keyed::{KeyReader, KeySums, Keys, PARTITIONS, partition, selected};
 use crate::page::{KeyColumns, Page};
+use crate::report::Report;
 use crate::request::{By, Sorting};
-use crate::scan::{Batch, Query, Report, Scan};
+use crate::scan::{Batch, Query, Scan};
 use crate::series::{Ranking, rate};
 use crate::statistics::Tables;
 use crate::table::{Hasher, Origin};
@@ -327,7 +328,7 @@ impl Query {
         let hasher = Hasher::new();
         let budget = Budget::new(self.analysis_memory());
         let scanned = self.scan(
-            &Scan { numbered: false, threads: self.threads },
+            &Scan { numbered: false, threads: self.threads, again: None },
             || Meterer {
                 reader: KeyReader::new(&specs, self.book.as_deref()),
                 hasher,
@@ -603,7 +604,7 @@ impl Percentiles {
     }
 
     /// Adds the table to a document.
-    pub fn add_to(&self, tables: &mut Tables) {
+    pub fn add_to(&self, tables: &mut Tables<'_>) {
         tables.table(|printer, kind, options, text| self.rows(printer, kind, options, text));
     }
 

@@ -3,7 +3,7 @@
 
 use crate::element::{Element, Grouping, single_field};
 use crate::key::KeySpec;
-use output::Order;
+use output::{Counts, Order};
 
 /// An order and its direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,15 @@ impl Sorting {
         let unknown = || RequestError::UnknownPrintOrder(name.to_owned());
         let order = Order::from_flow_name(name).ok_or_else(unknown)?;
         Ok(Self { order, descending: is_descending(direction, !order.ascends_by_default())? })
+    }
+}
+
+impl Sorting {
+    /// What is compared, turned so that the smallest comes first.
+    #[inline]
+    pub(crate) fn rank(self, counts: &Counts) -> u64 {
+        let value = self.order.value(counts);
+        if self.descending { !value } else { value }
     }
 }
 

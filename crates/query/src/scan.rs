@@ -1,18 +1,21 @@
 //! Reads files block by block on every core and hands filtered batches to workers.
 //!
 //! Blocks are numbered in reading order. Workers take the next one wherever it is, so nobody
-//! waits at the end of a file; what needs order ([`Ordered`], running numbers) goes by the number.
-//! A file or block that cannot be read becomes a [`Damage`] in the [`Report`], and reading goes on.
+//! waits at the end of a file: the next one is opened while the last one is read. What needs order
+//! ([`Ordered`](crate::ordered::Ordered), running numbers) goes by the number. A file or block that
+//! cannot be read becomes a [`Damage`] in the [`Report`], and reading goes on.
 
-use crate::counters::{NOTHING, Summer, join};
+use crate::counters::Summer;
+use crate::ordered::Turn;
+use crate::report::{Damage, Found, Passed, Report};
 use filter::{Context, Evaluator, Filter};
 use output::Counts;
 use record::{AddressBook, Rows, Selection, ShapeTable};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use store::{BlockReader, FlowFile, MetaRecord};
+use store::{BlockReader, FlowFile, MetaRecord, StoreError};
 
 /// What to read, and which flows of it.
 #[derive(Debug)]
@@ -32,64 +35,31 @@ pub struct Query {
     pub progress: Option<fn(usize, usize)>,
     /// What is known about addresses: keys and columns of countries and systems ask it.
     pub book: Option<Arc<dyn AddressBook>>,
+    /// What is printed of sorted and joined flows, cut to the first N before. Says nothing about
+    /// plain lists, tables of values and what is written.
+    pub post: Option<Filter>,
+    /// Octets that groups, and the order of what is to be printed, may take. `None`: no limit.
+    pub memory: Option<usize>,
+    /// Looked at between blocks: once it is set, nothing more is read, and the answer is about
+    /// what was read so far. [`Report::interrupted`] says so.
+    pub stop: Option<&'static AtomicBool>,
 }
 
-/// What was read, what passed, and what could not be read.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// Sums over the flows that passed.
-    pub passed: Passed,
-    /// Records read.
-    pub records: u64,
-    /// Records that passed the filters.
-    pub records_passed: u64,
-    /// Blocks that were not looked at because nothing in them could pass.
-    pub blocks_skipped: u64,
-    /// Octets of blocks read, as they lie on disk.
-    pub bytes_read: u64,
-    /// First and last time in the statistics of the files read.
-    pub window: Option<(u64, u64)>,
-    /// Ident of the first file read.
-    pub ident: Option<String>,
-    /// Files and blocks that could not be read, or only in part.
-    pub damage: Vec<Damage>,
-    /// Exporters and samplers of each file.
-    pub(crate) meta: Vec<(usize, MetaRecord)>,
-    /// What workers found, with the number of the block: sorted into the two above at the end, so
-    /// that the report is the same for any number of threads.
-    found: Vec<(u32, Found)>,
-}
-
-/// Something that belongs into the report in reading order.
-#[derive(Debug)]
-enum Found {
-    Damage(Damage),
-    Meta(usize, MetaRecord),
-}
-
-/// Sums over flows that passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Passed {
-    /// Records.
-    pub records: u64,
-    /// Sums over both directions.
-    pub counts: Counts,
-}
-
-/// Something that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
-    /// The file.
-    pub file: PathBuf,
-    /// What is wrong, where, and what became of it.
-    pub what: String,
-    /// Whether anything is lost; otherwise it is worth a line and no more.
-    pub is_loss: bool,
-}
-
-impl Damage {
-    pub(crate) fn loss(file: &Path, what: String) -> Self {
-        Self { file: file.to_owned(), what, is_loss: true }
+impl Default for Query {
+    /// No files, no filters, no limits, on one thread.
+    fn default() -> Self {
+        Self {
+            files: Vec::new(),
+            filters: Vec::new(),
+            window: None,
+            limit: None,
+            threads: 1,
+            progress: None,
+            book: None,
+            post: None,
+            memory: None,
+            stop: None,
+        }
     }
 }
 
@@ -111,15 +81,19 @@ pub(crate) struct Batch<'a> {
 }
 
 /// How to scan.
-pub(crate) struct Scan {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scan<'p> {
     /// Whether rows need running numbers.
     pub(crate) numbered: bool,
     /// How many threads, unless [`Query::limit`] wants one: 1 where the answer is made in order.
     pub(crate) threads: usize,
+    /// The blocks that an earlier scan found: only they are read, under the same numbers, also
+    /// where a collector has added some since.
+    pub(crate) again: Option<&'p [Place]>,
 }
 
 /// Where a block is: index of the file, number of the block in it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) file: u32,
     pub(crate) block: u32,
@@ -137,16 +111,18 @@ impl Query {
     /// that breaks ends the whole scan.
     pub(crate) fn scan<S: Send>(
         &self,
-        scan: &Scan,
+        scan: &Scan<'_>,
         state: impl Fn() -> S + Sync,
         step: impl Fn(&mut S, &mut Batch<'_>) -> ControlFlow<()> + Sync,
     ) -> Scanned<S> {
-        let numbered = scan.numbered || self.filters.iter().any(Filter::uses_count);
         let shared = Shared {
-            cursor: Mutex::new(Cursor::default()),
+            cursor: Mutex::default(),
+            opened: Condvar::new(),
             numbers: Turn::default(),
             stop: AtomicBool::new(false),
-            numbered,
+            interrupted: AtomicBool::new(false),
+            numbered: scan.numbered || self.filters.iter().any(Filter::uses_count),
+            again: scan.again,
         };
         let run = || {
             let _abort = AbortOnPanic(&shared);
@@ -154,7 +130,7 @@ impl Query {
             let mut worker = Worker::new(self);
             while let Some(task) = self.next_block(&shared) {
                 if worker.block(&task, &shared, |batch| step(&mut state, batch)).is_break() {
-                    shared.stop.store(true, Ordering::Relaxed);
+                    shared.stop.store(true, Relaxed);
                 }
             }
             (state, worker.report)
@@ -163,6 +139,7 @@ impl Query {
         let results = run_on(threads, run);
         let cursor = shared.cursor.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut report = cursor.report;
+        report.interrupted = shared.interrupted.into_inner();
         let mut states = Vec::new();
         for (state, part) in results {
             report.absorb(part);
@@ -172,41 +149,102 @@ impl Query {
         Scanned { states, report, places: cursor.places }
     }
 
-    /// Takes the next block, opening the next file when one is used up.
-    fn next_block(&self, shared: &Shared) -> Option<Task> {
-        if shared.stop.load(Ordering::Relaxed) {
-            return None;
-        }
+    /// Takes the next block. Whoever takes the first block of a file opens the next file before
+    /// going to work on it.
+    fn next_block(&self, shared: &Shared<'_>) -> Option<Task> {
         let mut c = lock(&shared.cursor);
         loop {
-            if let Some(file) = c.open.clone() {
-                let block = c.next_block;
-                if block < file.blocks().len() {
-                    c.next_block += 1;
-                    let number = u32::try_from(c.places.len()).ok()?;
-                    let index = c.next_file - 1;
-                    c.places.push(Place { file: index as u32, block: block as u32 });
-                    return Some(Task { file, index, block, number });
-                }
+            if self.stop.is_some_and(|s| s.load(Relaxed)) {
+                shared.interrupted.store(true, Relaxed);
+                shared.stop.store(true, Relaxed);
             }
-            let path = self.files.get(c.next_file)?;
-            c.next_file += 1;
-            c.next_block = 0;
-            if let Some(progress) = self.progress {
-                progress(c.next_file, self.files.len());
+            if shared.stop.load(Relaxed) {
+                return None;
             }
-            c.open = match FlowFile::open(path) {
-                Ok(file) => self.admit(file, &mut c.report),
-                Err(e) => {
-                    c.report.damage.push(Damage::loss(path, e.to_string()));
-                    None
+            if let Some(task) = c.take(shared.again) {
+                let is_first = task.block == 0;
+                if is_first && matches!(c.ahead, Ahead::Nothing) {
+                    drop(self.open_next(shared, c));
                 }
+                return Some(task);
+            }
+            c = match std::mem::take(&mut c.ahead) {
+                Ahead::Opened(index, result) => {
+                    self.begin(&mut c, index, result, shared);
+                    c
+                }
+                Ahead::Opening => {
+                    c.ahead = Ahead::Opening;
+                    shared.opened.wait(c).unwrap_or_else(PoisonError::into_inner)
+                }
+                Ahead::Nothing if c.next_file >= self.files.len() => return None,
+                Ahead::Nothing => self.open_next(shared, c),
             };
         }
     }
 
+    /// Opens the next file while others go on taking blocks of the one before.
+    fn open_next<'c>(
+        &self,
+        shared: &'c Shared<'_>,
+        mut c: MutexGuard<'c, Cursor>,
+    ) -> MutexGuard<'c, Cursor> {
+        let index = match shared.again {
+            // Files without a block have nothing to be read again.
+            Some(places) => places.get(c.places.len()..).and_then(|rest| {
+                let next = rest.iter().find(|p| p.file as usize >= c.next_file)?;
+                Some(next.file as usize)
+            }),
+            None => Some(c.next_file),
+        };
+        let Some((index, path)) = index.and_then(|i| Some((i, self.files.get(i)?))) else {
+            c.next_file = self.files.len();
+            return c;
+        };
+        c.next_file = index + 1;
+        c.ahead = Ahead::Opening;
+        drop(c);
+        let result = FlowFile::open(path).map(Arc::new);
+        let mut c = lock(&shared.cursor);
+        c.ahead = Ahead::Opened(index, result);
+        shared.opened.notify_all();
+        c
+    }
+
+    /// Begins with a file that was opened.
+    fn begin(
+        &self,
+        c: &mut Cursor,
+        index: usize,
+        result: Result<Arc<FlowFile>, StoreError>,
+        shared: &Shared<'_>,
+    ) {
+        if let Some(progress) = self.progress {
+            progress(index + 1, self.files.len());
+        }
+        (c.open, c.next_block) = (None, 0);
+        let file = match result {
+            Ok(file) if shared.again.is_some() => Some(file),
+            Ok(file) => self.admit(file, &mut c.report),
+            Err(e) => {
+                let Some(path) = self.files.get(index) else { return };
+                let what = match shared.again {
+                    Some(_) => format!("changed while it was read: {e}; ask again"),
+                    None => e.to_string(),
+                };
+                c.report.damage.push(Damage::loss(path, what));
+                if shared.again.is_some() {
+                    // Without its blocks all later ones would have other numbers.
+                    shared.stop.store(true, Relaxed);
+                }
+                None
+            }
+        };
+        c.open = file.map(|f| (index, f));
+    }
+
     /// Notes what a file says of itself; `None` if its times lie outside of the window.
-    fn admit(&self, file: FlowFile, report: &mut Report) -> Option<Arc<FlowFile>> {
+    fn admit(&self, file: Arc<FlowFile>, report: &mut Report) -> Option<Arc<FlowFile>> {
         if let Some(what) = file.state().damage() {
             let is_loss = file.state().is_loss();
             report.damage.push(Damage { file: file.path().to_owned(), what, is_loss });
@@ -224,46 +262,7 @@ impl Query {
             report.window = Some((a.min(first), b.max(last)));
         }
         report.ident.get_or_insert_with(|| file.ident().to_owned());
-        Some(Arc::new(file))
-    }
-}
-
-impl Report {
-    fn absorb(&mut self, other: Self) {
-        self.records += other.records;
-        self.records_passed += other.records_passed;
-        self.bytes_read += other.bytes_read;
-        self.blocks_skipped += other.blocks_skipped;
-        self.passed.add(&other.passed);
-        self.damage.extend(other.damage);
-        self.found.extend(other.found);
-    }
-
-    /// Puts what workers found behind what was found while opening, in reading order.
-    fn sort_found(&mut self) {
-        let mut found = std::mem::take(&mut self.found);
-        found.sort_by_key(|f| f.0);
-        for (_, found) in found {
-            match found {
-                Found::Damage(damage) => self.damage.push(damage),
-                Found::Meta(file, record) => self.meta.push((file, record)),
-            }
-        }
-        self.damage.sort_by(|a, b| a.file.cmp(&b.file));
-    }
-}
-
-impl Default for Passed {
-    fn default() -> Self {
-        Self { records: 0, counts: NOTHING }
-    }
-}
-
-impl Passed {
-    /// Adds another sum.
-    pub fn add(&mut self, other: &Self) {
-        self.records += other.records;
-        join(&mut self.counts, &other.counts);
+        Some(file)
     }
 }
 
@@ -274,31 +273,72 @@ struct Task {
     number: u32,
 }
 
+/// Where the scan is.
 #[derive(Default)]
 struct Cursor {
-    next_file: usize,
-    open: Option<Arc<FlowFile>>,
+    /// The file that blocks are taken from, with its index.
+    open: Option<(usize, Arc<FlowFile>)>,
     next_block: usize,
+    /// The file behind it.
+    ahead: Ahead,
+    /// Index of the file to be opened next.
+    next_file: usize,
     places: Vec<Place>,
     report: Report,
 }
 
+#[derive(Default)]
+enum Ahead {
+    #[default]
+    Nothing,
+    Opening,
+    Opened(usize, Result<Arc<FlowFile>, StoreError>),
+}
+
+impl Cursor {
+    /// The next block of the open file, as far as it was there the first time.
+    fn take(&mut self, again: Option<&[Place]>) -> Option<Task> {
+        let (index, file) = self.open.as_ref()?;
+        let (index, block) = (*index, self.next_block);
+        let place = Place { file: index as u32, block: block as u32 };
+        let is_there = match again {
+            Some(places) => places.get(self.places.len()) == Some(&place),
+            None => block < file.blocks().len(),
+        };
+        if !is_there {
+            return None;
+        }
+        let number = u32::try_from(self.places.len()).ok()?;
+        let task = Task { file: Arc::clone(file), index, block, number };
+        self.next_block += 1;
+        self.places.push(place);
+        Some(task)
+    }
+}
+
 /// What workers of one scan share.
-struct Shared {
+struct Shared<'p> {
     cursor: Mutex<Cursor>,
+    /// A file was opened.
+    opened: Condvar,
     numbers: Turn,
     stop: AtomicBool,
+    interrupted: AtomicBool,
     numbered: bool,
+    again: Option<&'p [Place]>,
 }
 
 /// Wakes workers that wait for one that panicked; the panic itself travels on.
-struct AbortOnPanic<'a>(&'a Shared);
+struct AbortOnPanic<'a>(&'a Shared<'a>);
 
 impl Drop for AbortOnPanic<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.stop.store(true, Ordering::Relaxed);
+            self.0.stop.store(true, Relaxed);
             self.0.numbers.abort();
+            // Under the lock, so that nobody is between looking and waiting.
+            let _cursor = lock(&self.0.cursor);
+            self.0.opened.notify_all();
         }
     }
 }
@@ -334,7 +374,7 @@ impl<'q> Worker<'q> {
     fn block(
         &mut self,
         task: &Task,
-        shared: &Shared,
+        shared: &Shared<'_>,
         step: impl FnOnce(&mut Batch<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let ident = task.file.ident();
@@ -410,7 +450,7 @@ fn select(
 }
 
 /// Runs the same work on several threads and collects what each returns.
-fn run_on<R: Send>(threads: usize, work: impl Fn() -> R + Sync) -> Vec<R> {
+pub(crate) fn run_on<R: Send>(threads: usize, work: impl Fn() -> R + Sync) -> Vec<R> {
     if threads == 1 {
         return vec![work()];
     }
@@ -424,214 +464,6 @@ fn run_on<R: Send>(threads: usize, work: impl Fn() -> R + Sync) -> Vec<R> {
     })
 }
 
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A running sum handed from block to block in reading order.
-#[derive(Default)]
-pub(crate) struct Turn {
-    state: Mutex<(u32, u64, bool)>,
-    moved: Condvar,
-}
-
-impl Turn {
-    /// Waits until all blocks before `number` have been here, then adds `n` and returns the sum
-    /// before. Blocks are taken in order, so the first one in flight never waits.
-    pub(crate) fn take(&self, number: u32, n: u64) -> u64 {
-        let mut s = lock(&self.state);
-        while s.0 != number && !s.2 {
-            s = self.moved.wait(s).unwrap_or_else(PoisonError::into_inner);
-        }
-        let before = s.1;
-        (s.0, s.1) = (number + 1, before + n);
-        self.moved.notify_all();
-        before
-    }
-
-    fn abort(&self) {
-        lock(&self.state).2 = true;
-        self.moved.notify_all();
-    }
-}
-
-/// Puts what is made of blocks back into reading order.
-///
-/// The block that is due streams to the sink piece by piece; small results of later blocks wait
-/// here, large ones wait in the hands of their worker. So memory is what one block a worker makes.
-pub(crate) struct Ordered<F> {
-    state: Mutex<OrderedState<F>>,
-    moved: Condvar,
-}
-
-/// Text in pieces, so that a long one need not be copied to grow.
-pub(crate) type Pieces = Vec<Vec<u8>>;
-
-struct OrderedState<F> {
-    next: u32,
-    waiting: std::collections::BTreeMap<u32, Pieces>,
-    sink: F,
-}
-
-impl<F: FnMut(&[u8]) -> ControlFlow<()>> Ordered<F> {
-    /// Octets of a result that may wait here, and how many such results.
-    const SMALL: usize = 1 << 16;
-    const WAITING: usize = 32;
-
-    /// The sink gets pieces of text in order; it wants no more once it breaks.
-    pub(crate) fn new(sink: F) -> Self {
-        let state = OrderedState { next: 0, waiting: std::collections::BTreeMap::new(), sink };
-        Self { state: Mutex::new(state), moved: Condvar::new() }
-    }
-
-    /// Hands over the first pieces of what is made of block `number`, if it is its turn.
-    pub(crate) fn stream(&self, number: u32, pieces: &mut Pieces) -> ControlFlow<()> {
-        let mut s = lock(&self.state);
-        if s.next != number {
-            return ControlFlow::Continue(());
-        }
-        let flow = s.write(pieces);
-        if flow.is_break() {
-            self.moved.notify_all();
-        }
-        flow
-    }
-
-    /// Hands over the rest of block `number`, all of it if nothing was streamed. `pieces` comes
-    /// back empty. Breaks as soon as the sink wants no more.
-    pub(crate) fn finish(&self, number: u32, pieces: &mut Pieces) -> ControlFlow<()> {
-        let mut s = lock(&self.state);
-        while s.next < number {
-            let is_small = pieces.iter().map(Vec::len).sum::<usize>() <= Self::SMALL;
-            if is_small && s.waiting.len() < Self::WAITING {
-                s.waiting.insert(number, std::mem::take(pieces));
-                return ControlFlow::Continue(());
-            }
-            s = self.moved.wait(s).unwrap_or_else(PoisonError::into_inner);
-        }
-        if s.next != number {
-            return ControlFlow::Break(()); // the sink was done before
-        }
-        let mut flow = s.write(pieces);
-        while flow.is_continue() {
-            s.next += 1;
-            let due = s.next;
-            let Some(mut pieces) = s.waiting.remove(&due) else { break };
-            flow = s.write(&mut pieces);
-        }
-        self.moved.notify_all();
-        flow
-    }
-
-    /// Keep this while making a result: should that panic, nobody waits for it.
-    pub(crate) const fn abort_on_panic(&self) -> AbortOrdered<'_, F> {
-        AbortOrdered(self)
-    }
-}
-
-impl<F: FnMut(&[u8]) -> ControlFlow<()>> OrderedState<F> {
-    /// Writes pieces. Nobody waits for a sink that is done.
-    fn write(&mut self, pieces: &mut Pieces) -> ControlFlow<()> {
-        for piece in pieces.drain(..) {
-            if (self.sink)(&piece).is_break() {
-                self.next = u32::MAX;
-                return ControlFlow::Break(());
-            }
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-pub(crate) struct AbortOrdered<'a, F>(&'a Ordered<F>);
-
-impl<F> Drop for AbortOrdered<'_, F> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            lock(&self.0.state).next = u32::MAX;
-            self.0.moved.notify_all();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A large result of a later block waits for its turn, which never comes: it must not wait on.
-    #[test]
-    fn a_sink_that_breaks_off_in_a_stream_releases_who_waits() {
-        let ordered = Ordered::new(|_: &[u8]| ControlFlow::Break(()));
-        let mut large = vec![vec![b'x'; 1 << 20]];
-        std::thread::scope(|scope| {
-            let late = scope.spawn(|| ordered.finish(1, &mut large));
-            // Long enough for it to begin to wait; if it does not, the test has nothing to find.
-            std::thread::sleep(std::time::Duration::from_millis(50));
-            assert!(ordered.stream(0, &mut vec![b"first".to_vec()]).is_break());
-            assert!(late.join().unwrap().is_break());
-        });
-    }
-
-    /// Whatever the sizes and whoever is first, the sink sees all pieces in order.
-    #[test]
-    fn pieces_come_out_in_order() {
-        for threads in [1, 2, 5] {
-            let mut out = Vec::new();
-            let ordered = Ordered::new(|text: &[u8]| {
-                out.extend_from_slice(text);
-                ControlFlow::Continue(())
-            });
-            let next = std::sync::atomic::AtomicU32::new(0);
-            run_on(threads, || {
-                let mut text = Vec::new();
-                loop {
-                    let n = next.fetch_add(1, Ordering::Relaxed);
-                    if n >= 300 {
-                        return;
-                    }
-                    // Every third result is too large to wait, every seventh is empty.
-                    let repeat = if n.is_multiple_of(7) {
-                        0
-                    } else if n.is_multiple_of(3) {
-                        40_000
-                    } else {
-                        3
-                    };
-                    for i in 0..repeat {
-                        text.push(n.to_le_bytes().to_vec());
-                        if i % 1024 == 1023 {
-                            let _ = ordered.stream(n, &mut text);
-                        }
-                    }
-                    assert!(ordered.finish(n, &mut text).is_continue());
-                    assert!(text.is_empty());
-                }
-            });
-            drop(ordered);
-            let numbers: Vec<u32> =
-                out.chunks(4).map(|c| u32::from_le_bytes(c.try_into().unwrap())).collect();
-            assert!(numbers.is_sorted(), "{threads} threads");
-            let small = (0..300).filter(|n| n % 7 != 0 && n % 3 != 0).count();
-            let large = (0..300).filter(|n| n % 7 != 0 && n % 3 == 0).count();
-            assert_eq!(numbers.len(), small * 3 + large * 40_000);
-        }
-    }
-
-    #[test]
-    fn a_sink_that_is_done_stops_everybody() {
-        let ordered = Ordered::new(|_: &[u8]| ControlFlow::Break(()));
-        let mut text = vec![vec![0; 1 << 20]];
-        assert!(ordered.finish(0, &mut text).is_break());
-        text.push(vec![0; 1 << 20]);
-        assert!(ordered.finish(7, &mut text).is_break(), "nobody waits for blocks 1 to 6");
-    }
-
-    #[test]
-    fn running_numbers_follow_the_blocks() {
-        let turn = Turn::default();
-        std::thread::scope(|s| {
-            s.spawn(|| assert_eq!(turn.take(1, 5), 10));
-            s.spawn(|| assert_eq!(turn.take(2, 1), 15));
-            s.spawn(|| assert_eq!(turn.take(0, 10), 0));
-        });
-    }
 }

@@ -1,14 +1,14 @@
 //! Time series: what flowed in each bin of time, for all flows or for the values that matter most.
 
-use crate::aggregate::{Aggregator, Groups};
 use crate::analysis::{AnalysisError, MAX_BINS};
 use crate::bins::{BinWidth, Bins, Extent};
 use crate::counters::{NOTHING, join};
 use crate::key::{Class, KeySpec};
 use crate::keyed::{KeyReader, Keys, selected};
 use crate::page::{KeyColumns, Page};
+use crate::report::Report;
 use crate::request::{By, Sorting};
-use crate::scan::{Batch, Query, Report, Scan};
+use crate::scan::{Batch, Query, Scan};
 use crate::statistics::Tables;
 use crate::table::Hasher;
 use crate::value::Shown;
@@ -267,10 +267,10 @@ impl Query {
         let hasher = Hasher::new();
         let (specs, top) = match &request.top {
             None => (Vec::new(), Keys::new(hasher)),
-            Some(ranking) => (ranking.by.keys(), self.top_keys(ranking, hasher)),
+            Some(ranking) => (ranking.by.keys(), self.top_keys(ranking, hasher)?),
         };
         let scanned = self.scan(
-            &Scan { numbered: false, threads: self.threads },
+            &Scan { numbered: false, threads: self.threads, again: None },
             || {
                 let reader = KeyReader::new(&specs, self.book.as_deref());
                 Spreader::new(reader, &top, hasher, bins)
@@ -318,27 +318,26 @@ impl Query {
     }
 
     /// The keys of a ranking, the first one first.
-    fn top_keys(&self, ranking: &Ranking<'_>, hasher: Hasher) -> Keys {
+    fn top_keys(&self, ranking: &Ranking<'_>, hasher: Hasher) -> Result<Keys, AnalysisError> {
         let specs: Vec<KeySpec> = ranking.by.keys();
-        let scanned = self.scan(
-            &Scan { numbered: false, threads: self.threads },
-            || Aggregator::new(&specs, hasher).with_book(self.book.as_deref()),
-            |aggregator, batch| {
-                let sums = aggregator.update(&batch.rows, batch.selected, batch.block);
-                batch.sums = Some(sums);
-                ControlFlow::Continue(())
-            },
-        );
-        let groups = Groups::merge(scanned.states, self.threads);
+        let wanted = [ranking.by.wanted(vec![Some(ranking.sorting)])];
+        // Only memory stands between a question and its groups.
+        let memory = |_| AnalysisError::Memory {
+            what: "the values of a ranking",
+            limit_mib: self.memory.map_or(0, |m| (m >> 20) as u64),
+            instead: "fewer of them with -n",
+        };
+        let gathered = self.gather(&wanted, ranking.n).map_err(memory)?;
+        let groups = gathered.groups.into_iter().next().unwrap_or_default();
         let mut keys = Keys::new(hasher);
-        for top in groups.top(ranking.sorting, ranking.n, self.threads) {
+        for top in groups.ranked(Some(ranking.sorting), ranking.n, self.threads) {
             // The tables of the aggregator are as wide as the next power: keys are cut again.
             let words = specs.first().map_or(1, |s| s.words(top.class));
             if let Some(key) = top.group.key.get(..words) {
                 keys.insert(hasher.hash_words(key), top.class, key);
             }
         }
-        keys
+        Ok(keys)
     }
 
     /// Bins that begin at round times of a zone.
@@ -441,7 +440,7 @@ impl Series {
     }
 
     /// Adds the table to a document.
-    pub fn add_to(&self, tables: &mut Tables) {
+    pub fn add_to(&self, tables: &mut Tables<'_>) {
         tables.table(|printer, kind, options, text| self.rows(printer, kind, options, text));
     }
 

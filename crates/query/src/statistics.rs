@@ -1,18 +1,20 @@
 //! Statistics: several `-s` answered by one pass over the files.
 
-use crate::aggregate::{Aggregator, Groups};
+use crate::aggregate::{Groups, Keys};
+use crate::document::Document;
 use crate::element::Element;
+use crate::error::QueryError;
 use crate::flows::JoinedFlows;
+use crate::gather::Wanted;
 use crate::key::KeySpec;
+use crate::report::Report;
 use crate::request::{By, Request, Sorting};
-use crate::scan::{Query, Report, Scan};
-use crate::table::Hasher;
+use crate::scan::Query;
 use crate::top::Top;
 use crate::value::{Shown, Style};
 use output::{Format, FormatOptions, Kind, StatRow, StatTable, StatTotals, TablePrinter};
 use record::{AddressBook, Field, Kind as FieldKind};
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// The answer to one request.
@@ -35,82 +37,79 @@ pub struct ElementTable {
     book: Option<Arc<dyn AddressBook>>,
 }
 
+impl By {
+    /// The question for the groups of this statistic.
+    pub(crate) fn wanted(&self, sortings: Vec<Option<Sorting>>) -> Wanted {
+        let both_directions = match self {
+            Self::Element { .. } => false,
+            Self::Flows(grouping) => grouping.merges_directions(),
+        };
+        Wanted { keys: Keys { specs: self.keys(), both_directions }, sortings }
+    }
+}
+
 impl Query {
-    /// Answers all requests in one pass.
-    pub fn statistics(&self, requests: &[Request]) -> (Vec<Answer<'_>>, Report) {
-        let keys: Vec<Vec<KeySpec>> = requests.iter().map(|r| r.by.keys()).collect();
-        let hasher = Hasher::new();
-        let scanned = self.scan(
-            &Scan { numbered: false, threads: self.threads },
-            || {
-                let book = self.book.as_deref();
-                let new = keys.iter().map(|k| Aggregator::new(k, hasher).with_book(book));
-                new.collect::<Vec<_>>()
-            },
-            |aggregators, batch| {
-                for aggregator in aggregators {
-                    let sums = aggregator.update(&batch.rows, batch.selected, batch.block);
-                    batch.sums = Some(sums);
-                }
-                ControlFlow::Continue(())
-            },
-        );
-        let places = Arc::new(scanned.places);
-        let mut by_request: Vec<Vec<Aggregator<'_>>> = keys.iter().map(|_| Vec::new()).collect();
-        for worker in scanned.states {
-            for (request, aggregator) in by_request.iter_mut().zip(worker) {
-                request.push(aggregator);
-            }
-        }
-        let mut answers = Vec::new();
-        for ((request, aggregators), keys) in requests.iter().zip(by_request).zip(&keys) {
-            let groups = Groups::merge(aggregators, self.threads);
-            let Some(key) = keys.first().cloned() else { continue };
-            answers.push(match &request.by {
+    /// Answers all requests in one pass, for tables of the first `n` (0: all) by the sortings of
+    /// each. Others need not be there, if memory is scarce.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::Memory`] if the groups take more than [`Query::memory`]. With an `n` of a
+    /// sensible size they do not: what does not fit is counted in further passes.
+    pub fn statistics(
+        &self,
+        requests: &[Request],
+        n: usize,
+    ) -> Result<(Vec<Answer<'_>>, Report), QueryError> {
+        let sortings = |r: &Request| r.sortings.iter().copied().map(Some).collect();
+        let wanted: Vec<Wanted> = requests.iter().map(|r| r.by.wanted(sortings(r))).collect();
+        let gathered = self.gather(&wanted, n)?;
+        let answer = |((request, wanted), groups): ((&Request, Wanted), Groups)| {
+            Some(match &request.by {
                 By::Element { element, by_proto } => Answer::Element(ElementTable {
                     element,
                     by_proto: *by_proto,
-                    key,
+                    key: wanted.keys.specs.into_iter().next()?,
                     groups,
                     threads: self.threads,
                     book: self.book.clone(),
                 }),
                 By::Flows(grouping) => {
-                    let places = Arc::clone(&places);
+                    let places = Arc::clone(&gathered.places);
                     Answer::Flows(JoinedFlows::new(self, grouping.clone(), groups, places))
                 }
-            });
-        }
-        (answers, scanned.report)
+            })
+        };
+        let answers = requests.iter().zip(wanted).zip(gathered.groups).filter_map(answer);
+        Ok((answers.collect(), gathered.report))
     }
 }
 
-/// Tables of values, one below the other: one document in JSON, whatever the number of tables.
+/// Tables of one run, one below the other: of values, and of flows. One array in JSON, whatever
+/// the number of tables.
 #[derive(Debug)]
-pub struct Tables {
+pub struct Tables<'o> {
     format: Format,
     totals: StatTotals,
-    text: Vec<u8>,
-    has_rows: bool,
+    document: Document<'o>,
 }
 
-impl Tables {
+impl<'o> Tables<'o> {
     /// No table yet. Percentages are of the counts in `report`.
-    pub fn new(format: &Format, report: &Report) -> Self {
+    pub fn new(format: &Format, report: &Report, out: &'o mut (dyn Write + Send)) -> Self {
         let passed = report.passed.counts;
         let totals = StatTotals {
             flows: passed.flows,
             packets: passed.in_packets.saturating_add(passed.out_packets),
             bytes: passed.in_bytes.saturating_add(passed.out_bytes),
         };
-        let mut text = Vec::new();
-        format.kind().open(&mut text);
-        Self { format: format.clone(), totals, text, has_rows: false }
+        let document = Document::open(format.kind(), out);
+        Self { format: format.clone(), totals, document }
     }
 
     /// Adds the table of the first `n` values (0: all) by `sorting`.
     pub fn add(&mut self, table: &ElementTable, sorting: Sorting, n: usize) {
-        let top = table.groups.top(sorting, n, table.threads);
+        let top: Vec<_> = table.groups.ranked(Some(sorting), n, table.threads).collect();
         let field = table.field();
         let style = Style {
             organisations: table.element.shows_organisation,
@@ -142,8 +141,19 @@ impl Tables {
             totals: self.totals,
             book: table.book.as_deref(),
         };
-        page.print(&self.format, self.has_rows, &mut self.text);
-        self.has_rows |= !rows.is_empty();
+        let mut text = Vec::new();
+        // The document puts what stands between two records also between two tables.
+        page.print(&self.format, false, &mut text);
+        self.add_text(&text, !rows.is_empty());
+    }
+
+    /// Adds the text of a table.
+    fn add_text(&mut self, text: &[u8], has_rows: bool) {
+        if has_rows {
+            let _ = self.document.records(text); // told by `finish`
+        } else {
+            self.document.plain(text);
+        }
     }
 
     /// Adds a table that prints itself.
@@ -157,17 +167,41 @@ impl Tables {
         ) -> io::Result<TablePrinter>,
     ) {
         let (kind, options) = (self.format.kind(), self.format.options());
-        let printer = TablePrinter::new(kind, options).after(self.has_rows);
+        let mut text = Vec::new();
         // Writing to memory does not fail.
-        if let Ok(printer) = print(printer, kind, options, &mut self.text) {
-            self.has_rows |= printer.has_rows();
+        if let Ok(printer) = print(TablePrinter::new(kind, options), kind, options, &mut text) {
+            self.add_text(&text, printer.has_rows());
         }
     }
 
-    /// The whole document.
-    pub fn finish(mut self) -> Vec<u8> {
-        self.format.kind().close(&mut self.text);
-        self.text
+    /// Adds the table of the first `n` flows (0: all) by `sorting`.
+    pub fn add_flows(
+        &mut self,
+        flows: &JoinedFlows<'_>,
+        sorting: Sorting,
+        n: usize,
+        report: &mut Report,
+    ) {
+        if self.format.kind() == Kind::Text {
+            if flows.is_empty() {
+                return; // that nothing matched says it all
+            }
+            if !self.format.options().quiet {
+                let first = if n == 0 { String::new() } else { format!(" {n}") };
+                let order = sorting.order.flow_name();
+                self.document.plain(format!("Top{first} flows ordered by {order}:\n").as_bytes());
+            }
+        }
+        flows.print_into(&mut self.document, Some(sorting), n, &self.format, report);
+    }
+
+    /// Ends the document.
+    ///
+    /// # Errors
+    ///
+    /// The first that writing it met.
+    pub fn finish(self) -> io::Result<()> {
+        self.document.close()
     }
 }
 

@@ -140,15 +140,7 @@ impl AddressBook for Book {
 }
 
 fn query(input: &Input, threads: usize) -> Query {
-    Query {
-        files: input.files.clone(),
-        filters: Vec::new(),
-        window: None,
-        limit: None,
-        threads,
-        progress: None,
-        book: Some(Arc::new(Book)),
-    }
+    Query { files: input.files.clone(), threads, book: Some(Arc::new(Book)), ..Query::default() }
 }
 
 fn format(spec: &str) -> Format {
@@ -289,11 +281,13 @@ fn series_of_the_top_values_and_the_rest() {
         let asked = request(&format!("{element}/{order}"));
         // Which values these are is what statistics say.
         let query_one = query(&input, 1);
-        let (answers, report) = query_one.statistics(std::slice::from_ref(&asked));
-        let mut tables = Tables::new(&format("json"), &report);
+        let (answers, report) = query_one.statistics(std::slice::from_ref(&asked), 0).unwrap();
+        let (json, mut out) = (format("json"), Vec::new());
+        let mut tables = Tables::new(&json, &report, &mut out);
         let Answer::Element(table) = &answers[0] else { panic!("an element") };
         tables.add(table, asked.sortings[0], 4);
-        let top: HashSet<String> = objects(&String::from_utf8(tables.finish()).unwrap())
+        tables.finish().unwrap();
+        let top: HashSet<String> = objects(&String::from_utf8(out).unwrap())
             .iter()
             .map(|o| o[element].as_str().unwrap().to_owned())
             .collect();
@@ -550,11 +544,13 @@ fn keys_of_several_fields_have_a_column_each() {
 /// Values of an element and their flows.
 fn statistic(query: &Query, text: &str) -> BTreeMap<String, u64> {
     let asked = request(text);
-    let (answers, report) = query.statistics(std::slice::from_ref(&asked));
-    let mut tables = Tables::new(&format("json"), &report);
+    let (answers, report) = query.statistics(std::slice::from_ref(&asked), 0).unwrap();
+    let (json, mut out) = (format("json"), Vec::new());
+    let mut tables = Tables::new(&json, &report, &mut out);
     let Answer::Element(table) = &answers[0] else { panic!("an element") };
     tables.add(table, asked.sortings[0], 0);
-    let rows = objects(&String::from_utf8(tables.finish()).unwrap());
+    tables.finish().unwrap();
+    let rows = objects(&String::from_utf8(out).unwrap());
     let element = text.split(':').next().unwrap();
     let value = |o: &Value| (o[element].as_str().unwrap().to_owned(), o["flows"].as_u64().unwrap());
     rows.iter().map(value).collect()
@@ -597,7 +593,8 @@ fn countries_and_systems_are_looked_up() {
     let mut query = query(&input, 2);
     let grouping = Grouping::parse("srcgeo,dstas").unwrap();
     let group = |query: &Query| {
-        let (joined, mut report): (JoinedFlows<'_>, _) = query.join_flows(&grouping);
+        let (joined, mut report): (JoinedFlows<'_>, _) =
+            query.join_flows(&grouping, None, 0).unwrap();
         let mut out = Vec::new();
         joined.print(None, 0, &format("fmt:%das %fl"), &mut out, &mut report).unwrap();
         let text = String::from_utf8(out).unwrap();

@@ -103,11 +103,8 @@ fn query(input: &Input, filter: &str, threads: usize) -> Query {
     Query {
         files: input.files.clone(),
         filters: vec![filter::Filter::parse(filter).unwrap()],
-        window: None,
-        limit: None,
         threads,
-        progress: None,
-        book: None,
+        ..Query::default()
     }
 }
 
@@ -202,8 +199,11 @@ fn a_limit_holds_for_sums_and_sorted_lists() {
         let first = || flows.iter().take(limit as usize).map(|f| f.number(Field::Bytes));
         let sum: u64 = first().sum();
         let statistic = Request::parse("proto", &Grouping::five_tuple(), None).unwrap();
-        assert_eq!(query.statistics(&[statistic]).1.passed.counts.in_bytes, sum);
-        assert_eq!(query.join_flows(&Grouping::five_tuple()).1.passed.counts.in_bytes, sum);
+        assert_eq!(query.statistics(&[statistic], 10).unwrap().1.passed.counts.in_bytes, sum);
+        assert_eq!(
+            query.join_flows(&Grouping::five_tuple(), None, 0).unwrap().1.passed.counts.in_bytes,
+            sum
+        );
         let mut out = Vec::new();
         query.sorted(Sorting::parse("ibytes").unwrap(), 1, &format("csv:%byt"), &mut out).unwrap();
         let top = String::from_utf8(out).unwrap().lines().nth(1).unwrap().to_owned();
@@ -250,12 +250,14 @@ fn by_order<K>(mut groups: Vec<(K, Counts)>, sorting: Sorting) -> Vec<(K, Counts
 fn element_rows(input: &Input, filter: &str, stat: &str, n: usize, threads: usize) -> Vec<Value> {
     let request = Request::parse(stat, &Grouping::five_tuple(), None).unwrap();
     let query = query(input, filter, threads);
-    let (answers, report) = query.statistics(std::slice::from_ref(&request));
+    let (answers, report) = query.statistics(std::slice::from_ref(&request), n).unwrap();
     check_report(&report, &passing(input, filter));
     let [Answer::Element(table)] = answers.as_slice() else { panic!("one table") };
-    let mut tables = Tables::new(&format("ndjson"), &report);
+    let (mut out, format) = (Vec::new(), format("ndjson"));
+    let mut tables = Tables::new(&format, &report, &mut out);
     tables.add(table, request.sortings[0], n);
-    let text = String::from_utf8(tables.finish()).unwrap();
+    tables.finish().unwrap();
+    let text = String::from_utf8(out).unwrap();
     text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
 }
 
@@ -312,7 +314,7 @@ fn joined(
     threads: usize,
 ) -> Vec<Value> {
     let query = query(input, "any", threads);
-    let (flows, mut report) = query.join_flows(grouping);
+    let (flows, mut report) = query.join_flows(grouping, sorting, 0).unwrap();
     let mut out = Vec::new();
     flows.print(sorting, 0, &format("ndjson"), &mut out, &mut report).unwrap();
     assert!(report.damage.is_empty());
@@ -444,7 +446,7 @@ fn written_flows_keep_their_exporters() {
 
     let mut writer = create();
     let query = query(&input, "any", 4);
-    let (flows, mut report) = query.join_flows(&Grouping::five_tuple());
+    let (flows, mut report) = query.join_flows(&Grouping::five_tuple(), None, 0).unwrap();
     flows.write(None, 0, &mut writer, &mut report).unwrap();
     writer.close(&[]).unwrap();
     let joined = read(&path);
@@ -486,12 +488,446 @@ fn damage_is_told_in_reading_order() {
     drop(file);
     std::fs::write(&input.files[1], octets).unwrap();
     let told = |threads| {
-        let report = query(&input, "any", threads).statistics(&[]).1;
+        let report = query(&input, "any", threads).statistics(&[], 10).unwrap().1;
         report.damage.iter().map(|d| d.what.clone()).collect::<Vec<_>>()
     };
     let want = told(1);
     assert!(want.len() > 5, "{want:?}");
     for _ in 0..20 {
         assert_eq!(told(5), want);
+    }
+}
+
+/// Octets of memory so small that the groups of [`scattered`] take several passes.
+const SCARCE: usize = 400 << 10;
+
+/// Flows that hardly have anything in common.
+fn scattered() -> Input {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut files, mut flows) = (Vec::new(), Vec::new());
+    let mut random = Random(0x5ca7);
+    for n in 0..3 {
+        let path = dir.path().join(format!("nfcapd.20260410120{n}"));
+        let mut writer = Writer::create(&path, &WriterOptions::default()).unwrap();
+        for i in 0..4000 {
+            let mut flow = random.flow();
+            flow.set(Field::SrcPort, 1 + random.below(3000));
+            flow.set(Field::DstPort, 1 + random.below(3));
+            writer.flow(&flow);
+            flows.push(flow);
+            if i % 300 == 299 {
+                writer.flush().unwrap();
+            }
+        }
+        writer.close(&[]).unwrap();
+        files.push(path);
+    }
+    Input { _dir: dir, files, flows }
+}
+
+/// What all tables of one run say, as JSON.
+fn tables(query: &Query, requests: &[Request], n: usize) -> Result<String, query::QueryError> {
+    let (answers, mut report) = query.statistics(requests, n)?;
+    assert!(report.damage.is_empty(), "{:?}", report.damage);
+    let (mut out, format) = (Vec::new(), format("json"));
+    let mut tables = Tables::new(&format, &report, &mut out);
+    for (answer, request) in answers.iter().zip(requests) {
+        for sorting in &request.sortings {
+            match answer {
+                Answer::Element(table) => tables.add(table, *sorting, n),
+                Answer::Flows(flows) => tables.add_flows(flows, *sorting, n, &mut report),
+            }
+        }
+    }
+    tables.finish()?;
+    assert_eq!((report.records, report.passed), counted(query));
+    Ok(String::from_utf8(out).unwrap())
+}
+
+/// What the report of any question has to say.
+fn counted(query: &Query) -> (u64, query::Passed) {
+    let filters =
+        query.filters.iter().map(|f| filter::Filter::parse(&f.tree().to_string()).unwrap());
+    let plain =
+        Query { files: query.files.clone(), filters: filters.collect(), ..Query::default() };
+    let report = plain.list(&format("null"), &mut Vec::new()).unwrap();
+    (report.records, report.passed)
+}
+
+fn requests(texts: &[&str], grouping: &Grouping) -> Vec<Request> {
+    texts.iter().map(|t| Request::parse(t, grouping, None).unwrap()).collect()
+}
+
+/// Passes over a part of the hash space each find the same as one over all of it.
+#[test]
+fn scarce_memory_gives_the_same_answer() {
+    let input = scattered();
+    let questions: [(&[&str], Grouping); 3] = [
+        (&["record/bytes/flows/tstart:a"], Grouping::five_tuple()),
+        (&["record/ibytes", "ip/bytes", "srcport:p/packets:a"], Grouping::bidirectional(false)),
+        (&["record/bps"], Grouping::parse("srcip,dstip,srcport,dstport,proto,srctos").unwrap()),
+    ];
+    for (texts, grouping) in questions {
+        let requests = requests(texts, &grouping);
+        for n in [1, 5, 17] {
+            let want = tables(&query(&input, "any", 1), &requests, n).unwrap();
+            for threads in THREADS {
+                let scarce = Query { memory: Some(SCARCE), ..query(&input, "any", threads) };
+                assert_eq!(tables(&scarce, &requests, n).unwrap(), want, "{texts:?} -n {n}");
+            }
+        }
+        // The question is only a question of memory if all groups do not fit.
+        for threads in THREADS {
+            let scarce = Query { memory: Some(SCARCE), ..query(&input, "any", threads) };
+            let error = tables(&scarce, &requests, 0).unwrap_err();
+            assert!(matches!(error, query::QueryError::Memory { .. }), "{error}");
+            let error = error.to_string();
+            assert!(error.contains("409600 octets") && error.contains("--memory"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn scarce_memory_keeps_the_order_of_appearance() {
+    let input = scattered();
+    let print = |query: &Query| {
+        let (flows, mut report) = query.join_flows(&Grouping::five_tuple(), None, 7).unwrap();
+        let mut out = Vec::new();
+        flows.print(None, 7, &format("ndjson"), &mut out, &mut report).unwrap();
+        (flows.len(), String::from_utf8(out).unwrap())
+    };
+    let want = print(&query(&input, "any", 1));
+    assert_eq!(want.1.lines().count(), 7);
+    for threads in THREADS {
+        let scarce = Query { memory: Some(SCARCE), ..query(&input, "any", threads) };
+        assert_eq!(print(&scarce), want);
+    }
+}
+
+#[test]
+fn too_many_records_to_sort_are_an_error() {
+    let input = input();
+    let sorting = Sorting::parse("bytes").unwrap();
+    for threads in THREADS {
+        let scarce = Query { memory: Some(24 << 10), ..query(&input, "any", threads) };
+        let mut out = Vec::new();
+        let error = scarce.sorted(sorting, 0, &format("csv:%byt"), &mut out).unwrap_err();
+        assert!(error.to_string().starts_with("records to be sorted need more"), "{error}");
+        assert!(out.is_empty(), "half an answer");
+    }
+}
+
+/// One array over all tables; what stands in it is what the tables say one by one.
+#[test]
+fn several_tables_are_one_json_document() {
+    let input = input();
+    let query = query(&input, "any", 2);
+    let texts = ["record/bytes/flows", "srcport", "record/tstart"];
+    let all = requests(&texts, &Grouping::five_tuple());
+    for n in [0, 3] {
+        let whole: Vec<Value> = serde_json::from_str(&tables(&query, &all, n).unwrap()).unwrap();
+        let mut parts: Vec<Value> = Vec::new();
+        for request in &all {
+            for sorting in &request.sortings {
+                let one = Request { sortings: vec![*sorting], ..request.clone() };
+                let text = tables(&query, &[one], n).unwrap();
+                parts.extend(serde_json::from_str::<Vec<Value>>(&text).unwrap());
+            }
+        }
+        assert!(!parts.is_empty());
+        assert_eq!(whole, parts);
+    }
+    let nothing = Query { filters: vec![filter::Filter::parse("proto 99").unwrap()], ..query };
+    let (answers, mut report) = nothing.statistics(&all, 0).unwrap();
+    let (mut out, format) = (Vec::new(), format("json"));
+    let mut tables = Tables::new(&format, &report, &mut out);
+    for answer in &answers {
+        let sorting = all[0].sortings[0];
+        match answer {
+            Answer::Element(table) => tables.add(table, sorting, 0),
+            Answer::Flows(flows) => tables.add_flows(flows, sorting, 0, &mut report),
+        }
+    }
+    tables.finish().unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&out).unwrap(), Value::Array(vec![]));
+}
+
+/// One end of a conversation, address and port.
+type End = (Option<Addr>, u64);
+
+/// The slow twin of `-b`: a list of conversations, searched from its start for each flow.
+fn conversations(flows: &[&Flow]) -> Vec<([End; 2], u64, Counts)> {
+    let mut all: Vec<([End; 2], u64, Counts)> = Vec::new();
+    for flow in flows {
+        let row = flow.as_row();
+        let ends = [(Field::SrcAddr, Field::SrcPort), (Field::DstAddr, Field::DstPort)]
+            .map(|(a, p)| (row.addr(a), row.number(p)));
+        let proto = row.number(Field::Proto);
+        let mut c = Counts::of(row);
+        let same = all.iter_mut().find(|(e, p, _)| *p == proto && *e == ends);
+        let found = match same {
+            Some(found) => Some(found),
+            None if proto == 6 || proto == 17 => {
+                let found =
+                    all.iter_mut().find(|(e, p, _)| *p == proto && *e == [ends[1], ends[0]]);
+                if found.is_some() {
+                    std::mem::swap(&mut c.in_packets, &mut c.out_packets);
+                    std::mem::swap(&mut c.in_bytes, &mut c.out_bytes);
+                }
+                found
+            }
+            None => None,
+        };
+        match found {
+            None => all.push((ends, proto, c)),
+            Some((_, _, sum)) => {
+                sum.first_ms = sum.first_ms.min(c.first_ms);
+                sum.last_ms = sum.last_ms.max(c.last_ms);
+                sum.flows += c.flows;
+                sum.in_packets += c.in_packets;
+                sum.in_bytes += c.in_bytes;
+                sum.out_packets += c.out_packets;
+                sum.out_bytes += c.out_bytes;
+            }
+        }
+    }
+    all
+}
+
+/// Flows with few enough ends that most of them are answers to others.
+fn talk() -> Input {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut files, mut flows) = (Vec::new(), Vec::new());
+    let mut random = Random(0xb1d1);
+    for n in 0..2 {
+        let path = dir.path().join(format!("nfcapd.20260410120{n}"));
+        let options = WriterOptions { ident: format!("ident-{n}"), ..WriterOptions::default() };
+        let mut writer = Writer::create(&path, &options).unwrap();
+        for i in 0..500 {
+            let mut flow = random.flow();
+            let v6 = random.below(3) == 0;
+            for field in [Field::SrcAddr, Field::DstAddr] {
+                let n = random.below(3);
+                let v6_addr = Addr::V6(0x2001_0db8 << 96 | u128::from(n) << 64 | 7);
+                let addr = if v6 { v6_addr } else { Addr::V4(0x0a00_0000 + n as u32) };
+                flow.set_addr(field, addr);
+            }
+            flow.set(Field::SrcPort, [80, 40_000, 50_000][random.below(3) as usize]);
+            flow.set(Field::DstPort, [80, 40_000, 50_000][random.below(3) as usize]);
+            writer.flow(&flow);
+            flows.push(flow);
+            if i % 60 == 59 {
+                writer.flush().unwrap();
+            }
+        }
+        writer.close(&[]).unwrap();
+        files.push(path);
+    }
+    Input { _dir: dir, files, flows }
+}
+
+fn json_end(row: &Value, side: &str) -> (Addr, u64) {
+    let (v4, v6) = (format!("{side}4_addr"), format!("{side}6_addr"));
+    let text = row.get(&v4).or_else(|| row.get(&v6)).and_then(Value::as_str).unwrap();
+    let addr = Addr::from(text.parse::<std::net::IpAddr>().unwrap());
+    (addr, row[format!("{side}_port")].as_u64().unwrap_or(0))
+}
+
+#[test]
+fn both_directions_make_one_flow() {
+    let input = talk();
+    let flows: Vec<&Flow> = input.flows.iter().collect();
+    let all = conversations(&flows);
+    assert!(all.len() < 400, "{} conversations of 1000 flows", all.len());
+    for (text, guess) in [(None, false), (Some("ibytes"), false), (Some("obytes"), true)] {
+        let sorting = text.map(|t| Sorting::parse(t).unwrap());
+        let mut want = all.clone();
+        if let Some(s) = sorting {
+            want.sort_by_key(|w| std::cmp::Reverse(s.order.value(&w.2)));
+        }
+        for threads in THREADS {
+            let rows = joined(&input, &Grouping::bidirectional(guess), sorting, threads);
+            assert_eq!(rows.len(), want.len());
+            for (row, (ends, proto, sums)) in rows.iter().zip(&want) {
+                let [(a, ap), (b, bp)] = *ends;
+                let tcp_or_udp = *proto == 6 || *proto == 17;
+                // 80 below 1024, 40000 below 49152.
+                let turned =
+                    guess && tcp_or_udp && (ap == 80 && bp != 80 || ap == 40_000 && bp == 50_000);
+                let mut want_ends = [(a.unwrap(), ap), (b.unwrap(), bp)];
+                let mut io = [(sums.in_packets, sums.in_bytes), (sums.out_packets, sums.out_bytes)];
+                if turned {
+                    want_ends.reverse();
+                    io.reverse();
+                }
+                if *proto != 1 {
+                    assert_eq!([json_end(row, "src"), json_end(row, "dst")], want_ends, "{row}");
+                }
+                let n = |key: &str| row[key].as_u64().unwrap_or(0);
+                assert_eq!((n("in_packets"), n("in_bytes")), io[0], "{row}");
+                assert_eq!((n("out_packets"), n("out_bytes")), io[1], "{row}");
+                assert_eq!(row["aggr_flows"].as_u64().unwrap_or(1), sums.flows, "{row}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_post_filter_sees_the_sums_of_the_first_n() {
+    let input = input();
+    let bytes = Sorting::parse("ibytes").unwrap();
+    let n = 60;
+    let post = |limit: u64| Some(filter::Filter::parse(&format!("bytes > {limit}")).unwrap());
+    let numbers = |out: Vec<u8>| {
+        let text = String::from_utf8(out).unwrap();
+        text.lines().skip(1).map(|l| l.parse().unwrap()).collect::<Vec<u64>>()
+    };
+    let format = format("csv:%ibyt");
+    let joined = |query: &Query| {
+        let (flows, mut report) =
+            query.join_flows(&Grouping::five_tuple(), Some(bytes), n).unwrap();
+        let mut out = Vec::new();
+        flows.print(Some(bytes), n, &format, &mut out, &mut report).unwrap();
+        numbers(out)
+    };
+    let sorted = |query: &Query| {
+        let mut out = Vec::new();
+        query.sorted(bytes, n, &format, &mut out).unwrap();
+        numbers(out)
+    };
+    type Ask<'a> = &'a dyn Fn(&Query) -> Vec<u64>;
+    for ask in [&joined as Ask<'_>, &sorted] {
+        let all = ask(&query(&input, "any", 1));
+        assert_eq!(all.len(), n);
+        let limit = all[n / 2];
+        let want: Vec<u64> = all.iter().copied().filter(|b| *b > limit).collect();
+        assert!(!want.is_empty());
+        for threads in THREADS {
+            assert_eq!(ask(&Query { post: post(limit), ..query(&input, "any", threads) }), want);
+        }
+    }
+    // Plain lists know nothing of it.
+    let mut out = Vec::new();
+    let query = Query { post: post(u64::MAX), ..query(&input, "any", 2) };
+    query.list(&format, &mut out).unwrap();
+    assert_eq!(numbers(out).len(), 2100);
+}
+
+#[test]
+fn a_run_that_is_told_to_stop_says_so() {
+    use std::sync::atomic::AtomicBool;
+    static STOPPED: AtomicBool = AtomicBool::new(true);
+    static GOING: AtomicBool = AtomicBool::new(false);
+    let input = input();
+    for threads in THREADS {
+        let mut out = Vec::new();
+        let stopped = Query { stop: Some(&STOPPED), ..query(&input, "any", threads) };
+        let report = stopped.list(&format("json"), &mut out).unwrap();
+        assert!(report.interrupted && report.records == 0);
+        assert_eq!(serde_json::from_slice::<Value>(&out).unwrap(), Value::Array(vec![]));
+        let all = requests(&["record", "srcip"], &Grouping::five_tuple());
+        let (answers, report) = stopped.statistics(&all, 10).unwrap();
+        assert!(report.interrupted && answers.len() == 2);
+        let going = Query { stop: Some(&GOING), ..query(&input, "any", threads) };
+        let report = going.list(&format("json"), &mut Vec::new()).unwrap();
+        assert!(!report.interrupted && report.records == 2100);
+    }
+}
+
+/// Names hold for all flows of their file, wherever they are in it, and for no other file.
+#[test]
+fn names_of_a_file_are_shown() {
+    use record::NameTable;
+    let dir = tempfile::tempdir().unwrap();
+    let mut files = Vec::new();
+    for n in 0..2 {
+        let path = dir.path().join(format!("nfcapd.20260410120{n}"));
+        let mut writer = Writer::create(&path, &WriterOptions::default()).unwrap();
+        let mut flow = Random(7).flow();
+        flow.set(Field::Input, 5);
+        flow.set(Field::Output, 6);
+        flow.set(Field::Bytes, n + 1);
+        writer.flow(&flow);
+        writer.flush().unwrap();
+        let name = format!("eth{n}");
+        writer.meta(Meta::Name {
+            exporter: 0,
+            table: NameTable::Interface,
+            id: 5,
+            name: name.as_bytes(),
+        });
+        writer.close(&[]).unwrap();
+        files.push(path);
+    }
+    for threads in THREADS {
+        let query = Query { files: files.clone(), threads, ..Query::default() };
+        let format = format("csv:%inam,%onam,%ibyt");
+        let (mut list, mut sorted, mut joined) = (Vec::new(), Vec::new(), Vec::new());
+        query.list(&format, &mut list).unwrap();
+        query.sorted(Sorting::parse("ibytes:a").unwrap(), 0, &format, &mut sorted).unwrap();
+        let grouping = Grouping::parse("inif,outif").unwrap();
+        let (flows, mut report) = query.join_flows(&grouping, None, 0).unwrap();
+        flows.print(None, 0, &format, &mut joined, &mut report).unwrap();
+        let lines = |out: Vec<u8>| {
+            String::from_utf8(out).unwrap().lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(lines(list), ["eth0,,1", "eth1,,2"]);
+        assert_eq!(lines(sorted), ["eth0,,1", "eth1,,2"]);
+        assert_eq!(lines(joined), ["eth0,,3"], "a joined flow is in the file of its first record");
+    }
+}
+
+/// Records of exporters may stand behind the flows that refer to them.
+#[test]
+fn exporters_that_come_late_keep_their_flows() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut files = Vec::new();
+    for n in 0..2u32 {
+        let path = dir.path().join(format!("nfcapd.20260410120{n}"));
+        let mut writer = Writer::create(&path, &WriterOptions::default()).unwrap();
+        let mut random = Random(u64::from(n));
+        for i in 0..6 {
+            let mut flow = random.flow();
+            flow.set(Field::ExporterId, 1 + i % 2);
+            writer.flow(&flow);
+        }
+        writer.flush().unwrap();
+        for sysid in 1..=2 {
+            let addr = Addr::V4(0xc000_0200 + n * 10 + sysid);
+            writer.meta(Meta::Exporter(Exporter { sysid, version: 9, addr, id: 0 }));
+        }
+        writer.close(&[]).unwrap();
+        files.push(path);
+    }
+    let path = dir.path().join("out");
+    let addresses = |paths: &[PathBuf]| {
+        let mut all = Vec::new();
+        for path in paths {
+            let file = store::FlowFile::open(path).unwrap();
+            let known = store::exporters(&file, 0);
+            let mut reader = store::BlockReader::new();
+            for n in 0..file.blocks().len() {
+                for row in reader.load(&file, n).unwrap().rows.iter() {
+                    let id = row.number(Field::ExporterId) as u32;
+                    let addr = known.iter().find(|e| e.sysid == id).map(|e| e.addr);
+                    all.push((row.number(Field::Bytes), addr));
+                }
+            }
+        }
+        all.sort();
+        all
+    };
+    let want = addresses(&files);
+    assert!(want.iter().all(|w| w.1.is_some()));
+    let query = Query { files, threads: 2, ..Query::default() };
+    for sorted in [false, true] {
+        let mut writer = Writer::create(&path, &WriterOptions::default()).unwrap();
+        if sorted {
+            query.write_sorted(Sorting::parse("bytes").unwrap(), 0, &mut writer).unwrap();
+        } else {
+            query.write(&mut writer).unwrap();
+        }
+        writer.close(&[]).unwrap();
+        assert_eq!(addresses(std::slice::from_ref(&path)), want, "sorted: {sorted}");
     }
 }

@@ -9,9 +9,10 @@ use crate::compress::Packing;
 use crate::error::StoreError;
 use crate::meta::MetaRecord;
 use crate::reader::{BlockReader, FlowFile};
+use crate::renumber::{Renumber, exporters};
 use crate::writer::{Writer, WriterOptions};
-use record::{Exporter, ExporterStats, Field, Sampler};
-use std::collections::{BTreeMap, HashMap};
+use record::{ExporterStats, Field, Sampler};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -41,13 +42,16 @@ fn try_merge(old: &Path, new: &Path, out: &Path) -> Result<(), StoreError> {
         created_secs: header.created_secs,
         ..WriterOptions::default()
     };
-    let mut writer = Writer::create(out, &options)?;
-    let mut reader = BlockReader::new();
-    let mut stats = BTreeMap::new();
-    let taken = exporters(&old, &mut reader);
-    let numbers = renumber(&taken, &exporters(&new, &mut reader));
-    copy(&old, &HashMap::new(), &mut reader, &mut writer, &mut stats)?;
-    copy(&new, &numbers, &mut reader, &mut writer, &mut stats)?;
+    let mut copier = Copier {
+        reader: BlockReader::new(),
+        numbers: Renumber::default(),
+        stats: BTreeMap::new(),
+        writer: Writer::create(out, &options)?,
+    };
+    for (index, file) in [&old, &new].into_iter().enumerate() {
+        copier.copy(index, file)?;
+    }
+    let Copier { mut writer, stats, .. } = copier;
     let stats: Vec<ExporterStats> = stats.into_values().collect();
     // Flows that cannot be written have to be an error here: the old file is about to be replaced.
     writer.flush()?;
@@ -58,83 +62,60 @@ fn try_merge(old: &Path, new: &Path, out: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// All exporters of a file by number, the last one of a number.
-fn exporters(file: &FlowFile, reader: &mut BlockReader) -> BTreeMap<u32, Exporter> {
-    let mut all = BTreeMap::new();
-    for n in 0..file.blocks().len() {
-        let Ok(block) = reader.load(file, n) else { continue };
-        for record in block.meta {
-            if let MetaRecord::Exporter(e) = record {
-                all.insert(e.sysid, *e);
-            }
-        }
-    }
-    all
+/// What is copied from one file after the other.
+struct Copier {
+    reader: BlockReader,
+    numbers: Renumber,
+    stats: BTreeMap<u32, ExporterStats>,
+    writer: Writer,
 }
 
-/// New numbers for exporters of the newer file: that of the same exporter in the older one, or a
-/// free one if the number means somebody else there.
-fn renumber(old: &BTreeMap<u32, Exporter>, new: &BTreeMap<u32, Exporter>) -> HashMap<u32, u32> {
-    let same = |e: &Exporter| {
-        old.values().find(|o| (o.addr, o.version, o.id) == (e.addr, e.version, e.id))
-    };
-    let last = |all: &BTreeMap<u32, Exporter>| all.keys().next_back().copied().unwrap_or(0);
-    let mut free = last(old).max(last(new));
-    let mut numbers = HashMap::new();
-    for (n, e) in new {
-        let number = match same(e) {
-            Some(o) => o.sysid,
-            None if old.contains_key(n) => {
-                free += 1;
-                free
-            }
-            None => continue,
-        };
-        if number != *n {
-            numbers.insert(*n, number);
-        }
-    }
-    numbers
-}
-
-/// Copies a file's records. `numbers` has exporters whose number changes.
-fn copy(
-    file: &FlowFile,
-    numbers: &HashMap<u32, u32>,
-    reader: &mut BlockReader,
-    writer: &mut Writer,
-    stats: &mut BTreeMap<u32, ExporterStats>,
-) -> Result<(), StoreError> {
-    let number = |n: u32| numbers.get(&n).copied().unwrap_or(n);
-    for n in 0..file.blocks().len() {
-        let Ok(block) = reader.load(file, n) else { continue };
-        for record in block.meta {
-            match record {
-                MetaRecord::Exporter(e) => writer
-                    .meta_record(&MetaRecord::Exporter(Exporter { sysid: number(e.sysid), ..*e })),
-                MetaRecord::Sampler(s) => writer.meta_record(&MetaRecord::Sampler(Sampler {
-                    exporter: number(s.exporter),
-                    ..*s
-                })),
-                MetaRecord::Stats(all) => {
-                    for s in all {
-                        add_stats(stats, ExporterStats { sysid: number(s.sysid), ..*s });
-                    }
+impl Copier {
+    /// Copies a file's records.
+    fn copy(&mut self, index: usize, file: &FlowFile) -> Result<(), StoreError> {
+        let Self { reader, numbers, stats, writer } = self;
+        for n in 0..file.blocks().len() {
+            let Ok(block) = reader.load(file, n) else { continue };
+            let number = |numbers: &mut Renumber, writer: &mut Writer, old: u32| {
+                let (new, exporter) = numbers.number(index, old, || exporters(file, n + 1));
+                if let Some(e) = exporter {
+                    writer.meta_record(&MetaRecord::Exporter(e));
                 }
-                other => writer.meta_record(other),
+                new
+            };
+            for record in block.meta {
+                match record {
+                    MetaRecord::Exporter(e) => {
+                        if let Some(e) = numbers.add(index, e) {
+                            writer.meta_record(&MetaRecord::Exporter(e));
+                        }
+                    }
+                    MetaRecord::Sampler(s) => {
+                        let exporter = number(numbers, writer, s.exporter);
+                        writer.meta_record(&MetaRecord::Sampler(Sampler { exporter, ..*s }));
+                    }
+                    MetaRecord::Stats(all) => {
+                        for s in all {
+                            let sysid = number(numbers, writer, s.sysid);
+                            add_stats(stats, ExporterStats { sysid, ..*s });
+                        }
+                    }
+                    other => writer.meta_record(other),
+                }
+            }
+            for row in block.rows.iter() {
+                let old = row.number(Field::ExporterId) as u32;
+                let new = number(numbers, writer, old);
+                // Numbers beyond 16 bits cannot be written; their exporter was counted as dropped.
+                let other = (new != old).then(|| u16::try_from(new).unwrap_or(0));
+                writer.row_of(row, other);
+            }
+            if let Some(e) = writer.take_error() {
+                return Err(e);
             }
         }
-        for row in block.rows.iter() {
-            let id = row.number(Field::ExporterId) as u32;
-            // Numbers beyond 16 bits cannot be written; their exporter was counted as dropped.
-            let other = numbers.get(&id).map(|n| u16::try_from(*n).unwrap_or(0));
-            writer.row_of(row, other);
-        }
-        if let Some(e) = writer.take_error() {
-            return Err(e);
-        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn add_stats(all: &mut BTreeMap<u32, ExporterStats>, s: ExporterStats) {

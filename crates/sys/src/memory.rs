@@ -49,9 +49,40 @@ fn group_available(text: &str) -> Option<u64> {
     Some(read("memory.max")?.saturating_sub(read("memory.current")?))
 }
 
+/// Asks the allocator to give areas of 256 KiB and more back to the system as soon as they are
+/// free. Otherwise it keeps them for later, and a program that frees one large table while it
+/// fills another one holds both. For programs, once, at their start: the whole process is meant.
+pub fn give_back_large_areas() {
+    /// Smaller areas are too many to have the system look after each.
+    #[cfg(target_env = "gnu")]
+    const LARGE: libc::c_int = 256 << 10;
+    // SAFETY: mallopt changes a parameter of the allocator under its lock, and no area.
+    #[cfg(target_env = "gnu")]
+    let _ = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Octets of memory that the process holds.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    fn resident() -> usize {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    fn what_is_freed_is_given_back() {
+        give_back_large_areas();
+        let areas: Vec<Vec<u8>> = (0..100).map(|n| vec![n; 2 << 20]).collect();
+        let full = resident();
+        let last = areas.into_iter().last(); // frees all those below it
+        let left = resident();
+        assert!(left + (150 << 20) < full, "{left} of {full} octets are still held");
+        assert_eq!(last.map(|l| l.len()), Some(2 << 20));
+    }
 
     #[test]
     fn available_memory_is_read() {

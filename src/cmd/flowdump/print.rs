@@ -6,7 +6,7 @@ use crate::cmd::window::Window;
 use crate::exit::Exit;
 use anyhow::{Context as _, bail};
 use chrono::{Local, TimeZone as _};
-use output::{Kind, SummaryInput, Timings};
+use output::{SummaryInput, Timings};
 use query::{Answer, Query, Report, Request, Tables};
 use record::Totals;
 use std::io::{self, Write};
@@ -21,35 +21,22 @@ pub(super) fn statistics(
     requests: &[Request],
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<Report> {
-    let (answers, mut report) = query.statistics(requests);
-    let (kind, options) = (plan.format.kind(), plan.format.options());
+    let (answers, mut report) = query.statistics(requests, plan.top)?;
     if report.records_passed == 0 {
         let mut text = Vec::new();
-        output::no_matching_flows(kind, &mut text);
+        output::no_matching_flows(plan.format.kind(), &mut text);
         out.write_all(&text)?;
     }
-    // Tables of values share one document; every table of flows is a list of its own.
-    let mut tables = Tables::new(&plan.format, &report);
+    let mut tables = Tables::new(&plan.format, &report, out);
     for (answer, request) in answers.iter().zip(requests) {
         for sorting in &request.sortings {
             match answer {
                 Answer::Element(table) => tables.add(table, *sorting, plan.top),
-                // For people, that nothing matched says it all.
-                Answer::Flows(flows) if flows.is_empty() && kind == Kind::Text => {}
-                Answer::Flows(flows) => {
-                    if kind == Kind::Text && !options.quiet {
-                        let n =
-                            if plan.top == 0 { String::new() } else { format!(" {}", plan.top) };
-                        writeln!(out, "Top{n} flows ordered by {}:", sorting.order.flow_name())?;
-                    }
-                    flows.print(Some(*sorting), plan.top, &plan.format, out, &mut report)?;
-                }
+                Answer::Flows(flows) => tables.add_flows(flows, *sorting, plan.top, &mut report),
             }
         }
     }
-    if answers.iter().any(|a| matches!(a, Answer::Element(_))) {
-        out.write_all(&tables.finish())?;
-    }
+    tables.finish()?;
     Ok(report)
 }
 
@@ -225,7 +212,7 @@ fn ident(query: &Query) -> String {
 fn write_flows(query: &Query, plan: &Plan, writer: &mut Writer) -> anyhow::Result<Report> {
     Ok(match &plan.what {
         What::Joined(grouping) => {
-            let (flows, mut report) = query.join_flows(grouping);
+            let (flows, mut report) = query.join_flows(grouping, plan.sorting, plan.top)?;
             flows.write(plan.sorting, plan.top, writer, &mut report)?;
             report
         }

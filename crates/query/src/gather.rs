@@ -1,0 +1,155 @@
+//! Counts groups within a budget of memory, in as many passes over the files as that takes.
+
+use crate::aggregate::{Aggregator, Groups, Keys};
+use crate::budget::{Budget, HashRange, Pass, Relief};
+use crate::error::QueryError;
+use crate::report::Report;
+use crate::request::Sorting;
+use crate::scan::{Batch, Place, Query, Scan};
+use crate::table::Hasher;
+use crate::top::RANKED_OCTETS;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// One question for groups.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) keys: Keys,
+    /// The orders of which the first groups are wanted; `None` is that of appearance.
+    pub(crate) sortings: Vec<Option<Sorting>>,
+}
+
+/// Groups for each question, in the order asked.
+pub(crate) struct Gathered {
+    pub(crate) groups: Vec<Groups>,
+    pub(crate) places: Arc<Vec<Place>>,
+    pub(crate) report: Report,
+}
+
+/// One worker of a pass.
+struct Gatherer<'w> {
+    aggregators: Vec<Aggregator<'w>>,
+    range: HashRange,
+}
+
+impl Gatherer<'_> {
+    /// Adds a block, and drops what there is no room for.
+    fn update(&mut self, batch: &mut Batch<'_>, pass: &Pass) -> ControlFlow<()> {
+        for aggregator in &mut self.aggregators {
+            let sums = aggregator.update(&batch.rows, batch.selected, batch.block);
+            batch.sums = Some(sums);
+        }
+        match pass.relief(self.range) {
+            Relief::None => ControlFlow::Continue(()),
+            Relief::Fail => ControlFlow::Break(()),
+            Relief::Narrow(range) => {
+                self.range = range;
+                self.aggregators.iter_mut().for_each(|a| a.narrow(range));
+                ControlFlow::Continue(())
+            }
+        }
+    }
+}
+
+impl Query {
+    /// Counts the groups of all questions together. Only the first `n` (0: all) by each of their
+    /// sortings need to be kept.
+    ///
+    /// Where memory is not enough for all groups, each pass counts the groups of a part of the
+    /// hash space, and keeps the first ones of them; the first of all are among these.
+    pub(crate) fn gather<'w>(
+        &'w self,
+        wanted: &'w [Wanted],
+        n: usize,
+    ) -> Result<Gathered, QueryError> {
+        let budget = Budget::new(self.memory);
+        let hasher = Hasher::new();
+        let mut first: Option<(Report, Vec<Place>)> = None;
+        let mut kept: Vec<Groups> = wanted.iter().map(|_| Groups::default()).collect();
+        let mut range = HashRange::ALL;
+        loop {
+            let pass = Pass::new(&budget, range, n > 0);
+            let again = first.as_ref().map(|(_, places)| places.as_slice());
+            let scanned = self.scan(
+                &Scan { numbered: false, threads: self.threads, again },
+                || {
+                    let range = pass.join();
+                    let new = |w: &'w Wanted| {
+                        Aggregator::new(&w.keys, hasher, range, Arc::clone(&budget))
+                            .with_book(self.book.as_deref())
+                    };
+                    Gatherer { aggregators: wanted.iter().map(new).collect(), range }
+                },
+                |gatherer, batch| gatherer.update(batch, &pass),
+            );
+            match &mut first {
+                None => first = Some((scanned.report, scanned.places)),
+                // The sums are those of the first pass; the others saw the same.
+                Some((report, _)) => {
+                    report.tell(scanned.report.damage);
+                    report.interrupted |= scanned.report.interrupted;
+                }
+            }
+            let Some(counted) = pass.counted() else {
+                let all = scanned.states.iter().flat_map(|g| &g.aggregators);
+                return Err(QueryError::groups(budget.limit(), all.map(Aggregator::len).sum()));
+            };
+            let mut states = scanned.states;
+            for gatherer in &mut states {
+                if gatherer.range != counted {
+                    gatherer.aggregators.iter_mut().for_each(|a| a.narrow(counted));
+                }
+            }
+            let merged = self.merge(states, wanted.len());
+            if counted == HashRange::ALL {
+                kept = merged;
+                break;
+            }
+            for ((kept, merged), w) in kept.iter_mut().zip(merged).zip(wanted) {
+                self.keep_first(kept, merged, &w.sortings, n);
+            }
+            let candidates = kept.iter().map(Groups::kept).sum();
+            if !budget.has_room(0) {
+                return Err(QueryError::groups(budget.limit(), candidates));
+            }
+            let stop = first.as_ref().is_some_and(|(report, _)| report.interrupted);
+            match counted.next() {
+                Some(next) if !stop => range = next,
+                _ => break,
+            }
+        }
+        let (report, places) = first.unwrap_or_default();
+        let listed: usize = kept.iter().map(Groups::kept).sum();
+        if n == 0 && !budget.has_room(listed * RANKED_OCTETS) {
+            return Err(QueryError::groups(budget.limit(), listed));
+        }
+        Ok(Gathered { groups: kept, places: Arc::new(places), report })
+    }
+
+    fn merge(&self, workers: Vec<Gatherer<'_>>, questions: usize) -> Vec<Groups> {
+        let mut by_question: Vec<Vec<Aggregator<'_>>> =
+            (0..questions).map(|_| Vec::new()).collect();
+        for worker in workers {
+            for (question, aggregator) in by_question.iter_mut().zip(worker.aggregators) {
+                question.push(aggregator);
+            }
+        }
+        by_question.into_iter().map(|a| Groups::merge(a, self.threads)).collect()
+    }
+
+    /// Adds the first `n` groups of one pass, by each order, to those of the passes before.
+    fn keep_first(
+        &self,
+        kept: &mut Groups,
+        merged: Groups,
+        sortings: &[Option<Sorting>],
+        n: usize,
+    ) {
+        let mut places = Vec::new();
+        for sorting in sortings {
+            let first = merged.places(*sorting, n, self.threads);
+            places.extend(first.map(|r| (r.part, r.index)));
+        }
+        kept.keep(&merged, places);
+    }
+}
