@@ -5,7 +5,7 @@ use crate::budget::{Budget, HashRange, Pass, Relief};
 use crate::error::QueryError;
 use crate::report::Report;
 use crate::request::Sorting;
-use crate::scan::{Batch, Place, Query, Scan};
+use crate::scan::{Batch, Place, Query, Scan, Scanned};
 use crate::table::Hasher;
 use crate::top::RANKED_OCTETS;
 use std::ops::ControlFlow;
@@ -57,31 +57,15 @@ impl Query {
     ///
     /// Where memory is not enough for all groups, each pass counts the groups of a part of the
     /// hash space, and keeps the first ones of them; the first of all are among these.
-    pub(crate) fn gather<'w>(
-        &'w self,
-        wanted: &'w [Wanted],
-        n: usize,
-    ) -> Result<Gathered, QueryError> {
-        let budget = Budget::new(self.memory);
-        let hasher = Hasher::new();
+    pub(crate) fn gather(&self, wanted: &[Wanted], n: usize) -> Result<Gathered, QueryError> {
+        let (budget, hasher) = (Budget::new(self.memory), Hasher::new());
         let mut first: Option<(Report, Vec<Place>)> = None;
         let mut kept: Vec<Groups> = wanted.iter().map(|_| Groups::default()).collect();
         let mut range = HashRange::ALL;
         loop {
             let pass = Pass::new(&budget, range, n > 0);
             let again = first.as_ref().map(|(_, places)| places.as_slice());
-            let scanned = self.scan(
-                &Scan { numbered: false, threads: self.threads, again },
-                || {
-                    let range = pass.join();
-                    let new = |w: &'w Wanted| {
-                        Aggregator::new(&w.keys, hasher, range, Arc::clone(&budget))
-                            .with_book(self.book.as_deref())
-                    };
-                    Gatherer { aggregators: wanted.iter().map(new).collect(), range }
-                },
-                |gatherer, batch| gatherer.update(batch, &pass),
-            );
+            let scanned = self.count(wanted, hasher, &pass, &budget, again);
             match &mut first {
                 None => first = Some((scanned.report, scanned.places)),
                 // The sums are those of the first pass; the others saw the same.
@@ -94,42 +78,66 @@ impl Query {
                 let all = scanned.states.iter().flat_map(|g| &g.aggregators);
                 return Err(QueryError::groups(budget.limit(), all.map(Aggregator::len).sum()));
             };
-            let mut states = scanned.states;
-            for gatherer in &mut states {
-                if gatherer.range != counted {
-                    gatherer.aggregators.iter_mut().for_each(|a| a.narrow(counted));
-                }
-            }
-            let merged = self.merge(states, wanted.len());
+            let merged = self.merge(scanned.states, counted, wanted.len());
             if counted == HashRange::ALL {
                 kept = merged;
                 break;
             }
             for ((kept, merged), w) in kept.iter_mut().zip(merged).zip(wanted) {
-                self.keep_first(kept, merged, &w.sortings, n);
+                self.keep_first(kept, &merged, &w.sortings, n);
             }
-            let candidates = kept.iter().map(Groups::kept).sum();
-            if !budget.has_room(0) {
-                return Err(QueryError::groups(budget.limit(), candidates));
-            }
-            let stop = first.as_ref().is_some_and(|(report, _)| report.interrupted);
+            let interrupted = first.as_ref().is_some_and(|(report, _)| report.interrupted);
             match counted.next() {
-                Some(next) if !stop => range = next,
+                Some(next) if !interrupted && budget.has_room(0) => range = next,
                 _ => break,
             }
         }
-        let (report, places) = first.unwrap_or_default();
+        // Whoever wants all groups wants them in some order.
         let listed: usize = kept.iter().map(Groups::kept).sum();
-        if n == 0 && !budget.has_room(listed * RANKED_OCTETS) {
+        let order = if n == 0 { listed * RANKED_OCTETS } else { 0 };
+        if !budget.has_room(order) {
             return Err(QueryError::groups(budget.limit(), listed));
         }
+        let (report, places) = first.unwrap_or_default();
         Ok(Gathered { groups: kept, places: Arc::new(places), report })
     }
 
-    fn merge(&self, workers: Vec<Gatherer<'_>>, questions: usize) -> Vec<Groups> {
+    /// One pass over the files, or over the blocks that an earlier one found.
+    fn count<'w>(
+        &'w self,
+        wanted: &'w [Wanted],
+        hasher: Hasher,
+        pass: &Pass,
+        budget: &Arc<Budget>,
+        again: Option<&[Place]>,
+    ) -> Scanned<Gatherer<'w>> {
+        let new = |w: &'w Wanted, range| {
+            Aggregator::new(&w.keys, hasher, range, Arc::clone(budget))
+                .with_book(self.book.as_deref())
+        };
+        self.scan(
+            &Scan { numbered: false, threads: self.threads, again },
+            || {
+                let range = pass.join();
+                Gatherer { aggregators: wanted.iter().map(|w| new(w, range)).collect(), range }
+            },
+            |gatherer, batch| gatherer.update(batch, pass),
+        )
+    }
+
+    /// Merges the workers' groups in the part of the hash space that all of them counted.
+    fn merge(
+        &self,
+        workers: Vec<Gatherer<'_>>,
+        counted: HashRange,
+        questions: usize,
+    ) -> Vec<Groups> {
         let mut by_question: Vec<Vec<Aggregator<'_>>> =
             (0..questions).map(|_| Vec::new()).collect();
-        for worker in workers {
+        for mut worker in workers {
+            if worker.range != counted {
+                worker.aggregators.iter_mut().for_each(|a| a.narrow(counted));
+            }
             for (question, aggregator) in by_question.iter_mut().zip(worker.aggregators) {
                 question.push(aggregator);
             }
@@ -141,7 +149,7 @@ impl Query {
     fn keep_first(
         &self,
         kept: &mut Groups,
-        merged: Groups,
+        merged: &Groups,
         sortings: &[Option<Sorting>],
         n: usize,
     ) {
@@ -150,6 +158,6 @@ impl Query {
             let first = merged.places(*sorting, n, self.threads);
             places.extend(first.map(|r| (r.part, r.index)));
         }
-        kept.keep(&merged, places);
+        kept.keep(merged, places);
     }
 }

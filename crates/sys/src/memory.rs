@@ -68,7 +68,7 @@ mod tests {
     /// Octets of memory that the process holds.
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     fn resident() -> usize {
-        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        let statm = fs::read_to_string("/proc/self/statm").unwrap();
         statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
     }
 
