@@ -20,8 +20,9 @@ const WINDOW: usize = 160 << 20;
 const SMALLEST_WINDOW: usize = 4 << 20;
 /// Octets kept beside each record and its pick.
 const BESIDE: usize = 40;
-/// Records of the first window: before it nothing is known about their size.
-const FIRST: usize = 1 << 15;
+/// Records of the first window: before it nothing is known about their size. Few, so that the
+/// first lines do not wait for many blocks.
+const FIRST: usize = 1024;
 /// Blocks of a file that one job reads.
 const JOB_BLOCKS: usize = 8;
 
