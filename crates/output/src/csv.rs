@@ -23,12 +23,13 @@ pub(crate) fn record(
     out: &mut Vec<u8>,
 ) {
     let mut line = Line { format, state, row, context, out };
+    let is_sum = context.is_sum();
     for (i, op) in format.ops.iter().enumerate() {
         if i > 0 {
             line.out.push(b',');
         }
         if let Op::Column(token) = op
-            && context.shows_any(token.cell.bits())
+            && (!is_sum || context.shows_any(token.cell.bits()))
         {
             line.cell(token.cell);
         }
@@ -42,16 +43,24 @@ pub(crate) const FAST_HEADER: &str = "cnt,af,firstSeen,lastSeen,proto,srcAddr,sr
 /// One line of the fixed columns: times in milliseconds, ICMP type and code as one number. What the
 /// record may not show is an empty field.
 pub(crate) fn fast_record(row: Row<'_>, context: &RecordContext<'_>, out: &mut Vec<u8>) {
+    if context.is_sum() {
+        fast_line::<true>(row, context, out);
+    } else {
+        fast_line::<false>(row, context, out);
+    }
+}
+
+fn fast_line<const SUM: bool>(row: Row<'_>, context: &RecordContext<'_>, out: &mut Vec<u8>) {
     use Field as F;
     let number = |out: &mut Vec<u8>, field| {
         out.push(b',');
-        if context.shows(field) {
+        if !SUM || context.shows(field) {
             push_u64(out, row.number(field));
         }
     };
     let addr = |out: &mut Vec<u8>, field| {
         out.push(b',');
-        if context.shows(field) {
+        if !SUM || context.shows(field) {
             push_addr(out, row.addr(field).unwrap_or(Addr::V4(0)));
         }
     };
@@ -73,7 +82,7 @@ pub(crate) fn fast_record(row: Row<'_>, context: &RecordContext<'_>, out: &mut V
         number(out, field);
     }
     out.push(b',');
-    if context.shows(F::TcpFlags) {
+    if !SUM || context.shows(F::TcpFlags) {
         out.extend_from_slice(&listed_flags(row).letters());
     }
     for field in [F::SrcTos, F::Packets, F::Bytes] {

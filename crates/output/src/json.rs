@@ -53,6 +53,7 @@ struct Object<'a, const PRETTY: bool> {
     context: &'a RecordContext<'a>,
     /// Presence bits of what the record has and may show.
     present: u128,
+    is_sum: bool,
     out: &'a mut Vec<u8>,
 }
 
@@ -65,7 +66,7 @@ impl<'a, const PRETTY: bool> Object<'a, PRETTY> {
         out: &'a mut Vec<u8>,
     ) -> Self {
         let present = row.shape().present() & context.shown;
-        Self { format, state, row, context, present, out }
+        Self { format, state, row, context, present, is_sum: context.is_sum(), out }
     }
 
     fn write(&mut self) {
@@ -449,7 +450,7 @@ impl<'a, const PRETTY: bool> Object<'a, PRETTY> {
     /// extensions do, of an aggregated one those that are known.
     #[inline]
     const fn has(&self, field: Field) -> bool {
-        self.context.shown == u128::MAX || self.present >> field as u32 & 1 == 1
+        !self.is_sum || self.present >> field as u32 & 1 == 1
     }
 
     #[inline]

@@ -104,10 +104,15 @@ impl<'a> RecordContext<'a> {
         self.shown >> field as u32 & 1 == 1
     }
 
-    /// Whether one of some fields may be shown, or there are none to ask about.
+    /// Whether the record is the sum of several, and shows its key and its counters alone.
     #[inline]
+    pub(crate) const fn is_sum(&self) -> bool {
+        self.shown != u128::MAX
+    }
+
+    /// Whether one of some fields may be shown, or there are none to ask about.
     pub(crate) const fn shows_any(&self, bits: u128) -> bool {
-        self.shown == u128::MAX || bits == 0 || self.shown & bits != 0
+        bits == 0 || self.shown & bits != 0
     }
 
     pub(crate) fn name(&self, row: Row<'_>, table: NameTable, field: Field) -> Option<&'a [u8]> {

@@ -100,7 +100,7 @@ impl Block<'_> {
 
     /// Whether the record stands in a file, rather than being the sum of several.
     const fn is_of_file(&self) -> bool {
-        self.context.shown == u128::MAX
+        !self.context.is_sum()
     }
 
     /// Whether a field of the first extension has a line.

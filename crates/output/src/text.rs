@@ -26,11 +26,14 @@ pub(crate) fn record(
     out: &mut Vec<u8>,
 ) {
     let mut line = Line { format, state, row, context, out };
+    let is_sum = context.is_sum();
     for op in &*format.ops {
         match op {
             Op::Literal(text) => line.out.extend_from_slice(text),
-            Op::Column(token) if context.shows_any(token.cell.bits()) => line.cell(token.cell),
-            Op::Column(token) => line.blank(token.cell),
+            Op::Column(token) if is_sum && !context.shows_any(token.cell.bits()) => {
+                line.blank(token.cell);
+            }
+            Op::Column(token) => line.cell(token.cell),
         }
     }
     out.push(b'\n');
@@ -45,7 +48,7 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    #[inline]
+    #[inline(always)] // one call in the loop over columns; the other, in `blank`, is rare
     fn cell(&mut self, cell: Cell) {
         let row = self.row;
         match cell {
@@ -204,6 +207,7 @@ impl Line<'_> {
     }
 
     /// Room of a column that the record says nothing about.
+    #[cold]
     fn blank(&mut self, cell: Cell) {
         let start = self.out.len();
         self.cell(cell);
