@@ -117,32 +117,27 @@ impl Bins {
         if begin == end {
             return each(begin, amounts);
         }
-        let duration = u128::from(last - first);
-        let width = u128::from(self.width.ms());
-        let in_first = u128::from(self.start_ms(begin + 1).saturating_sub(first));
+        let (duration, width) = (last - first, self.width.ms());
+        let in_first = self.start_ms(begin + 1).saturating_sub(first);
         let mut left = amounts;
-        // Quotients and remainders of a whole bin; remainders are carried from bin to bin.
-        let step = amounts.map(|n| divide(u128::from(n) * width, duration));
+        // Quotients and remainders of a whole bin; remainders are carried from bin to bin. A flow
+        // shorter than a bin reaches into two at most: there is no whole one between.
+        let step = amounts.map(|n| share_of(n, width, duration));
         let mut carry = [0; N];
         let mut share = [0; N];
-        for (((share, carry), n), left) in
-            share.iter_mut().zip(&mut carry).zip(amounts).zip(&mut left)
-        {
-            (*share, *carry) = divide(u128::from(n) * in_first, duration);
-            *left -= *share;
+        for (i, n) in amounts.into_iter().enumerate() {
+            (share[i], carry[i]) = share_of(n, in_first, duration);
+            left[i] -= share[i];
         }
         each(begin, share);
         for bin in begin + 1..end {
-            for ((share, carry), (step, left)) in
-                share.iter_mut().zip(&mut carry).zip(step.iter().zip(&mut left))
-            {
-                *carry += step.1;
-                let is_one_more = *carry >= duration;
-                if is_one_more {
-                    *carry -= duration;
-                }
-                *share = step.0 + u64::from(is_one_more);
-                *left -= *share;
+            for i in 0..N {
+                // What is missing to one more: remainders are less than the duration.
+                let missing = duration - step[i].1;
+                let is_one_more = carry[i] >= missing;
+                carry[i] = if is_one_more { carry[i] - missing } else { carry[i] + step[i].1 };
+                share[i] = step[i].0 + u64::from(is_one_more);
+                left[i] -= share[i];
             }
             each(bin, share);
         }
@@ -150,10 +145,10 @@ impl Bins {
     }
 }
 
-/// Quotient and remainder. The quotient is at most a counter: what is divided is a counter times a
-/// part of the duration.
-fn divide(n: u128, by: u128) -> (u64, u128) {
-    (u64::try_from(n / by).unwrap_or(u64::MAX), n % by)
+/// `n * part / whole` rounded down, and its remainder, for a part that is no more than the whole.
+fn share_of(n: u64, part: u64, whole: u64) -> (u64, u64) {
+    let (product, whole) = (u128::from(n) * u128::from(part), u128::from(whole));
+    ((product / whole) as u64, (product % whole) as u64)
 }
 
 /// First and last bin of an answer that is being made.

@@ -137,20 +137,25 @@ struct Timeline {
 }
 
 impl Timeline {
-    /// The cell of a bin, which is made if it is not there. Callers bound how far bins are apart.
-    fn cell(&mut self, bin: i64) -> Option<&mut Cell> {
+    /// Makes the cells from one bin to another. Callers bound how far bins are apart.
+    fn reach(&mut self, (first, last): (i64, i64)) {
         if self.cells.is_empty() {
-            self.first = bin;
+            self.first = first;
         }
-        while bin < self.first {
+        while first < self.first {
             self.cells.push_front(Cell::default());
             self.first -= 1;
         }
-        let at = usize::try_from(bin - self.first).ok()?;
-        if at >= self.cells.len() {
-            self.cells.resize(at + 1, Cell::default());
+        let len = usize::try_from(last - self.first + 1).unwrap_or(0);
+        if len > self.cells.len() {
+            self.cells.resize(len, Cell::default());
         }
-        self.cells.get_mut(at)
+    }
+
+    /// The cell of a bin that was made.
+    #[inline]
+    fn cell(&mut self, bin: i64) -> Option<&mut Cell> {
+        self.cells.get_mut(usize::try_from(bin - self.first).ok()?)
     }
 
     fn get(&self, bin: i64) -> Cell {
@@ -159,6 +164,10 @@ impl Timeline {
     }
 
     fn absorb(&mut self, other: &Self) {
+        if other.cells.is_empty() {
+            return;
+        }
+        self.reach((other.first, other.first + other.cells.len() as i64 - 1));
         for (bin, cell) in (other.first..).zip(&other.cells) {
             if let Some(mine) = self.cell(bin) {
                 mine.add(cell);
@@ -243,6 +252,7 @@ impl<'s> Spreader<'s> {
         for line in &self.hit {
             let Some(line) = self.lines.get_mut(*line) else { continue };
             let mut flows = counts.flows;
+            line.reach(self.bins.extent(first, last));
             self.bins.spread(first, last, amounts, |bin, [packets, bytes]| {
                 if let Some(cell) = line.cell(bin) {
                     cell.add(&Cell { flows: std::mem::take(&mut flows), packets, bytes });

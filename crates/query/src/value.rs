@@ -131,7 +131,7 @@ mod tests {
             (Field::SrcAs, 200, organisations, "unknown (200)"),
             (Field::DstAs, 100, aligned, wide.as_str()),
             (Field::AppId, 3 << 56 | 80, plain, "3..80"),
-            (Field::AppId, 20 << 56 | 9 << 16 | 256, plain, "20..9..256"),
+            (Field::AppId, 20 << 56 | 1 << 16 | 256, plain, "20..1..256"),
             (Field::AppId, 20 << 56 | 9, plain, "20..9"),
         ] {
             let shown = Shown::new(Some(field), false, &octets(number), style);
