@@ -42,7 +42,7 @@ pub enum AnalysisError {
     },
     /// The groups do not fit into the memory that the query may take.
     #[error(
-        "{what} need more than {limit_mib} MiB of memory; narrow the filter or the time, or take {instead}"
+        "{what} need more than {limit_mib} MiB of memory; narrow the filter or the time, take {instead}, or allow more with --memory"
     )]
     Memory {
         /// What is kept.
@@ -85,7 +85,7 @@ pub(crate) struct Meter<'b> {
 }
 
 impl<'b> Meter<'b> {
-    const PIECE: u64 = 1 << 18;
+    const PIECE: u64 = 1 << 16;
 
     pub(crate) const fn new(budget: &'b Budget) -> Self {
         Self { budget, pending: 0 }
@@ -98,8 +98,9 @@ impl<'b> Meter<'b> {
         if self.pending < Self::PIECE {
             return true;
         }
-        let before = self.budget.used.fetch_add(std::mem::take(&mut self.pending), Relaxed);
-        let is_there = before < self.budget.limit;
+        let piece = std::mem::take(&mut self.pending);
+        let before = self.budget.used.fetch_add(piece, Relaxed);
+        let is_there = before.saturating_add(piece) <= self.budget.limit;
         if !is_there {
             self.budget.is_spent.store(true, Relaxed);
         }

@@ -384,9 +384,9 @@ impl Query {
         extent
     }
 
-    /// Octets that groups of an analysis may take.
-    pub(crate) const fn analysis_memory(&self) -> u64 {
-        2 << 30
+    /// Octets that groups of an analysis may take: 2 GiB if nothing is said.
+    pub(crate) fn analysis_memory(&self) -> u64 {
+        self.memory.map_or(2 << 30, |octets| octets as u64)
     }
 }
 

@@ -541,6 +541,27 @@ fn keys_of_several_fields_have_a_column_each() {
     assert!(rows.iter().any(|r| r["proto"] == "1"), "{rows:?}");
 }
 
+#[test]
+fn what_needs_more_memory_than_allowed_is_an_error() {
+    let input = input(3000);
+    for threads in THREADS {
+        let mut query = query(&input, threads);
+        let by_port = request("srcport/bps");
+        let top = Ranking { by: &by_port.by, sorting: by_port.sortings[0], n: 10 };
+        let percentile = Percentile::parse("95").unwrap();
+        let request_95 =
+            PercentileRequest { percentile, bin: bin("1s"), top, time_zone: TimeZone::Utc };
+        let counted = request("srcport/distinct:dstip/distinct:srcip");
+        query.memory = Some(1 << 30);
+        assert!(query.percentiles(&request_95).is_ok() && query.distinct(&counted).is_ok());
+        query.memory = Some(1 << 16);
+        let Err(error) = query.percentiles(&request_95) else { panic!("too much") };
+        assert!(matches!(error, AnalysisError::Memory { .. }), "{error}");
+        let Err(error) = query.distinct(&counted) else { panic!("too much") };
+        assert!(error.to_string().contains("--memory"), "{error}");
+    }
+}
+
 /// Values of an element and their flows.
 fn statistic(query: &Query, text: &str) -> BTreeMap<String, u64> {
     let asked = request(text);
