@@ -201,7 +201,7 @@ fn what_is_no_flow_file_is_named_and_the_rest_is_read() {
         ("text", vec![b'x'; 300], "not a flow file: it starts with 0x7878"),
         ("pcap", [0xd4, 0xc3, 0xb2, 0xa1].repeat(100), "not a flow file"),
         ("big-endian", header(|b| b[..2].copy_from_slice(&[0xa5, 0x0c])), "big-endian"),
-        ("layout 3", header(|b| b[2] = 3), "has layout 3"),
+        ("layout 9", header(|b| b[2] = 9), "has layout 9"),
         ("layout 77", header(|b| b[2] = 77), "has layout 77"),
         ("encrypted", header(|b| b[17] = 1), "is encrypted"),
         ("compression 9", header(|b| b[16] = 9), "unknown compression method 9"),

@@ -64,6 +64,10 @@ impl Flow {
                 None => {
                     self.set_bytes(field, value);
                 }
+                // A row may have more room for a number than a flow has.
+                Some(width) if value.len() > usize::from(width) => {
+                    self.set(field, row.number(field));
+                }
                 Some(_) => self.set_raw(field, value),
             }
         }
@@ -218,6 +222,22 @@ mod tests {
         assert!(!flow.set_bytes(Field::OutPayload, &[1; 50_000]));
         assert!(!flow.set_bytes(Field::IngressAcl, &[1; 11]));
         assert!(flow.set_bytes(Field::IngressAcl, &[1; 12]));
+    }
+
+    #[test]
+    fn numbers_with_more_room_in_a_row_are_copied_if_they_fit() {
+        let mut shape = Shape::default();
+        shape.set(Field::ExporterId, 0, 4);
+        let mut copy = Flow::new();
+        for (octets, want) in [([7, 1, 0, 0], Some(263)), ([7, 1, 1, 0], None)] {
+            copy.set(Field::RecordFlags, 2);
+            copy.assign(Row::new(&octets, &shape));
+            assert_eq!(copy.as_row().u64(Field::ExporterId), want);
+            assert!(!copy.has(Field::RecordFlags));
+            // What lies behind it in the flow stays as it was.
+            copy.shape.set(Field::RecordFlags, PLACE.0[Field::RecordFlags as usize], 1);
+            assert_eq!(copy.number(Field::RecordFlags), 2);
+        }
     }
 
     #[test]

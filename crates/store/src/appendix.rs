@@ -61,7 +61,7 @@ impl Statistics {
         }
     }
 
-    fn decode(b: &[u8]) -> Self {
+    pub(crate) fn decode(b: &[u8]) -> Self {
         let mut all = Self::decode_counters(b);
         let n = |i: usize| u64_at(b, 8 * i).unwrap_or(0);
         all.totals.first_ms = n(15);
@@ -134,14 +134,21 @@ impl Appendix {
 
     /// Appends the payload of an appendix block.
     pub(crate) fn encode(ident: &[u8], statistics: &Statistics, out: &mut Vec<u8>) {
+        out.extend_from_slice(&Self::ident_record(ident));
+        statistics.encode(out);
+    }
+
+    /// The record with the ident.
+    pub(crate) fn ident_record(ident: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
         // NUL at the end, and one more if that makes the size even and there is room for it.
         let size = 4 + ident.len() + 1;
         let size = if size + 1 < 128 { size.next_multiple_of(2) } else { size };
         out.extend_from_slice(&record_type::IDENT.to_le_bytes());
         out.extend_from_slice(&(size as u16).to_le_bytes());
         out.extend_from_slice(ident);
-        out.resize(out.len() + size - 4 - ident.len(), 0);
-        statistics.encode(out);
+        out.resize(size, 0);
+        out
     }
 }
 

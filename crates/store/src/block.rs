@@ -1,4 +1,4 @@
-//! Block headers: 12 octets before every payload (3.1).
+//! Where blocks are, and their headers: 12 octets before every payload (3.1), 24 in layout 3.
 
 use crate::layout::{MAX_PAYLOAD, block_type, u16_at, u32_at};
 
@@ -9,10 +9,16 @@ pub enum BlockKind {
     Records,
     /// Records of nfdump 1.6, converted when loaded.
     Legacy,
-    /// Entries of one size: geographic and similar tables, no flows.
+    /// Entries of one size: geographic and similar tables, and in layout 3 names. No flows.
     Array,
+    /// Records of layout 3: flows.
+    Flows,
+    /// Exporters with their samplers and statistics, in layout 3.
+    Exporters,
+    /// What helps the program that wrote the file, in layout 3: nothing about flows.
+    Other,
     /// Anything else.
-    Unknown(u16),
+    Unknown(u32),
 }
 
 impl BlockKind {
@@ -21,16 +27,7 @@ impl BlockKind {
             block_type::RECORDS => Self::Records,
             block_type::V16 => Self::Legacy,
             block_type::ARRAY => Self::Array,
-            n => Self::Unknown(n),
-        }
-    }
-
-    const fn to_type(self) -> u16 {
-        match self {
-            Self::Records => block_type::RECORDS,
-            Self::Legacy => block_type::V16,
-            Self::Array => block_type::ARRAY,
-            Self::Unknown(n) => n,
+            n => Self::Unknown(n as u32),
         }
     }
 }
@@ -40,16 +37,18 @@ impl BlockKind {
 pub struct BlockRef {
     /// Offset of the block's header in the file.
     pub offset: u64,
-    /// Records it should hold.
+    /// Records it should hold; 0 in layout 3, where the payload says so.
     pub records: u32,
     /// Octets of the payload on disk; the header is not counted.
     pub size: u32,
+    /// Octets of the header: 12, in layout 3 24.
+    pub header_len: u8,
     /// What it holds.
     pub kind: BlockKind,
 }
 
 impl BlockRef {
-    /// Octets of a block header.
+    /// Octets of a block header of layouts 1 and 2.
     pub const HEADER_LEN: usize = 12;
 
     /// Reads a header that lies at `offset`. `None` if it is too short or cannot be right: the
@@ -60,6 +59,7 @@ impl BlockRef {
             offset,
             records: u32_at(head, 0)?,
             size: u32_at(head, 4)?,
+            header_len: Self::HEADER_LEN as u8,
             kind: BlockKind::from_type(u16_at(head, 8)?),
         };
         (1..=MAX_PAYLOAD as u32).contains(&block.size).then_some(block)
@@ -77,22 +77,18 @@ impl BlockRef {
         (is_usual && block.end() <= end).then_some(block)
     }
 
-    /// The header's octets.
-    pub(crate) fn encode_header(
-        records: u32,
-        size: u32,
-        kind: BlockKind,
-    ) -> [u8; Self::HEADER_LEN] {
+    /// The octets of a header of layout 2.
+    pub(crate) fn encode_header(records: u32, size: u32) -> [u8; Self::HEADER_LEN] {
         let mut out = [0; Self::HEADER_LEN];
         out[..4].copy_from_slice(&records.to_le_bytes());
         out[4..8].copy_from_slice(&size.to_le_bytes());
-        out[8..10].copy_from_slice(&kind.to_type().to_le_bytes());
+        out[8..10].copy_from_slice(&block_type::RECORDS.to_le_bytes());
         out
     }
 
     /// Offset of the payload.
     pub const fn payload(&self) -> u64 {
-        self.offset + Self::HEADER_LEN as u64
+        self.offset + self.header_len as u64
     }
 
     /// Offset of whatever follows.
@@ -107,20 +103,24 @@ mod tests {
 
     #[test]
     fn headers_round_trip() {
-        for n in 0..=5u16 {
-            let kind = BlockKind::from_type(n);
-            let head = BlockRef::encode_header(18, 1264, kind);
-            let block = BlockRef::decode(&head, 40).unwrap();
-            assert_eq!(block, BlockRef { offset: 40, records: 18, size: 1264, kind });
-            assert_eq!(block.end(), 40 + 12 + 1264);
-            assert_eq!(head[8], n as u8);
-        }
+        let head = BlockRef::encode_header(18, 1264);
+        let block = BlockRef::decode(&head, 40).unwrap();
+        let want = BlockRef {
+            offset: 40,
+            records: 18,
+            size: 1264,
+            header_len: 12,
+            kind: BlockKind::Records,
+        };
+        assert_eq!(block, want);
+        assert_eq!(block.end(), 40 + 12 + 1264);
+        assert_eq!(head[8], 3);
     }
 
     #[test]
     fn sizes_out_of_range_are_refused() {
         for (size, ok) in [(0, false), (1, true), (5 << 20, true), ((5 << 20) + 1, false)] {
-            let head = BlockRef::encode_header(1, size, BlockKind::Records);
+            let head = BlockRef::encode_header(1, size);
             assert_eq!(BlockRef::decode(&head, 0).is_some(), ok, "size {size}");
         }
     }

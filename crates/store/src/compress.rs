@@ -132,6 +132,21 @@ impl Unpacker {
         }
     }
 
+    /// Unpacks a payload whose length is known; `None` if it is damaged or of another length.
+    pub(crate) fn unpack_to(
+        &mut self,
+        method: Compression,
+        packed: &[u8],
+        len: usize,
+    ) -> Option<&[u8]> {
+        if self.buffer.len() < len {
+            self.buffer = Vec::new();
+            self.buffer = vec![0; len.max(Self::USUAL)];
+        }
+        let done = self.try_unpack(method, packed).ok()?;
+        self.buffer.get(..len).filter(|_| done == len)
+    }
+
     /// Unpacks into the room there is and returns the length.
     fn try_unpack(&mut self, method: Compression, packed: &[u8]) -> Result<usize, Failed> {
         let out = self.buffer.as_mut_slice();

@@ -41,7 +41,9 @@ pub enum StoreError {
     #[error("{0} was written on a big-endian machine; convert it there, with nfdump -o csv")]
     BigEndian(PathBuf),
     /// A layout this program does not know.
-    #[error("{path} has layout {version}; layouts 1 and 2 can be read: {}", layout_advice(*.version))]
+    #[error(
+        "{path} has layout {version}; layouts 1 to 3 can be read; is it damaged, or from a newer version?"
+    )]
     UnknownLayout {
         /// The file.
         path: PathBuf,
@@ -58,7 +60,7 @@ pub enum StoreError {
         /// The number in its header.
         method: u8,
     },
-    /// The file is encrypted.
+    /// The file is encrypted in a way that this program does not know.
     #[error("{path} is encrypted (method {method}); decrypt it first")]
     Encrypted {
         /// The file.
@@ -66,6 +68,14 @@ pub enum StoreError {
         /// The number in its header.
         method: u8,
     },
+    /// The file is encrypted, and no passphrase was given.
+    #[error("{0} is encrypted; give its passphrase")]
+    KeyNeeded(PathBuf),
+    /// The file is encrypted with another passphrase.
+    #[error(
+        "{0} is encrypted with another passphrase than the one given, or its second block is damaged"
+    )]
+    WrongKey(PathBuf),
     /// The name of a source does not fit the format.
     #[error("ident of {len} octets: at most {max} without NUL fit")]
     Ident {
@@ -73,6 +83,22 @@ pub enum StoreError {
         len: usize,
         /// Octets allowed.
         max: usize,
+    },
+    /// The name of a source cannot be set to this.
+    #[error("ident `{ident}`: {why}")]
+    BadIdent {
+        /// What was asked for.
+        ident: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The file cannot be changed as it is.
+    #[error("{path} is left as it is: {why}")]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// Why, and what to do.
+        why: &'static str,
     },
     /// A block of another file could not be copied.
     #[error("{path}: {source}")]
@@ -90,13 +116,6 @@ pub enum StoreError {
         /// The argument.
         text: String,
     },
-}
-
-fn layout_advice(version: u16) -> &'static str {
-    match version {
-        3 => "convert it with the nfdump 1.8 that wrote it, or set its collector to layout 2",
-        _ => "is it damaged?",
-    }
 }
 
 impl StoreError {
@@ -142,15 +161,30 @@ pub enum BlockCause {
         /// Octets that are left.
         have: usize,
     },
-    /// The payload does not unpack, or unpacks to more than 5 MiB.
+    /// The block's header does not agree with the directory, or has impossible sizes.
+    #[error("its header is damaged")]
+    Header,
+    /// The payload does not have the sum that its header says.
+    #[error("{size} octets do not have the checksum they were written with")]
+    Checksum {
+        /// Octets on disk.
+        size: usize,
+    },
+    /// The payload is encrypted and not what was written there, or the method is not known.
+    #[error("{size} octets do not decrypt: changed since they were written")]
+    Decrypt {
+        /// Octets on disk.
+        size: usize,
+    },
+    /// The payload does not unpack, or unpacks to another size than it should, or more than 5 MiB.
     #[error("{size} octets do not unpack as {method}")]
     Unpack {
-        /// Compression method of the file.
+        /// Compression method of the block.
         method: Compression,
         /// Octets on disk.
         size: usize,
     },
     /// A type of block that holds no flows this program knows.
     #[error("block type {0} is not known")]
-    UnknownType(u16),
+    UnknownType(u32),
 }

@@ -174,7 +174,8 @@ impl Extension {
     }
 }
 
-fn set(shape: &mut Shape, field: Field, at: u16, len: u16) {
+/// Puts a field into a shape, and with the destination port what else it stands for.
+pub(crate) fn set(shape: &mut Shape, field: Field, at: u16, len: u16) {
     shape.set(field, at, len);
     if field == Field::DstPort {
         // ICMP: 256 * type + code.
@@ -190,6 +191,27 @@ pub(crate) struct Choice {
     pub(crate) v4: bool,
     /// The start is 0: take the time of the event instead.
     pub(crate) event_time: bool,
+    /// What the one extension that layout 3 has for events is about.
+    pub(crate) events: Events,
+}
+
+/// What an event of layout 3 is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Events {
+    #[default]
+    Firewall,
+    Translation,
+    Both,
+}
+
+impl Choice {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 12;
+
+    /// A number of its own for each, 0 for the default.
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.v4) + 2 * usize::from(self.event_time) + 4 * self.events as usize
+    }
 }
 
 /// Elements of the two address families that say the same thing (7).
@@ -339,7 +361,7 @@ mod tests {
             Element { id: 11, at: 72, len: 16 },
         ];
         for v4 in [false, true] {
-            let s = shape(&both, Choice { v4, event_time: false });
+            let s = shape(&both, Choice { v4, ..Choice::default() });
             let width = if v4 { 4 } else { 16 };
             assert_eq!(s.slot(Field::SrcAddr).len, width);
             assert_eq!(s.slot(Field::NextHop).len, width);

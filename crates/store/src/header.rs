@@ -1,8 +1,9 @@
-//! File headers: 40 octets in layout 2, 276 in layout 1 (2.1, 15.1).
+//! File headers: 40 octets in layout 2, 276 in layout 1 (2.1, 15.1), 48 in layout 3.
 
 use crate::appendix::Statistics;
 use crate::layout::{MAGIC, MAGIC_SWAPPED, put, until_nul};
 use crate::layout::{u16_at, u32_at, u64_at};
+use crate::layout3::{self, Head3};
 use crate::{Compression, StoreError};
 use core::ops::Range;
 use std::path::Path;
@@ -63,21 +64,25 @@ impl Creator {
 /// What a file's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileHeader {
-    /// 1 or 2.
+    /// 1, 2 or 3.
     pub layout: u16,
     /// Version of the program that wrote it; for information only. 0 in layout 1.
     pub nfdversion: u32,
     /// Seconds since 1970 when the file, or its temporary forerunner, was made. 0 in layout 1.
     pub created_secs: u64,
-    /// How all blocks are compressed.
+    /// How all blocks are compressed; in layout 3 each block says so itself, and this is what its
+    /// writer was asked for.
     pub compression: Compression,
     /// Who wrote it.
     pub creator: Creator,
-    /// Data blocks; 0 while the file is open.
+    /// Whether blocks are encrypted.
+    pub encrypted: bool,
+    /// Data blocks; 0 while the file is open. In layout 3 what the directory counts.
     pub blocks: u32,
     /// Appendix blocks; 0 while the file is open, and in layout 1.
     pub appendix_blocks: u16,
-    /// Offset of the appendix; 0 while the file is open, and in layout 1.
+    /// Offset of the appendix, in layout 3 of the directory; 0 while the file is open, and in
+    /// layout 1.
     pub appendix: u64,
 }
 
@@ -85,6 +90,13 @@ pub struct FileHeader {
 pub(crate) struct Legacy {
     pub(crate) ident: Vec<u8>,
     pub(crate) statistics: Statistics,
+}
+
+/// What the header of a layout says beside [`FileHeader`].
+pub(crate) enum More {
+    Layout1(Legacy),
+    Layout2,
+    Layout3(Head3),
 }
 
 impl FileHeader {
@@ -108,6 +120,7 @@ impl FileHeader {
             created_secs,
             compression,
             creator,
+            encrypted: false,
             blocks: 0,
             appendix_blocks: 0,
             appendix: 0,
@@ -116,7 +129,12 @@ impl FileHeader {
 
     /// Offset of the first block.
     pub const fn data_start(&self) -> u64 {
-        if self.layout == 1 { Self::LEGACY_LEN as u64 } else { Self::LEN as u64 }
+        let len = match self.layout {
+            1 => Self::LEGACY_LEN,
+            3 => layout3::HEADER_LEN,
+            _ => Self::LEN,
+        };
+        len as u64
     }
 
     /// Whether the file was closed by its writer: an open file counts no blocks (2.2).
@@ -125,11 +143,7 @@ impl FileHeader {
     }
 
     /// Reads the start of a file, `len` octets long as a whole.
-    pub(crate) fn decode(
-        head: &[u8],
-        path: &Path,
-        len: u64,
-    ) -> Result<(Self, Option<Legacy>), StoreError> {
+    pub(crate) fn decode(head: &[u8], path: &Path, len: u64) -> Result<(Self, More), StoreError> {
         let too_short = || StoreError::TooShort { path: path.to_owned(), len };
         match u16_at(head, at::MAGIC.start).ok_or_else(too_short)? {
             MAGIC => {}
@@ -140,11 +154,15 @@ impl FileHeader {
             1 => {
                 let head = head.first_chunk().ok_or_else(too_short)?;
                 let (header, legacy) = Self::decode_1(head);
-                Ok((header, Some(legacy)))
+                Ok((header, More::Layout1(legacy)))
             }
             2 => {
                 let head = head.first_chunk().ok_or_else(too_short)?;
-                Ok((Self::decode_2(head, path)?, None))
+                Ok((Self::decode_2(head, path)?, More::Layout2))
+            }
+            3 => {
+                let head = Head3::new(head.first_chunk().ok_or_else(too_short)?);
+                Ok((Self::decode_3(&head), More::Layout3(head)))
             }
             version => Err(StoreError::UnknownLayout { path: path.to_owned(), version }),
         }
@@ -163,10 +181,28 @@ impl FileHeader {
             created_secs: u64_at(head, at::CREATED.start).unwrap_or(0),
             compression: Compression::from_number(method).ok_or_else(unknown)?,
             creator: Creator(number(at::CREATOR)),
+            encrypted: false,
             blocks: number(at::BLOCKS),
             appendix_blocks: u16_at(head, at::APPENDIX_BLOCKS.start).unwrap_or(0),
             appendix: u64_at(head, at::APPENDIX.start).unwrap_or(0),
         })
+    }
+
+    fn decode_3(head: &Head3) -> Self {
+        let b = &head.octets;
+        let method = u16_at(b, 18).unwrap_or(0).saturating_sub(1);
+        let method = u8::try_from(method).ok().and_then(Compression::from_number);
+        Self {
+            layout: 3,
+            nfdversion: u32_at(b, 4).unwrap_or(0),
+            created_secs: u64_at(b, 8).unwrap_or(0),
+            compression: method.unwrap_or_default(),
+            creator: Creator(u32::from(u16_at(b, 16).unwrap_or(0))),
+            encrypted: head.is_encrypted(),
+            blocks: 0,
+            appendix_blocks: 0,
+            appendix: head.directory.offset,
+        }
     }
 
     fn decode_1(head: &[u8; Self::LEGACY_LEN]) -> (Self, Legacy) {
@@ -183,6 +219,7 @@ impl FileHeader {
             created_secs: 0,
             compression,
             creator: Creator(0),
+            encrypted: false,
             blocks: u32_at(head, at1::BLOCKS).unwrap_or(0),
             appendix_blocks: 0,
             appendix: 0,
@@ -242,8 +279,7 @@ mod tests {
         }
         for (at, value, what) in [
             (0, 0x0D, "is not a flow file"),
-            (2, 3, "layout 3"),
-            (2, 7, "damaged"),
+            (2, 7, "layout 7"),
             (16, 5, "compression method 5"),
             (17, 1, "encrypted"),
         ] {

@@ -2,7 +2,7 @@
 //!
 //! A flow file is a header, blocks of records, and an appendix with the name of its source and
 //! sums. Section numbers in this crate refer to the description of that format. Files of layout 2
-//! are read and written, those of layout 1 (nfcapd 1.6) are read.
+//! are read and written, those of layout 1 (nfcapd 1.6) and layout 3 (nfcapd 1.8) are read.
 //!
 //! Reading: a [`FlowFile`] knows where its blocks are and may be shared by threads; each thread
 //! has a [`BlockReader`] that turns one block after the other into [`record::Rows`].
@@ -21,7 +21,9 @@
 //! Writing: a [`Writer`] takes flows as a [`record::FlowSink`]. [`rotate`] says which file a moment
 //! belongs to and gives finished files their name; [`select`] turns file arguments of the command
 //! line into a list; [`verify`] looks at every block of a file; [`loss`] keeps what collectors
-//! could not store.
+//! could not store. [`repair`](fn@repair), [`recompress`](fn@recompress) and
+//! [`set_ident`](fn@set_ident) put another file in the place of one; [`side`] says where what
+//! belongs to a file lies beside it.
 //!
 //! This crate knows neither export protocols nor filters, and never asks what time it is.
 #![forbid(unsafe_code)]
@@ -29,33 +31,50 @@
 mod appendix;
 mod block;
 mod compress;
+mod crypt;
+mod directory;
 mod encode;
 mod error;
+mod exporters;
 mod extension;
 mod header;
 mod layout;
+mod layout3;
 mod legacy;
 pub mod loss;
 mod lzo_encode;
 mod merge;
 mod meta;
+mod meta3;
+mod payload3;
 mod reader;
+mod recompress;
 mod renumber;
+mod repair;
+mod replace;
 pub mod rotate;
 mod row;
 mod scan;
 pub mod select;
+mod set_ident;
+pub mod side;
 mod source;
+mod v4;
 pub mod verify;
 mod writer;
 
 pub use appendix::Statistics;
 pub use block::{BlockKind, BlockRef};
 pub use compress::{Compression, Packing, UnknownPacking};
+pub use crypt::Passphrase;
 pub use error::{BlockCause, BlockError, StoreError};
+pub use exporters::{ExporterInfo, list_exporters, list_exporters_with};
 pub use header::{Creator, FileHeader};
 pub use meta::MetaRecord;
-pub use reader::{Block, BlockReader, Damage, FileState, FlowFile, SalvageReason};
+pub use reader::{Block, BlockReader, Damage, FileState, FlowFile, ReadOptions, SalvageReason};
+pub use recompress::{Recompressed, recompress};
 pub use renumber::{Renumber, exporters};
+pub use repair::{RepairOptions, Repaired, repair, repair_with};
 pub use row::Skipped;
+pub use set_ident::set_ident;
 pub use writer::{Closed, Dropped, Writer, WriterOptions};

@@ -118,7 +118,7 @@ impl Copier {
     }
 }
 
-fn add_stats(all: &mut BTreeMap<u32, ExporterStats>, s: ExporterStats) {
+pub(crate) fn add_stats(all: &mut BTreeMap<u32, ExporterStats>, s: ExporterStats) {
     let sum = all.entry(s.sysid).or_default();
     sum.sysid = s.sysid;
     sum.sequence_failures = sum.sequence_failures.saturating_add(s.sequence_failures);

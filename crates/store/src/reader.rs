@@ -4,11 +4,17 @@
 
 use crate::appendix::Statistics;
 use crate::block::{BlockKind, BlockRef};
-use crate::compress::{Compression, Unpacker};
+use crate::compress::Compression;
+use crate::crypt::{FileKey, Passphrase};
+use crate::directory::Directory;
 use crate::error::{BlockCause, BlockError, StoreError};
-use crate::header::FileHeader;
+use crate::header::{FileHeader, More};
+use crate::layout::u32_at;
+use crate::layout3::FLOWS_HEAD_LEN;
 use crate::legacy;
 use crate::meta::MetaRecord;
+use crate::meta3;
+use crate::payload3::{self, Buffers};
 use crate::row::{Found, Skipped, Walker};
 use crate::scan::Scan;
 use crate::source::{Source, read_at};
@@ -30,6 +36,8 @@ pub struct FlowFile {
     blocks: Vec<BlockRef>,
     state: FileState,
     maps: legacy::Maps,
+    key: Option<FileKey>,
+    ident_at: Option<u64>,
     unreadable_blocks: AtomicU64,
     damaged_blocks: AtomicU64,
 }
@@ -72,6 +80,18 @@ pub enum SalvageReason {
         /// Blocks that the header counts.
         header: u32,
     },
+    /// There is no sound directory where header and footer say, so the file was cut short or
+    /// damaged (layout 3).
+    Directory {
+        /// Where it should be.
+        offset: u64,
+    },
+    /// The file does not end with a footer, so what the directory says cannot be checked
+    /// (layout 3).
+    Footer,
+    /// Header and directory of an encrypted file are not those that were sealed: blocks may be
+    /// missing (layout 3).
+    Seal,
 }
 
 impl FileState {
@@ -92,6 +112,9 @@ impl FileState {
             SalvageReason::Appendix { offset } => format!("no appendix at offset {offset}"),
             SalvageReason::Chain { offset } => format!("damaged block header at offset {offset}"),
             SalvageReason::Count { header } => format!("header counts {header} blocks"),
+            SalvageReason::Directory { offset } => format!("no directory at offset {offset}"),
+            SalvageReason::Footer => "no footer at its end".to_owned(),
+            SalvageReason::Seal => "header or directory are not those that were sealed".to_owned(),
         };
         Some(format!("{why}: {complete_blocks} complete blocks, {bytes_lost} octets lost"))
     }
@@ -107,13 +130,32 @@ pub struct Damage {
     pub damaged_blocks: u64,
 }
 
+/// What reading a file may need beside its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// Passphrase for encrypted files of layout 3; others do not look at it.
+    pub key: Option<Passphrase>,
+}
+
 impl FlowFile {
-    /// Opens a file and finds its blocks. Closed files without compression are mapped, others read.
+    /// Opens a file that is not encrypted: [`open_with`](Self::open_with) without options.
     ///
     /// # Errors
-    /// If it cannot be opened, or is no flow file of layout 1 or 2. Damage behind the header is no
-    /// error: see [`state`](Self::state).
+    /// As there.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_with(path, &ReadOptions::default())
+    }
+
+    /// Opens a file and finds its blocks. Closed files without compression are mapped, others read.
+    ///
+    /// For an encrypted file the key is made from its passphrase, which takes about a tenth of a
+    /// second and 64 MiB.
+    ///
+    /// # Errors
+    /// If it cannot be opened, is no flow file of layout 1 to 3, or is encrypted and there is no
+    /// passphrase or another one. Damage behind the header is no error: see
+    /// [`state`](Self::state).
+    pub fn open_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self, StoreError> {
         let path = path.as_ref();
         let io = |e| StoreError::io("open", path)(e);
         // Asked before opening, because opening a pipe waits for its writer.
@@ -125,41 +167,77 @@ impl FlowFile {
         let mut head = [0; FileHeader::LEGACY_LEN];
         let n = read_at(&file, &mut head, 0).map_err(io)?;
         let head = head.get(..n).unwrap_or_default();
-        let (header, legacy) = FileHeader::decode(head, path, len)?;
-        let mut source = Source::Read(file);
-        let mut scan = Scan::new(&source, &header, len).map_err(io)?;
-        scan.find_blocks(&source, &header).map_err(io)?;
-        // Mapped only where rows are borrowed from it: what has to be unpacked is read block by
-        // block, which costs a copy of the packed octets and not a page of memory for each of them.
-        if let (true, Compression::None, Source::Read(file)) =
-            (scan.is_finished, header.compression, &source)
-            && let Ok(map) = Map::open(file)
-        {
-            map.read_ahead();
-            source = Source::Mapped(map);
-        }
-        let (ident, statistics) = match legacy {
-            Some(l) => (Some(l.ident), header.is_closed().then_some(l.statistics)),
-            None => (scan.appendix.ident.take(), scan.appendix.statistics),
-        };
-        let ident = ident.map_or_else(|| "none".into(), |i| String::from_utf8_lossy(&i).into());
-        let state = scan.state(&header);
+        let (header, more) = FileHeader::decode(head, path, len)?;
         let mut all = Self {
             path: path.to_owned(),
-            source,
+            source: Source::Read(file),
             header,
-            ident,
-            statistics,
-            blocks: scan.blocks,
-            state,
+            ident: String::new(),
+            statistics: None,
+            blocks: Vec::new(),
+            state: FileState::Closed,
             maps: legacy::Maps::default(),
+            key: None,
+            ident_at: None,
             unreadable_blocks: AtomicU64::new(0),
             damaged_blocks: AtomicU64::new(0),
         };
+        all.find_blocks(more, len, options)?;
         if all.blocks.iter().any(|b| b.kind == BlockKind::Legacy) {
             all.collect_maps();
         }
         Ok(all)
+    }
+
+    /// Finds the blocks, and what the file says of itself.
+    fn find_blocks(
+        &mut self,
+        more: More,
+        len: u64,
+        options: &ReadOptions,
+    ) -> Result<(), StoreError> {
+        let io = |e| StoreError::io("open", &self.path)(e);
+        let (ident, is_finished) = match more {
+            More::Layout3(head) => {
+                let pass = options.key.as_ref();
+                let Self { source, path, header, .. } = self;
+                let found = Directory::find(source, path, header, &head, len, pass)?;
+                self.blocks = found.blocks;
+                self.statistics = found.statistics;
+                self.key = found.key;
+                self.ident_at = found.ident_at;
+                self.state = found.state;
+                (found.ident, self.state == FileState::Closed && self.key.is_none())
+            }
+            more => {
+                let mut scan = Scan::new(&self.source, &self.header, len).map_err(io)?;
+                scan.find_blocks(&self.source, &self.header).map_err(io)?;
+                self.state = scan.state(&self.header);
+                self.blocks = scan.blocks;
+                let ident = match more {
+                    More::Layout1(l) => {
+                        self.statistics = self.header.is_closed().then_some(l.statistics);
+                        Some(l.ident)
+                    }
+                    _ => {
+                        self.statistics = scan.appendix.statistics;
+                        scan.appendix.ident.take()
+                    }
+                };
+                (ident, scan.is_finished)
+            }
+        };
+        self.ident = ident.map_or_else(|| "none".into(), |i| String::from_utf8_lossy(&i).into());
+        // Mapped only where rows are borrowed from it: what has to be unpacked is read block by
+        // block, which costs a copy of the packed octets and not a page of memory for each of them.
+        if let (true, Compression::None, Source::Read(file)) =
+            (is_finished, self.header.compression, &self.source)
+            && let Ok(map) = Map::open(file)
+        {
+            map.read_ahead();
+            self.source = Source::Mapped(map);
+        }
+        Ok(())
     }
 
     /// Where the file was opened.
@@ -172,7 +250,7 @@ impl FlowFile {
         &self.header
     }
 
-    /// Layout version: 1 or 2.
+    /// Layout version: 1, 2 or 3.
     pub const fn layout(&self) -> u16 {
         self.header.layout
     }
@@ -212,31 +290,63 @@ impl FlowFile {
     }
 
     /// The payload of a block, unpacked.
-    fn payload<'a>(
+    pub(crate) fn payload<'a>(
+        &'a self,
+        block: &BlockRef,
+        buffers: &'a mut Buffers,
+    ) -> Result<&'a [u8], BlockCause> {
+        if self.header.layout == 3 {
+            let size = block.size as usize + usize::from(block.header_len);
+            return payload3::load(&self.source, self.key.as_ref(), block.offset, size, buffers);
+        }
+        let Buffers { raw, unpacker, .. } = buffers;
+        let packed = self.packed(block, raw)?;
+        match self.header.compression {
+            Compression::None => Ok(packed),
+            method => unpacker
+                .unpack(method, packed)
+                .ok_or(BlockCause::Unpack { method, size: packed.len() }),
+        }
+    }
+
+    /// The payload of a block as it is on disk.
+    pub(crate) fn packed<'a>(
         &'a self,
         block: &BlockRef,
         raw: &'a mut Vec<u8>,
-        unpacker: &'a mut Unpacker,
     ) -> Result<&'a [u8], BlockCause> {
         let size = block.size as usize;
         let packed = self.source.read(block.payload(), size, raw)?;
         if packed.len() < size {
             return Err(BlockCause::Truncated { need: size, have: packed.len() });
         }
-        match self.header.compression {
-            Compression::None => Ok(packed),
-            method => unpacker.unpack(method, packed).ok_or(BlockCause::Unpack { method, size }),
+        Ok(packed)
+    }
+
+    /// Octets of the file from `offset` on.
+    pub(crate) fn read_exact(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        let mut buffer = Vec::new();
+        let octets = self.source.read(offset, out.len(), &mut buffer)?;
+        if octets.len() < out.len() {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
+        out.copy_from_slice(octets);
+        Ok(())
+    }
+
+    /// Where layout 3 has the block with the ident.
+    pub(crate) const fn ident_at(&self) -> Option<u64> {
+        self.ident_at
     }
 
     /// Extension maps of all 1.6 blocks: records of one block may need the map of an earlier one,
     /// and blocks are loaded in any order.
     fn collect_maps(&mut self) {
-        let (mut raw, mut unpacker) = (Vec::new(), Unpacker::default());
+        let mut buffers = Buffers::default();
         let mut maps = legacy::Maps::default();
         for (n, block) in self.blocks.iter().enumerate() {
             if block.kind == BlockKind::Legacy
-                && let Ok(payload) = self.payload(block, &mut raw, &mut unpacker)
+                && let Ok(payload) = self.payload(block, &mut buffers)
             {
                 maps.collect(n, payload);
             }
@@ -248,8 +358,7 @@ impl FlowFile {
 /// Turns blocks into rows. Each thread has one and keeps it: its buffers and the shapes it has met
 /// serve all blocks of all files.
 pub struct BlockReader {
-    raw: Vec<u8>,
-    unpacker: Unpacker,
+    buffers: Buffers,
     converter: legacy::Converter,
     walker: Walker,
     index: Vec<RowRef>,
@@ -265,7 +374,7 @@ impl Default for BlockReader {
 /// One loaded block.
 #[derive(Clone, Copy, Debug)]
 pub struct Block<'a> {
-    /// Its flows, in layout 2 whatever the file has.
+    /// Its flows. Those of layout 1 are converted to layout 2, others lie as they are.
     pub rows: Rows<'a>,
     /// What it says about exporters.
     pub meta: &'a [MetaRecord],
@@ -306,8 +415,7 @@ impl BlockReader {
     /// A reader that has met no shapes yet.
     pub fn new() -> Self {
         Self {
-            raw: Vec::new(),
-            unpacker: Unpacker::default(),
+            buffers: Buffers::default(),
             converter: legacy::Converter::default(),
             walker: Walker::new(),
             index: Vec::new(),
@@ -333,33 +441,45 @@ impl BlockReader {
         let Some(block) = file.blocks.get(number) else {
             return Err(fail(0)(BlockCause::NoSuchBlock(file.blocks.len())));
         };
-        let Self { raw, unpacker, converter, walker, index, meta } = self;
+        let Self { buffers, converter, walker, index, meta } = self;
         index.clear();
         meta.clear();
         let mut skipped = Skipped::default();
-        let (bytes, records, len) = match block.kind {
-            BlockKind::Array => (&[][..], block.records, 0),
+        let payload = match block.kind {
             BlockKind::Unknown(n) => {
                 return Err(fail(block.offset)(BlockCause::UnknownType(n)));
             }
-            kind => {
-                let payload = file
-                    .payload(block, raw, unpacker)
-                    .map_err(|cause| fail(block.offset)(cause))?;
-                let mut found = Found { index, meta, skipped: &mut skipped };
-                match kind {
-                    BlockKind::Legacy => {
-                        let n = converter.convert(&file.maps, number, payload, found.skipped);
-                        walker.walk(converter.converted(), &mut found);
-                        (converter.converted(), n, payload.len())
-                    }
-                    _ => (payload, walker.walk(payload, &mut found), payload.len()),
-                }
+            BlockKind::Array if file.layout() != 3 => &[][..],
+            BlockKind::Other => &[][..],
+            _ => {
+                let payload = file.payload(block, buffers);
+                payload.map_err(|cause| fail(block.offset)(cause))?
             }
         };
+        let mut found = Found { index, meta, skipped: &mut skipped };
+        let (bytes, (records_declared, records)) = match block.kind {
+            BlockKind::Records => (payload, (block.records, walker.walk(payload, &mut found))),
+            BlockKind::Legacy => {
+                let n = converter.convert(&file.maps, number, payload, found.skipped);
+                walker.walk(converter.converted(), &mut found);
+                (converter.converted(), (block.records, n))
+            }
+            BlockKind::Flows => {
+                let declared = u32_at(payload, 0).unwrap_or(0);
+                let records = payload.get(FLOWS_HEAD_LEN..).unwrap_or_default();
+                (records, (declared, walker.walk(records, &mut found)))
+            }
+            BlockKind::Exporters => (&[][..], meta3::exporters(payload, found.meta, found.skipped)),
+            BlockKind::Array if file.layout() == 3 => {
+                (&[][..], meta3::array(payload, found.meta, found.skipped))
+            }
+            BlockKind::Array | BlockKind::Other | BlockKind::Unknown(_) => {
+                (&[][..], (block.records, block.records))
+            }
+        };
+        let len = payload.len();
         let rows = Rows { bytes, index, table: walker.table() };
-        let loaded =
-            Block { rows, meta, skipped, records_declared: block.records, records, bytes: len };
+        let loaded = Block { rows, meta, skipped, records_declared, records, bytes: len };
         if loaded.is_damaged() {
             file.damaged_blocks.fetch_add(1, Ordering::Relaxed);
         }

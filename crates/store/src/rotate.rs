@@ -236,7 +236,7 @@ fn create_directories(base: &Path, sub: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn sync_directory(directory: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 

@@ -1,13 +1,16 @@
-//! Walking a payload: where each flow record is and what shape it has (5, 6).
+//! Walking a payload: where each flow record is and what shape it has (5, 6). Records of layouts 2
+//! and 3 differ in how they are taken apart, not in how they are found again.
 //!
 //! Nearly all records of a file have one of a few sequences of elements. A record whose element
 //! headers are those of a sequence met before has that sequence's shape, and comparing them costs
 //! one load and one comparison an element; only a new sequence is taken apart.
 
 use crate::extension::{self, Choice, Element, Extension};
-use crate::layout::{record_type, split_record, u16_at, u64_at, v3};
+use crate::layout::{record_type, split_record, u16_at, u32_at, u64_at, v3};
+use crate::layout3::record_type as record_type3;
 use crate::meta::{self, MetaRecord};
-use record::{Field, RowRef, ShapeTable, Slot};
+use crate::v4;
+use record::{Field, RowRef, Shape, ShapeTable, Slot};
 use std::collections::HashMap;
 
 /// What a walk passed over, by cause.
@@ -47,19 +50,22 @@ pub(crate) struct Found<'a> {
 pub(crate) struct Walker {
     table: ShapeTable,
     forms: Vec<Form>,
-    /// Index into `forms` by size and element headers.
+    /// Index into `forms` by type, size and element headers.
     by_headers: HashMap<Box<[u32]>, u16>,
     /// Forms worth trying, by a hash of size and number of elements.
     sets: Vec<[u16; WAYS]>,
-    /// Element headers of the record at hand.
-    headers: Vec<u32>,
+    /// Elements of the record at hand, and the words that make its sequence what it is, each with
+    /// its offset.
+    elements: Vec<Element>,
+    headers: Vec<(u16, u32)>,
 }
 
 /// A sequence of elements.
 struct Form {
-    size: u16,
+    /// Type and size of the record.
+    head: u32,
     elements: u16,
-    /// Offset of each element's header, and the header.
+    /// Element headers, in layout 3 the words that stand for them, each with its offset.
     headers: Box<[(u16, u32)]>,
     shape: u16,
     unknown: u16,
@@ -69,6 +75,8 @@ struct Form {
 
 /// What the shape of a record depends on beside its elements.
 struct Values {
+    /// Type of the record.
+    kind: u16,
     elements: Vec<Element>,
     /// Extension 38, IP version.
     ip_version: Slot,
@@ -76,8 +84,10 @@ struct Values {
     v4_addrs: Slot,
     /// Start of the flow, if there is the time of an event, too.
     first: Slot,
+    /// Extension of layout 3 that stands for two of layout 2.
+    event: Option<u16>,
     /// Shapes made so far, by choice.
-    shapes: [Option<u16>; 4],
+    shapes: [Option<u16>; Choice::COUNT],
 }
 
 const SETS: usize = 256;
@@ -94,6 +104,7 @@ impl Walker {
             forms: Vec::new(),
             by_headers: HashMap::new(),
             sets: vec![[NO_FORM; WAYS]; SETS],
+            elements: Vec::new(),
             headers: Vec::new(),
         }
     }
@@ -111,8 +122,12 @@ impl Walker {
         let mut records = 0;
         let mut rest = payload;
         while let Some((kind, record, next)) = split_record(rest) {
-            if kind == record_type::FLOW {
-                let at = (payload.len() - rest.len()) as u32;
+            rest = next;
+            if kind == record_type3::META {
+                continue; // not counted by those who write it either
+            }
+            if matches!(kind, record_type::FLOW | record_type3::FLOW) {
+                let at = (payload.len() - rest.len() - record.len()) as u32;
                 if let Some(shape) = self.shape(record, found.skipped) {
                     found.index.push(RowRef { at, len: record.len() as u16, shape });
                 }
@@ -120,7 +135,6 @@ impl Walker {
                 other_record(kind, record, found);
             }
             records += 1;
-            rest = next;
         }
         found.skipped.tail += rest.len() as u64;
         records
@@ -129,15 +143,15 @@ impl Walker {
     /// Index of the record's shape; `None`, counted, if it is to be passed over.
     #[inline]
     fn shape(&mut self, record: &[u8], skipped: &mut Skipped) -> Option<u16> {
-        let size = record.len() as u16;
-        let Some(elements) = u16_at(record, v3::ELEMENTS) else {
+        let (Some(head), Some(elements)) = (u32_at(record, 0), u16_at(record, v3::ELEMENTS)) else {
             skipped.malformed += 1;
             return None;
         };
+        let size = record.len() as u16;
         let set = usize::from(size.wrapping_mul(31) ^ elements.wrapping_mul(7)) % SETS;
         for way in self.sets.get(set).copied().unwrap_or([NO_FORM; WAYS]) {
             let Some(form) = self.forms.get(usize::from(way)) else { break };
-            if form.size == size && form.elements == elements && form.is_of(record) {
+            if form.head == head && form.elements == elements && form.is_of(record) {
                 skipped.unknown_elements += u64::from(form.unknown);
                 return match form.values {
                     None => Some(form.shape),
@@ -158,48 +172,60 @@ impl Walker {
     /// The form of a record that no candidate fits, made if there is none yet.
     #[cold]
     fn look_up(&mut self, record: &[u8], skipped: &mut Skipped) -> Option<u16> {
+        self.elements.clear();
         self.headers.clear();
-        self.headers.push(record.len() as u32);
-        for element in extension::elements(record) {
-            let Some(e) = element else {
-                skipped.malformed += 1;
-                return None;
-            };
-            self.headers.push(u32::from(e.id) | u32::from(e.len) << 16);
-        }
-        if record.len() < v3::LEN {
+        let head = u32_at(record, 0)?;
+        let is_sound = match head as u16 {
+            record_type3::FLOW => v4::dissect(record, &mut self.elements, &mut self.headers),
+            _ => self.dissect(record),
+        };
+        if is_sound.is_none() {
             skipped.malformed += 1;
             return None;
         }
-        if let Some(form) = self.by_headers.get(self.headers.as_slice()) {
+        let words = self.headers.iter().map(|(_, word)| *word);
+        let key: Box<[u32]> = std::iter::once(head).chain(words).collect();
+        if let Some(form) = self.by_headers.get(&key) {
             return Some(*form);
         }
-        let made = self.add_form(record);
+        let made = self.add_form(head, key);
         if made.is_none() {
             skipped.too_many_shapes += 1;
         }
         made
     }
 
-    fn add_form(&mut self, record: &[u8]) -> Option<u16> {
-        let index = u16::try_from(self.forms.len()).ok().filter(|i| *i != NO_FORM)?;
-        let elements: Vec<Element> = extension::elements(record).flatten().collect();
-        let shape = extension::shape(&elements, Choice::default());
-        let header = |e: &Element| {
+    /// Takes a record of layout 2 apart.
+    fn dissect(&mut self, record: &[u8]) -> Option<()> {
+        for element in extension::elements(record) {
+            let e = element?;
             let len = u32::from(e.len) + v3::ELEMENT_HEADER as u32;
-            (e.at - v3::ELEMENT_HEADER as u16, u32::from(e.id) | len << 16)
+            self.headers.push((e.at - v3::ELEMENT_HEADER as u16, u32::from(e.id) | len << 16));
+            self.elements.push(e);
+        }
+        (record.len() >= v3::LEN).then_some(())
+    }
+
+    /// Makes a form of the record that was just taken apart.
+    fn add_form(&mut self, head: u32, key: Box<[u32]>) -> Option<u16> {
+        let index = u16::try_from(self.forms.len()).ok().filter(|i| *i != NO_FORM)?;
+        let kind = head as u16;
+        let elements = &self.elements;
+        let shape = shape_of(kind, elements, Choice::default());
+        let is_known = |id| match kind {
+            record_type3::FLOW => v4::is_known(id),
+            _ => id == 0 || Extension::of(id).is_some(),
         };
-        let is_unknown = |e: &&Element| e.id != 0 && Extension::of(e.id).is_none();
         let form = Form {
-            size: record.len() as u16,
+            head,
             elements: elements.len() as u16,
-            headers: elements.iter().map(header).collect(),
-            unknown: elements.iter().filter(is_unknown).count() as u16,
-            values: Values::of(&elements, &shape),
+            headers: self.headers.as_slice().into(),
+            unknown: elements.iter().filter(|e| !is_known(e.id)).count() as u16,
+            values: Values::of(kind, elements, &shape),
             shape: self.table.push(shape)?,
         };
         self.forms.push(form);
-        self.by_headers.insert(self.headers.as_slice().into(), index);
+        self.by_headers.insert(key, index);
         Some(index)
     }
 
@@ -211,15 +237,21 @@ impl Walker {
         if choice == Choice::default() {
             return Some(form.shape);
         }
-        let known =
-            values.shapes.get_mut(usize::from(choice.v4) + 2 * usize::from(choice.event_time))?;
+        let known = values.shapes.get_mut(choice.index())?;
         if known.is_none() {
-            *known = self.table.push(extension::shape(&values.elements, choice));
+            *known = self.table.push(shape_of(values.kind, &values.elements, choice));
             if known.is_none() {
                 skipped.too_many_shapes += 1;
             }
         }
         *known
+    }
+}
+
+fn shape_of(kind: u16, elements: &[Element], choice: Choice) -> Shape {
+    match kind {
+        record_type3::FLOW => v4::shape(elements, choice),
+        _ => extension::shape(elements, choice),
     }
 }
 
@@ -235,7 +267,7 @@ impl Form {
 
 impl Values {
     /// What to look at in records with these elements, `None` if nothing.
-    fn of(elements: &[Element], shape: &record::Shape) -> Option<Box<Self>> {
+    fn of(kind: u16, elements: &[Element], shape: &Shape) -> Option<Box<Self>> {
         let has = |id| elements.iter().rev().find(|e| e.id == id);
         let v4_addrs = match (has(2), has(3)) {
             (Some(v4), Some(_)) => Slot { at: v4.at, len: v4.len },
@@ -245,16 +277,19 @@ impl Values {
             Some(_) => shape.slot(Field::First),
             None => Slot::default(),
         };
-        if !v4_addrs.is_present() && !first.is_present() {
+        let event = (kind == record_type3::FLOW).then(|| v4::event_at(elements)).flatten();
+        if !v4_addrs.is_present() && !first.is_present() && event.is_none() {
             return None;
         }
         let ip_version = shape.slot(Field::IpVersion);
         Some(Box::new(Self {
+            kind,
             elements: elements.to_vec(),
             ip_version,
             v4_addrs,
             first,
-            shapes: [None; 4],
+            event,
+            shapes: [None; Choice::COUNT],
         }))
     }
 
@@ -269,7 +304,8 @@ impl Values {
         };
         let event_time =
             self.first.is_present() && u64_at(record, usize::from(self.first.at)) == Some(0);
-        Choice { v4, event_time }
+        let events = self.event.map(|at| v4::events(record, at)).unwrap_or_default();
+        Choice { v4, event_time, events }
     }
 }
 

@@ -10,6 +10,7 @@
 //! | `-M BASE@` | the same names below every directory in BASE |
 
 use crate::error::StoreError;
+use crate::layout::{MAGIC, MAGIC_SWAPPED};
 use crate::rotate::{SubDirs, time_in_name};
 use std::fs;
 use std::io;
@@ -27,11 +28,66 @@ pub struct Input<'a> {
     pub sources: Option<&'a str>,
 }
 
-/// The files that the options mean, in the order of their flows. Temporary files, dot files and
-/// captures inside directories are left out.
+/// What the options mean.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selected {
+    /// Flow files, in the order of their flows.
+    pub files: Vec<PathBuf>,
+    /// Files that were met in directories and are no flow files: one warning for all of them does.
+    /// Temporary files, dot files and captures are left out without being listed here.
+    pub skipped: Vec<PathBuf>,
+}
+
+impl Selected {
+    /// That warning, `None` if nothing was skipped.
+    pub fn warning(&self) -> Option<String> {
+        let first = self.skipped.first()?.display();
+        Some(match self.skipped.len() {
+            1 => format!("{first} is no flow file, left out"),
+            n => format!("{n} files are no flow files, left out; the first is {first}"),
+        })
+    }
+}
+
+/// The files that the options mean. Those that they name are taken as they are; of those found in
+/// directories, only the ones that begin like a flow file.
 ///
 /// # Errors
-/// If a file or directory that was named is not there, or the options contradict each other.
+/// If a file or directory that was named is not there, a directory cannot be read, or the options
+/// contradict each other.
+pub fn select(input: &Input<'_>) -> Result<Selected, StoreError> {
+    let named = |path: &Path| {
+        let text = path.to_str().unwrap_or_default();
+        let first = |range: &str| range.split(':').next().map(str::to_owned).unwrap_or_default();
+        let is =
+            |name: Option<&str>| name.is_some_and(|n| !n.is_empty() && text.ends_with(&first(n)));
+        is(input.read) || is(input.range)
+    };
+    let mut all = Selected::default();
+    for path in files(input)? {
+        let list = match named(&path) || begins_like_flows(&path) {
+            true => &mut all.files,
+            false => &mut all.skipped,
+        };
+        list.push(path);
+    }
+    Ok(all)
+}
+
+/// Whether the file has the first two octets of flow files, in either byte order. One that cannot
+/// be read is the reader's to complain about.
+fn begins_like_flows(path: &Path) -> bool {
+    let mut magic = [0; 2];
+    match fs::File::open(path).and_then(|mut f| io::Read::read_exact(&mut f, &mut magic)) {
+        Ok(()) => matches!(u16::from_le_bytes(magic), MAGIC | MAGIC_SWAPPED),
+        Err(e) => e.kind() != io::ErrorKind::UnexpectedEof,
+    }
+}
+
+/// As [`select`], without looking into the files.
+///
+/// # Errors
+/// As there.
 pub fn files(input: &Input<'_>) -> Result<Vec<PathBuf>, StoreError> {
     match (input.sources, input.read, input.range) {
         (_, Some(text), Some(_)) => {

@@ -3,7 +3,7 @@
 use crate::block::{BlockKind, BlockRef};
 use crate::error::{BlockError, StoreError};
 use crate::header::FileHeader;
-use crate::reader::{BlockReader, FileState, FlowFile};
+use crate::reader::{BlockReader, FileState, FlowFile, ReadOptions};
 use crate::row::Skipped;
 use std::path::{Path, PathBuf};
 
@@ -72,7 +72,15 @@ impl Verification {
 /// # Errors
 /// If it cannot be opened as a flow file. Whatever is wrong behind the header is in the result.
 pub fn verify(path: &Path) -> Result<Verification, StoreError> {
-    let file = FlowFile::open(path)?;
+    verify_with(path, &ReadOptions::default())
+}
+
+/// As [`verify`], for files that may be encrypted.
+///
+/// # Errors
+/// As there.
+pub fn verify_with(path: &Path, options: &ReadOptions) -> Result<Verification, StoreError> {
+    let file = FlowFile::open_with(path, options)?;
     let len = path.metadata().map_err(StoreError::io("look at", path))?.len();
     let mut reader = BlockReader::new();
     let blocks: Vec<BlockCheck> = (0..file.blocks().len())

@@ -5,7 +5,7 @@
 //! next block is tried again.
 
 use crate::appendix::{Appendix, Statistics, check_ident};
-use crate::block::{BlockKind, BlockRef};
+use crate::block::BlockRef;
 use crate::compress::{Packer, Packing};
 use crate::encode::Encoder;
 use crate::error::StoreError;
@@ -225,7 +225,16 @@ impl Writer {
     ///
     /// # Errors
     /// If the end of the file cannot be written. It can then be salvaged.
-    pub fn close(mut self, stats: &[ExporterStats]) -> Result<Closed, StoreError> {
+    pub fn close(self, stats: &[ExporterStats]) -> Result<Closed, StoreError> {
+        self.close_as(stats, None)
+    }
+
+    /// As [`close`](Self::close), with the sums of the file that this one is a copy of.
+    pub(crate) fn close_as(
+        mut self,
+        stats: &[ExporterStats],
+        sums: Option<&Statistics>,
+    ) -> Result<Closed, StoreError> {
         for part in stats.chunks(meta::STATS_MAX) {
             let at = self.block.len();
             meta::encode_stats(part, &mut self.block);
@@ -242,7 +251,7 @@ impl Writer {
             on_file.first_ms = self.header.created_secs.saturating_mul(1000);
             on_file.last_ms = on_file.first_ms;
         }
-        let bytes = self.write_end(&on_file.into())?;
+        let bytes = self.write_end(&sums.copied().unwrap_or_else(|| on_file.into()))?;
         Ok(Closed {
             path: self.path,
             totals: self.totals,
@@ -311,7 +320,7 @@ impl Writer {
     /// Puts a block on disk and returns where it ends.
     fn put_block(&mut self, records: u32, len: usize) -> io::Result<u64> {
         let packed = self.packer.pack(self.block.get(..len).unwrap_or_default())?;
-        let header = BlockRef::encode_header(records, packed.len() as u32, BlockKind::Records);
+        let header = BlockRef::encode_header(records, packed.len() as u32);
         let payload = self.offset + header.len() as u64;
         // The header last: whoever reads meanwhile finds it only before a complete payload, and
         // zeros before that.

@@ -1,0 +1,120 @@
+//! What blocks of layout 3 say about exporters: a record for each with its samplers and
+//! statistics, and arrays of names.
+
+use crate::layout::record_type;
+use crate::layout::{split_record, u16_at, u32_at, u64_at, until_nul};
+use crate::layout3::{ARRAY_HEAD_LEN, record_type as record_type3};
+use crate::meta::MetaRecord;
+use crate::row::Skipped;
+use record::{Addr, Exporter, ExporterStats, NameTable, Sampler};
+use std::net::Ipv6Addr;
+
+/// Octets of an exporter before its samplers, and of a sampler.
+const EXPORTER_LEN: usize = 56;
+const SAMPLER_LEN: usize = 24;
+
+/// Reads a payload of exporters; returns how many records it says it has and how many there are.
+pub(crate) fn exporters(
+    payload: &[u8],
+    out: &mut Vec<MetaRecord>,
+    skipped: &mut Skipped,
+) -> (u32, u32) {
+    let declared = u32_at(payload, 0).unwrap_or(0);
+    let mut rest = payload.get(ARRAY_HEAD_LEN..).unwrap_or_default();
+    let mut records = 0;
+    while let Some((kind, record, next)) = split_record(rest) {
+        match kind {
+            record_type3::EXPORTER if exporter(record, out).is_some() => {}
+            record_type3::EXPORTER => skipped.malformed += 1,
+            _ => skipped.unknown_records += 1,
+        }
+        records += 1;
+        rest = next;
+    }
+    if rest.iter().all(|b| *b == 0) {
+        // Some writers put all records in one place and leave the room for them empty: those
+        // records never were in the file.
+        skipped.unknown_records += u64::from(declared.saturating_sub(records));
+        return (records, records);
+    }
+    skipped.tail += rest.len() as u64;
+    (declared, records)
+}
+
+fn exporter(r: &[u8], out: &mut Vec<MetaRecord>) -> Option<()> {
+    let octets: [u8; 16] = *r.get(4..)?.first_chunk()?;
+    let sysid = u32_at(r, 28)?;
+    let stats = ExporterStats {
+        sysid,
+        sequence_failures: u32_at(r, 48)?,
+        packets: u64_at(r, 32)?,
+        flows: u64_at(r, 40)?,
+    };
+    let count = usize::from(u16_at(r, 54)?);
+    let samplers = r.get(EXPORTER_LEN..)?.get(..count * SAMPLER_LEN)?;
+    out.push(MetaRecord::Exporter(Exporter {
+        sysid,
+        version: u32_at(r, 20)?,
+        addr: Addr::from(Ipv6Addr::from(octets).to_canonical()),
+        id: u32_at(r, 24)?,
+    }));
+    let sampler = |s: &[u8]| {
+        Some(Sampler {
+            exporter: sysid,
+            algorithm: u32_at(s, 16)? as u16,
+            id: u64_at(s, 0)?.cast_signed(),
+            packet_interval: u32_at(s, 8)?,
+            space_interval: u32_at(s, 12)?,
+        })
+    };
+    let samplers = samplers.chunks_exact(SAMPLER_LEN).filter_map(sampler);
+    out.extend(samplers.map(MetaRecord::Sampler));
+    if stats.packets != 0 || stats.flows != 0 || stats.sequence_failures != 0 {
+        out.push(MetaRecord::Stats(vec![stats]));
+    }
+    Some(())
+}
+
+/// Reads a payload of entries of one size; returns how many it says it has and how many there are.
+/// Tables that are no names say nothing about exporters.
+pub(crate) fn array(
+    payload: &[u8],
+    out: &mut Vec<MetaRecord>,
+    skipped: &mut Skipped,
+) -> (u32, u32) {
+    let declared = u32_at(payload, 0).unwrap_or(0);
+    let size = usize::from(u16_at(payload, 4).unwrap_or(0));
+    let entries = payload.get(ARRAY_HEAD_LEN..).unwrap_or_default();
+    let entries = entries.chunks_exact(size.max(1)).take(declared as usize);
+    let mut records = 0;
+    for e in entries {
+        let is_read = match u16_at(payload, 6).unwrap_or(0) {
+            record_type::INTERFACE_NAMES => name(NameTable::Interface, e, out),
+            record_type::VRF_NAMES => name(NameTable::Vrf, e, out),
+            record_type::APPLICATION_NAMES => application(e, out),
+            _ => Some(()),
+        };
+        skipped.malformed += u64::from(is_read.is_none());
+        records += 1;
+    }
+    (declared, records)
+}
+
+fn name(table: NameTable, e: &[u8], out: &mut Vec<MetaRecord>) -> Option<()> {
+    let name = until_nul(e.get(4..)?).to_vec();
+    out.push(MetaRecord::Name { table, id: u32_at(e, 0)?, name });
+    Some(())
+}
+
+/// Three lengths of an octet each, then id, name, description.
+fn application(e: &[u8], out: &mut Vec<MetaRecord>) -> Option<()> {
+    let ([id, name, description], rest) = e.split_first_chunk()?;
+    let (id, rest) = rest.split_at_checked(usize::from(*id))?;
+    let (name, rest) = rest.split_at_checked(usize::from(*name))?;
+    out.push(MetaRecord::Application {
+        id: id.to_vec(),
+        name: until_nul(name).to_vec(),
+        description: until_nul(rest.get(..usize::from(*description))?).to_vec(),
+    });
+    Some(())
+}
