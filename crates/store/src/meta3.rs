@@ -22,23 +22,17 @@ pub(crate) fn exporters(
     let declared = u32_at(payload, 0).unwrap_or(0);
     let mut rest = payload.get(ARRAY_HEAD_LEN..).unwrap_or_default();
     let mut records = 0;
-    while let Some((kind, record, next)) = split_record(rest) {
-        match kind {
-            record_type3::EXPORTER if exporter(record, out).is_some() => {}
-            record_type3::EXPORTER => skipped.malformed += 1,
-            _ => skipped.unknown_records += 1,
+    while let Some((record_type3::EXPORTER, record, next)) = split_record(rest) {
+        if exporter(record, out).is_none() {
+            skipped.malformed += 1;
         }
         records += 1;
         rest = next;
     }
-    if rest.iter().all(|b| *b == 0) {
-        // Some writers put all records in one place and leave the room for them empty: those
-        // records never were in the file.
-        skipped.unknown_records += u64::from(declared.saturating_sub(records));
-        return (records, records);
-    }
-    skipped.tail += rest.len() as u64;
-    (declared, records)
+    // Some writers put all records in one place and leave whatever was there in the room for the
+    // others: those records never were in the file.
+    skipped.unknown_records += u64::from(declared.saturating_sub(records));
+    (records, records)
 }
 
 fn exporter(r: &[u8], out: &mut Vec<MetaRecord>) -> Option<()> {

@@ -127,6 +127,19 @@ fn exporters_samplers_and_names_are_read() {
     assert_eq!(listed[0].samplers, [sampler]);
 }
 
+#[test]
+fn exporters_that_were_counted_but_not_written_are_no_damage() {
+    let scratch = Scratch::new();
+    let (kind, mut payload) = make::exporters(1);
+    payload[0] = 3;
+    payload.extend([0xEE; 100]);
+    let path = scratch.put(&make::file(PLAIN, &[(kind, payload)]));
+    let file = FlowFile::open(&path).unwrap();
+    let mut reader = BlockReader::new();
+    let block = reader.load(&file, 0).unwrap();
+    assert_eq!((block.damage(), block.records, block.skipped.unknown_records), (None, 1, 2));
+}
+
 /// Each extension with other octets in each field, and the fields it should give, in order of
 /// their offsets.
 fn extensions() -> Vec<(u32, usize, Vec<Field>)> {
