@@ -10,15 +10,31 @@ use std::process::ExitCode;
 pub fn run(main: impl FnOnce(&str, Vec<OsString>) -> anyhow::Result<Exit>) -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let name = program_name(&args);
-    match main(&name, args) {
-        Ok(exit) => exit.into(),
-        Err(e) if is_broken_pipe(&e) => Exit::Success.into(),
+    let exit = match main(&name, args) {
+        Ok(exit) => exit,
+        Err(e) if is_broken_pipe(&e) => Exit::Success,
         Err(e) => {
             eprintln!("{name}: {}", message(&e));
-            let exit = e.downcast_ref::<WithExit>().map_or(Exit::Failure, |w| w.exit);
-            exit.into()
+            e.downcast_ref::<WithExit>().map_or(Exit::Failure, |w| w.exit)
         }
-    }
+    };
+    exit.code(is_old_name(&name))
+}
+
+/// Whether a program goes by the name of the tool it replaces, and so has to behave like it where
+/// scripts look: exit statuses, and where a wrong filter is told.
+pub(crate) fn is_old_name(name: &str) -> bool {
+    const OLD: [&str; 8] = [
+        "nfdump",
+        "nfcapd",
+        "sfcapd",
+        "nfexpire",
+        "nfreplay",
+        "nfanon",
+        "softflowd",
+        "softflowctl",
+    ];
+    OLD.contains(&name)
 }
 
 /// The name that the program was started under: `nfdump` is the same program as `flowdump`.

@@ -1,5 +1,6 @@
-//! Exit statuses. They are nfdump's, so that scripts go on working, except that input which
-//! could not be read in full is no success.
+//! Exit statuses. They are nfdump's, so that scripts go on working, except that input which could
+//! not be read in full, or output that could not be written, is no success. Programs that are
+//! started under the old names keep the old statuses there, too.
 
 use std::process::ExitCode;
 
@@ -8,21 +9,30 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Everything asked for was done; also when no flow matched.
     Success,
-    /// Wrong options or formats, or input that could not be read in full.
+    /// Wrong options or formats, or something that was asked for could not be done.
     Failure,
+    /// Input could not be read in full, or an option is unknown: nfdump calls this success.
+    Incomplete,
+    /// No file to tell anything about.
+    NoFile,
     /// The filter is wrong.
     Filter,
-    /// The file that holds the filter cannot be read.
+    /// The file that holds the filter, or one it includes, cannot be read.
     FilterFile,
+    /// Stopped by the user; what was printed is what was read until then.
+    Interrupted,
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Success => 0,
-            Exit::Failure => 1,
-            Exit::Filter => 254,
-            Exit::FilterFile => 255,
+impl Exit {
+    /// The status; `as_before` if the program goes by its old name.
+    pub fn code(self, as_before: bool) -> ExitCode {
+        ExitCode::from(match (self, as_before) {
+            (Self::Success, _) | (Self::Incomplete, true) => 0,
+            (Self::Failure | Self::Incomplete, _) | (Self::NoFile, false) => 1,
+            (Self::NoFile, true) => 250,
+            (Self::Filter, _) => 254,
+            (Self::FilterFile, _) => 255,
+            (Self::Interrupted, _) => 130,
         })
     }
 }

@@ -5,10 +5,12 @@
 //! * [`exit`]: exit statuses;
 //! * [`args`]: what the user typed, one file a program;
 //! * [`cmd`]: what it means and does, one file a program;
+//! * [`config`]: what configuration files say;
 //! * [`logger`]: log lines on stderr.
 
 pub mod app;
 pub mod args;
 pub mod cmd;
+pub mod config;
 pub mod exit;
 pub mod logger;

@@ -7,21 +7,43 @@
 pub mod flowcapd;
 pub mod flowdump;
 
+use crate::app::is_old_name;
 use crate::exit::Exit;
 use anyhow::Context as _;
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Parser};
 use std::ffi::OsString;
 use store::{Compression, Packing};
 
+/// Options as read, and where each of them stood.
+pub(crate) struct Read<A> {
+    pub(crate) args: A,
+    pub(crate) matches: ArgMatches,
+}
+
 /// Reads the arguments of the program called `name`. Help and version are printed here, and so is
 /// what is wrong; the exit status says which it was.
-pub(crate) fn parse<A: Parser>(name: &str, args: Vec<OsString>) -> anyhow::Result<Result<A, Exit>> {
-    let command = A::command().name(name.to_owned());
-    match command.try_get_matches_from(args).and_then(|m| A::from_arg_matches(&m)) {
-        Ok(args) => Ok(Ok(args)),
+pub(crate) fn parse<A: Parser>(
+    name: &str,
+    args: Vec<OsString>,
+) -> anyhow::Result<Result<Read<A>, Exit>> {
+    let mut command = A::command().name(name.to_owned());
+    let read = command
+        .try_get_matches_from_mut(args)
+        .and_then(|matches| Ok(Read { args: A::from_arg_matches(&matches)?, matches }));
+    match read {
+        Ok(read) => Ok(Ok(read)),
         Err(e) => {
             e.print().context("print help")?;
-            Ok(Err(if e.use_stderr() { Exit::Failure } else { Exit::Success }))
+            Ok(Err(match e.kind() {
+                _ if !e.use_stderr() => Exit::Success,
+                // What the old tools do about it, scripts may rely on.
+                ErrorKind::UnknownArgument if is_old_name(name) => {
+                    command.print_help().context("print help")?;
+                    Exit::Incomplete
+                }
+                _ => Exit::Failure,
+            }))
         }
     }
 }
@@ -31,7 +53,7 @@ pub(crate) fn parse<A: Parser>(name: &str, args: Vec<OsString>) -> anyhow::Resul
 pub struct Compress {
     /// Compress: lz4 (also for a bare -z), zstd, bz2, lzo; lz4:LEVEL, zstd:LEVEL
     #[arg(
-        short = 'z', value_name = "METHOD", num_args = 0..=1, require_equals = true,
+        short = 'z', long = "compress", value_name = "METHOD", num_args = 0..=1, require_equals = true,
         default_missing_value = "lz4", conflicts_with_all = ["bz2", "lz4"]
     )]
     pub method: Option<String>,

@@ -19,7 +19,7 @@ use wire::DefaultSampling;
 /// Runs `flowcapd` under the name it was started by.
 pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
     let args: Args = match args::parse(name, args)? {
-        Ok(args) => args,
+        Ok(read) => read.args,
         Err(exit) => return Ok(exit),
     };
     let config = config(&args)?;

@@ -1,63 +1,106 @@
 //! `flowdump`: from options to answers.
 
+mod analysis;
+mod describe;
+mod files;
 mod inputs;
+mod loss;
+mod plan;
 mod print;
 mod progress;
+mod setup;
+mod write;
 
-use crate::app::WithExit;
+use crate::args::Read;
 use crate::args::flowdump::Args;
 use crate::exit::Exit;
-use anyhow::{Context as _, bail};
-use clap::CommandFactory as _;
+use anyhow::Context as _;
+use clap::{ArgMatches, CommandFactory as _};
 use filter::Filter;
-use output::{Format, FormatOptions};
-use query::{By, Grouping, Query, Request, Sorting};
+use output::FormatOptions;
+use plan::{Plan, What};
+use query::Query;
+use setup::Setup;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
 
 /// Runs `flowdump` under the name it was started by.
 pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
     sys::memory::give_back_large_areas();
+    sys::memory::give_back_large_areas();
     match crate::args::parse(name, args)? {
-        Ok(args) => run(name, &args),
+        Ok(read) => run(name, &read),
         Err(exit) => Ok(exit),
     }
 }
 
-fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
-    let start = sys::clock::monotonic();
-    let filter = read_filter(name, args)?;
-    if args.check_filter {
+fn run(name: &str, read: &Read<Args>) -> anyhow::Result<Exit> {
+    let args = &read.args;
+    let setup = Setup::new(name, args)?;
+    let filter = setup::filter(name, args, &setup)?;
+    if args.select.check_filter {
         return Ok(Exit::Success);
     }
-    if let Some(path) = &args.verify {
-        return print::verify(path);
+    if args.select.explain {
+        describe::filter(&filter)?;
+        return Ok(Exit::Success);
+    }
+    if let Some(format) = &args.show.schema {
+        describe::schema(format, args, &setup)?;
+        return Ok(Exit::Success);
+    }
+    if let Some(path) = &args.files.verify {
+        return files::verify(path);
     }
     let Some(files) = inputs::files(args)? else {
         Args::command().name(name.to_owned()).print_help().context("print help")?;
         return Ok(Exit::Success);
     };
-    if args.info {
-        return print::file_statistics(name, &files);
+    if args.files.info {
+        return files::file_statistics(name, &files);
     }
-    let plan = Plan::new(args)?;
-    let window = args.window.as_deref().map(super::window::Window::parse).transpose()?;
+    if args.files.gnuplot {
+        return files::gnuplot(name, &files);
+    }
+    if args.files.where_lost {
+        let plan = plan(read, &setup)?;
+        return loss::print(name, &files, plan.format.kind(), plan.format.options());
+    }
+    ask(name, read, &setup, filter, files)
+}
+
+/// Asks the files and prints or writes the answer.
+fn ask(
+    name: &str,
+    read: &Read<Args>,
+    setup: &Setup,
+    filter: Filter,
+    files: Vec<PathBuf>,
+) -> anyhow::Result<Exit> {
+    let (args, start) = (&read.args, sys::clock::monotonic());
+    let plan = plan(read, setup)?;
+    let window = args.input.window.as_deref().map(super::window::Window::parse).transpose()?;
     let mut filters = vec![filter];
     if let Some(w) = &window {
         filters.push(Filter::parse(&w.as_filter()).context("time window")?);
     }
+    let post = &args.select.post_filter;
     let query = Query {
         files,
         filters,
         window: window.map(|w| (w.from_ms, w.until_ms.unwrap_or(u64::MAX))),
-        limit: args.limit,
-        threads: args.workers.unwrap_or_else(sys::clock::cores).clamp(1, 256),
-        progress: progress::watch(matches!(plan.what, What::List) && args.write.is_none()),
-        ..Query::default()
+        limit: args.select.limit,
+        threads: setup.threads,
+        progress: progress::watch(matches!(plan.what, What::List) && args.files.write.is_none()),
+        book: setup.book.clone(),
+        post: post.as_deref().map(|p| setup::parse(name, p, None, setup)).transpose()?,
+        memory: setup.memory,
+        stop: Some(sys::signal::interrupt()?),
     };
-    let report = match &args.write {
+    let report = match &args.files.write {
         Some(path) => {
-            let report = print::write(&query, &plan, args, path);
+            let report = write::write(&query, &plan, args, path);
             progress::clear();
             report?
         }
@@ -74,132 +117,30 @@ fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
     Ok(print::damage(name, &report))
 }
 
-/// The filter of the command line, or of `-f`, or the one that lets everything pass.
-fn read_filter(name: &str, args: &Args) -> anyhow::Result<Filter> {
-    let mut source = None;
-    let text = match (&args.filter_file, args.filter.is_empty()) {
-        (Some(path), true) => {
-            source = Some(path.display().to_string());
-            let text = if path.as_os_str() == "-" {
-                io::read_to_string(io::stdin())
-            } else {
-                std::fs::read_to_string(path)
-            };
-            text.map_err(|e| WithExit {
-                exit: Exit::FilterFile,
-                message: format!("filter file {}: {e}", path.display()),
-            })?
-        }
-        _ => args.filter.join(" "),
+fn plan(read: &Read<Args>, setup: &Setup) -> anyhow::Result<Plan> {
+    let show = &read.args.show;
+    let options = FormatOptions {
+        ipv6_wide: show.wide,
+        plain_numbers: show.plain_numbers,
+        quiet: show.quiet,
+        names: show.names,
+        colour: setup.colour,
+        ..FormatOptions::default()
     };
-    let options =
-        filter::ParseOptions { source: source.as_deref(), ..filter::ParseOptions::default() };
-    let filter = Filter::parse_with(&text, &options).map_err(|e| {
-        // Scripts look for this line where nfdump prints it.
-        if name.starts_with("nfdump") {
-            println!("{}", e.nfdump_line());
-        }
-        WithExit { exit: Exit::Filter, message: e.to_string() }
-    })?;
-    Ok(filter)
+    Plan::new(&read.args, format_name(read), setup, &options)
 }
 
-/// What is to be printed, worked out from the options before any file is read.
-#[derive(Debug)]
-struct Plan {
-    what: What,
-    format: Format,
-    sorting: Option<Sorting>,
-    /// Lines of a table or a sorted list, 0 for all.
-    top: usize,
-}
-
-#[derive(Debug)]
-enum What {
-    List,
-    Sorted(Sorting),
-    Joined(Grouping),
-    Statistics(Vec<Request>),
-}
-
-impl Plan {
-    fn new(args: &Args) -> anyhow::Result<Self> {
-        let order = if args.by_start { Some("tstart") } else { args.order.as_deref() };
-        let sorting = order.map(Sorting::parse).transpose()?;
-        let grouping = match args.group_by.as_slice() {
-            [] => None,
-            [list] => Some(Grouping::parse(list)?),
-            _ => bail!("Multiple aggregation masks not allowed: name all fields in one -A"),
-        };
-        let what = Self::what(args, sorting, grouping.as_ref())?;
-        let options = FormatOptions {
-            ipv6_wide: args.wide,
-            plain_numbers: args.plain_numbers,
-            quiet: args.quiet,
-            ..FormatOptions::default()
-        };
-        let key = match &what {
-            What::Joined(g) if !args.group_by.is_empty() => Some(g),
-            What::Statistics(requests) => requests.iter().find_map(|r| match &r.by {
-                By::Flows(g) if !args.group_by.is_empty() => Some(g),
-                _ => None,
-            }),
-            _ => None,
-        };
-        let format = format(args.output.as_deref(), key, &options)?;
-        let default_top = if matches!(what, What::Statistics(_)) { 10 } else { 0 };
-        Ok(Self { what, format, sorting, top: args.top.unwrap_or(default_top) })
-    }
-
-    fn what(
-        args: &Args,
-        sorting: Option<Sorting>,
-        grouping: Option<&Grouping>,
-    ) -> anyhow::Result<What> {
-        if args.statistics.is_empty() {
-            return Ok(match (grouping, sorting) {
-                (Some(grouping), _) => What::Joined(grouping.clone()),
-                (None, _) if args.aggregate => What::Joined(Grouping::five_tuple()),
-                (None, Some(sorting)) => What::Sorted(sorting),
-                (None, None) => What::List,
-            });
-        }
-        if args.write.is_some() {
-            bail!("-s prints tables and -w writes flows: use one of them");
-        }
-        let five_tuple = Grouping::five_tuple();
-        let key = grouping.unwrap_or(&five_tuple);
-        let parse = |s: &String| Request::parse(s, key, sorting);
-        let mut requests: Vec<Request> =
-            args.statistics.iter().map(parse).collect::<Result<_, _>>()?;
-        // Tables of flows come first, as nfdump prints them.
-        requests.sort_by_key(|r| !matches!(r.by, By::Flows(_)));
-        if grouping.is_some() && !matches!(requests.first(), Some(Request { by: By::Flows(_), .. }))
-        {
-            eprintln!("Warning: Aggregation ignored for element statistics");
-        }
-        Ok(What::Statistics(requests))
-    }
-}
-
-/// The format of `-o`; the columns of `-A` where nothing else is asked for.
-fn format(
-    name: Option<&str>,
-    key: Option<&Grouping>,
-    options: &FormatOptions,
-) -> anyhow::Result<Format> {
-    let format = match (name, key) {
-        (None, Some(key)) => Format::for_aggregation(&key.tokens, false, options),
-        (Some(csv), Some(key)) if csv.eq_ignore_ascii_case("csv") => {
-            Format::for_aggregation(&key.tokens, true, options)
-        }
-        (name, _) => Format::parse(name.unwrap_or("line"), options),
-    };
-    format.map_err(|e| {
-        let known = e.known();
-        let message = if known.is_empty() { e.to_string() } else { format!("{e}\n{known}") };
-        WithExit { exit: Exit::Failure, message: message.trim_end().to_owned() }.into()
-    })
+/// What `-o` says, or `-b` and `-B`, which stand for `-o biline`: the last one counts.
+fn format_name(read: &Read<Args>) -> Option<&str> {
+    let last = |matches: &ArgMatches, id: &str| matches.indices_of(id)?.next_back();
+    let named = read.args.show.output.as_deref();
+    let place = named.and_then(|_| last(&read.matches, "output"));
+    let both = [
+        (read.args.count.bidirectional, "bidirectional"),
+        (read.args.count.guess_direction, "guess_direction"),
+    ];
+    let is_last = |(given, id): (bool, &str)| given && last(&read.matches, id) > place;
+    if both.into_iter().any(is_last) { Some("biline") } else { named }
 }
 
 /// Answers on `out`.
@@ -217,5 +158,11 @@ fn answer(
             report
         }
         What::Statistics(requests) => print::statistics(query, plan, requests, out)?,
+        What::Series { bin, of, is_plot } => {
+            analysis::series(query, plan, *bin, of, *is_plot, out)?
+        }
+        What::Percentiles { percentile, bin, of } => {
+            analysis::percentiles(query, plan, *percentile, *bin, of, out)?
+        }
     })
 }

@@ -21,8 +21,8 @@ impl Window {
             None => (text, None),
         };
         let window = Self { from_ms: local_ms(from)?, until_ms: until.map(local_ms).transpose()? };
-        if window.until_ms.is_some_and(|until| until <= window.from_ms) {
-            bail!("time window '{text}': the end is not after the start");
+        if window.until_ms.is_some_and(|until| until < window.from_ms) {
+            bail!("time window '{text}': the end is before the start");
         }
         Ok(window)
     }

@@ -166,10 +166,8 @@ const fn is_country(field: Field) -> bool {
 
 fn counts_missing_as_zero(field: Field) -> bool {
     let is_label = (F::Mpls1..=F::Mpls10).contains(&field);
-    let is_optional = matches!(
-        field,
-        F::FwEvent | F::FwXEvent | F::NatEvent | F::ObservationDomain | F::ObservationPoint
-    );
+    let is_optional =
+        matches!(field, F::FwEvent | F::NatEvent | F::ObservationDomain | F::ObservationPoint);
     matches!(field.kind(), Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64)
         && !is_label
         && !is_optional

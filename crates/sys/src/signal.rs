@@ -108,14 +108,15 @@ impl Signals {
 ///
 /// # Errors
 /// If the kernel refuses a handler.
-pub fn interrupt() -> Result<Arc<AtomicBool>, Error> {
-    let flag = Arc::new(AtomicBool::new(false));
+pub fn interrupt() -> Result<&'static AtomicBool, Error> {
+    // Handlers stay for the rest of the process, and so does their flag.
+    let flag: &'static Arc<AtomicBool> = Box::leak(Box::default());
     let failed = |source| Error::Signal { source };
     for signal in [SIGTERM, SIGINT] {
         // In this order, so that the first signal finds the flag down.
-        signal_hook::flag::register_conditional_default(signal, Arc::clone(&flag))
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(flag))
             .map_err(failed)?;
-        signal_hook::flag::register(signal, Arc::clone(&flag)).map_err(failed)?;
+        signal_hook::flag::register(signal, Arc::clone(flag)).map_err(failed)?;
     }
     Ok(flag)
 }

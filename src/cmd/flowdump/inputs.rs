@@ -1,18 +1,28 @@
 //! Which files `-r`, `-R` and `-M` name.
 
+use crate::app::WithExit;
 use crate::args::flowdump::Args;
+use crate::exit::Exit;
 use std::path::PathBuf;
+use store::StoreError;
 use store::select::{Input, files as select};
 
 /// The files in order; `None` if no option names any.
 pub(super) fn files(args: &Args) -> anyhow::Result<Option<Vec<PathBuf>>> {
     let input = Input {
-        read: args.read.as_deref(),
-        range: args.range.as_deref(),
-        sources: args.multi.as_deref(),
+        read: args.input.read.as_deref(),
+        range: args.input.range.as_deref(),
+        sources: args.input.multi.as_deref(),
     };
     if input == Input::default() {
         return Ok(None);
     }
-    Ok(Some(select(&input)?))
+    let named_range = args.input.range.is_some();
+    select(&input).map(Some).map_err(|e| match &e {
+        // nfdump says so and goes on with nothing.
+        StoreError::Io { .. } if named_range => {
+            WithExit { exit: Exit::Incomplete, message: e.to_string() }.into()
+        }
+        _ => e.into(),
+    })
 }

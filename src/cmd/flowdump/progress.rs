@@ -35,14 +35,40 @@ fn show(done: usize, all: usize) {
         return;
     }
     SHOWN_MS.store(now_ms, Ordering::Relaxed);
-    let secs = elapsed.as_secs();
     // A terminal that is gone is no reason to stop.
-    let _ = write!(stderr(), "\r\x1b[Kreading file {done} of {all}, {secs} s");
+    let _ = write!(stderr(), "\r\x1b[K{}", bar(done, all, elapsed));
+}
+
+/// `[=======>    ] file 12 of 20, 3 s, 2 s to go`, short enough for any terminal.
+fn bar(done: usize, all: usize, elapsed: Duration) -> String {
+    const WIDTH: usize = 24;
+    // The file that was just opened is not read yet.
+    let read = done.saturating_sub(1);
+    let filled = (read * WIDTH / all.max(1)).min(WIDTH);
+    let head = if filled < WIDTH { ">" } else { "" };
+    let left = elapsed.as_secs_f64() * all.saturating_sub(read) as f64 / read.max(1) as f64;
+    let to_go = if read == 0 { String::new() } else { format!(", {left:.0} s to go") };
+    let secs = elapsed.as_secs();
+    format!("[{:<WIDTH$}] file {done} of {all}, {secs} s{to_go}", "=".repeat(filled) + head)
 }
 
 /// Takes the line away again.
 pub(super) fn clear() {
     if SHOWN_MS.swap(0, Ordering::Relaxed) > 0 {
         let _ = write!(stderr(), "\r\x1b[K");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_fills_from_left_to_right() {
+        let at = |done, all, secs| bar(done, all, Duration::from_secs(secs));
+        assert_eq!(at(1, 10, 2), "[>                       ] file 1 of 10, 2 s");
+        assert_eq!(at(6, 10, 5), "[============>           ] file 6 of 10, 5 s, 5 s to go");
+        assert_eq!(at(0, 0, 1), "[>                       ] file 0 of 0, 1 s");
+        assert!((0..=300).all(|n| at(n, 288, 9).chars().take_while(|c| *c != ']').count() == 25));
     }
 }

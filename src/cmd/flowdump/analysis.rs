@@ -1,0 +1,103 @@
+//! `--bin` and `--percentile`: tables and plots of time.
+
+use super::plan::Plan;
+use query::{
+    BinWidth, Measure, Percentile, PercentileRequest, Query, Ranking, Report, Request,
+    SeriesRequest, Sorting, Tables,
+};
+use std::io::Write;
+
+/// Counters of each bin: of all flows, or of the top values of each request.
+pub(super) fn series(
+    query: &Query,
+    plan: &Plan,
+    bin: BinWidth,
+    of: &[Request],
+    is_plot: bool,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<Report> {
+    let time_zone = plan.format.options().time_zone;
+    let mut tops: Vec<_> = of.iter().flat_map(|r| rankings(r, plan.top)).map(Some).collect();
+    if of.is_empty() {
+        tops.push(None);
+    }
+    let mut answers = Vec::new();
+    for top in tops {
+        let (series, report) = query.series(&SeriesRequest { bin, top, time_zone })?;
+        say_without_time(series.without_time());
+        answers.push((series, top, report));
+    }
+    if is_plot {
+        let mut text = Vec::new();
+        for (series, top, _) in &answers {
+            let measure = top.map_or(Measure::Bits, |t| Measure::of(t.sorting));
+            series.plot(measure, terminal_width(), !is_unicode(), time_zone, &mut text);
+        }
+        out.write_all(&text)?;
+    } else if let Some((_, _, report)) = answers.first() {
+        let mut tables = Tables::new(&plan.format, report, out);
+        answers.iter().for_each(|(series, ..)| series.add_to(&mut tables));
+        tables.finish()?;
+    }
+    Ok(first(answers.into_iter().map(|(.., report)| report)))
+}
+
+/// Percentiles of the rates of each value.
+pub(super) fn percentiles(
+    query: &Query,
+    plan: &Plan,
+    percentile: Percentile,
+    bin: BinWidth,
+    of: &[Request],
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<Report> {
+    let time_zone = plan.format.options().time_zone;
+    let mut answers = Vec::new();
+    for top in of.iter().flat_map(|r| rankings(r, plan.top)) {
+        let request = PercentileRequest { percentile, bin, top, time_zone };
+        let (percentiles, report) = query.percentiles(&request)?;
+        say_without_time(percentiles.without_time());
+        answers.push((percentiles, report));
+    }
+    if let Some((_, report)) = answers.first() {
+        let mut tables = Tables::new(&plan.format, report, out);
+        answers.iter().for_each(|(percentiles, _)| percentiles.add_to(&mut tables));
+        tables.finish()?;
+    }
+    Ok(first(answers.into_iter().map(|(_, report)| report)))
+}
+
+/// The report of the first reading: later ones read the same.
+fn first(mut reports: impl Iterator<Item = Report>) -> Report {
+    reports.next().unwrap_or_default()
+}
+
+/// One table for each order of a request.
+fn rankings(request: &Request, n: usize) -> impl Iterator<Item = Ranking<'_>> {
+    request.sortings.iter().map(move |sorting: &Sorting| Ranking {
+        by: &request.by,
+        sorting: *sorting,
+        n,
+    })
+}
+
+fn say_without_time(flows: u64) {
+    if flows > 0 {
+        eprintln!("{flows} flows say no time and are in no bin");
+    }
+}
+
+/// Columns of the terminal; 80 in a file.
+fn terminal_width() -> usize {
+    terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0)).clamp(40, 400)
+}
+
+/// Whether the terminal shows more than ASCII.
+fn is_unicode() -> bool {
+    let set = |name| std::env::var(name).ok().filter(|v| !v.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
+    locale.is_some_and(|l| {
+        let l = l.to_ascii_lowercase();
+        l.contains("utf-8") || l.contains("utf8")
+    })
+}
