@@ -206,34 +206,54 @@ fn what_is_no_flow_file_is_named_and_the_rest_is_read() {
         ("encrypted", header(|b| b[17] = 1), "is encrypted"),
         ("compression 9", header(|b| b[16] = 9), "unknown compression method 9"),
     ] {
-        let dir = scene.dir(&format!("dir {what}"));
-        for name in ["a-sound", "c-sound"] {
-            fs::copy(&sound, dir.join(name)).unwrap();
+        for named_as_slot in [false, true] {
+            let name = if named_as_slot { "nfcapd.202611201000" } else { "b-wrong" };
+            left_out_or_missing(&scene, &sound, what, &bytes, said, name);
         }
-        let wrong = dir.join("b-wrong");
-        fs::write(&wrong, bytes).unwrap();
-        let alone = list(&wrong);
-        let stderr = text(&alone.stderr);
-        assert_eq!(alone.status.code(), Some(1), "{what}: {stderr}");
-        assert!(alone.stdout.is_empty(), "{what}");
-        assert_eq!(stderr.matches("b-wrong").count(), 1, "{what}: {stderr}");
-        assert!(stderr.contains(said), "{what}: {stderr}");
-        for (mode, lines) in [
-            (&["-o", "ndjson"][..], Some(100)),
-            (&["-o", "ndjson", "-O", "bytes"][..], Some(100)),
-            (&["-a", "-o", "ndjson"][..], None),
-            (&["-s", "proto", "-o", "ndjson"][..], None),
-            (&["-I"][..], Some(21)),
-        ] {
-            let mut args = vec!["-q", "-R", dir.to_str().unwrap()];
-            args.extend(mode);
-            let all = run(FLOWDUMP, args);
-            let stderr = text(&all.stderr);
-            assert_eq!(all.status.code(), Some(1), "{what} {mode:?}: {stderr}");
-            assert!(stderr.contains(said), "{what} {mode:?}: {stderr}");
-            let found = text(&all.stdout).lines().count();
-            assert!(lines.map_or(found > 0, |n| n == found), "{what} {mode:?}: {found} lines");
-        }
+    }
+}
+
+/// A directory with two sound files and one with `bytes` in it.
+fn left_out_or_missing(
+    scene: &Scene,
+    sound: &Path,
+    what: &str,
+    bytes: &[u8],
+    said: &str,
+    name: &str,
+) {
+    let named_as_slot = name.starts_with("nfcapd");
+    let dir = scene.dir(&format!("dir {what} {named_as_slot}"));
+    for name in ["a-sound", "c-sound"] {
+        fs::copy(sound, dir.join(name)).unwrap();
+    }
+    let wrong = dir.join(name);
+    fs::write(&wrong, bytes).unwrap();
+    let alone = list(&wrong);
+    let stderr = text(&alone.stderr);
+    assert_eq!(alone.status.code(), Some(1), "{what}: {stderr}");
+    assert!(alone.stdout.is_empty(), "{what}");
+    assert_eq!(stderr.matches(name).count(), 1, "{what}: {stderr}");
+    assert!(stderr.contains(said), "{what}: {stderr}");
+    for (mode, lines) in [
+        (&["-o", "ndjson"][..], Some(100)),
+        (&["-o", "ndjson", "-O", "bytes"][..], Some(100)),
+        (&["-a", "-o", "ndjson"][..], None),
+        (&["-s", "proto", "-o", "ndjson"][..], None),
+        (&["-I"][..], Some(21)),
+    ] {
+        let mut args = vec!["-q", "-R", dir.to_str().unwrap()];
+        args.extend(mode);
+        let all = run(FLOWDUMP, args);
+        let stderr = text(&all.stderr);
+        // A file that only lies there is left out; one that should be flows is missing.
+        let lies_there = !named_as_slot && ["empty", "text", "pcap"].contains(&what);
+        let (status, said) = if lies_there { (0, "no flow file") } else { (1, said) };
+        assert_eq!(all.status.code(), Some(status), "{what} {mode:?}: {stderr}");
+        assert!(stderr.contains(said), "{what} {mode:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{what} {mode:?}: {stderr}");
+        let found = text(&all.stdout).lines().count();
+        assert!(lines.map_or(found > 0, |n| n == found), "{what} {mode:?}: {found} lines");
     }
 }
 

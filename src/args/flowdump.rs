@@ -69,9 +69,10 @@ pub struct Input {
     #[arg(short = 't', long, value_name = "WINDOW")]
     pub window: Option<String>,
 
-    /// File with the key of encrypted files
-    #[arg(long, value_name = "FILE")]
-    pub key: Option<PathBuf>,
+    /// Passphrase of encrypted files: -K=@FILE takes the first line of a file. Others can see
+    /// what is written here
+    #[arg(short = 'K', long, value_name = "@FILE", require_equals = true)]
+    pub key: Option<String>,
 }
 
 /// Which flows.
@@ -230,7 +231,7 @@ pub struct Files {
     #[arg(short = 'v', long, value_name = "FILE")]
     pub verify: Option<PathBuf>,
 
-    /// Rewrite damaged files with all that can be read; the originals stay as NAME.damaged
+    /// Rewrite damaged files with all that can be read; the originals are kept in .flowsuite
     #[arg(long)]
     pub repair: bool,
 

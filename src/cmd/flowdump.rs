@@ -5,19 +5,21 @@ mod describe;
 mod files;
 mod inputs;
 mod loss;
+mod maintain;
 mod plan;
 mod print;
 mod progress;
 mod setup;
+mod verify;
 mod write;
 
 use crate::args::Read;
 use crate::args::flowdump::Args;
 use crate::exit::Exit;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{ArgMatches, CommandFactory as _};
 use filter::Filter;
-use output::FormatOptions;
+use output::{Format, FormatOptions};
 use plan::{Plan, What};
 use query::Query;
 use setup::Setup;
@@ -51,23 +53,49 @@ fn run(name: &str, read: &Read<Args>) -> anyhow::Result<Exit> {
         return Ok(Exit::Success);
     }
     if let Some(path) = &args.files.verify {
-        return files::verify(path);
+        return verify::verify(path, &setup.read);
     }
-    let Some(files) = inputs::files(args)? else {
+    if let Some(path) = &args.files.exporters {
+        return files::exporters(path, &setup.read);
+    }
+    if args.setup.extension_maps.is_some() {
+        bail!("-x shows the extension maps of nfdump 1.6, which this program does not keep");
+    }
+    let Some(files) = inputs::files(name, args)? else {
         Args::command().name(name.to_owned()).print_help().context("print help")?;
         return Ok(Exit::Success);
     };
-    if args.files.info {
-        return files::file_statistics(name, &files);
+    match about_files(name, args, &setup, &files)? {
+        Some(exit) => Ok(exit),
+        None => ask(name, read, &setup, filter, files),
     }
-    if args.files.gnuplot {
-        return files::gnuplot(name, &files);
-    }
-    if args.files.where_lost {
-        let plan = plan(read, &setup)?;
-        return loss::print(name, &files, plan.format.kind(), plan.format.options());
-    }
-    ask(name, read, &setup, filter, files)
+}
+
+/// What is said about files or done with them, if that is all that is asked for.
+fn about_files(
+    name: &str,
+    args: &Args,
+    setup: &Setup,
+    files: &[PathBuf],
+) -> anyhow::Result<Option<Exit>> {
+    let asked = &args.files;
+    Ok(Some(if asked.info {
+        files::file_statistics(name, files, &setup.read)?
+    } else if asked.gnuplot {
+        files::gnuplot(name, files, &setup.read)?
+    } else if asked.repair {
+        maintain::repair(name, files, &setup.read)
+    } else if let Some(method) = &asked.recompress {
+        maintain::recompress(name, files, method, setup.threads)?
+    } else if let Some(ident) = &asked.set_ident {
+        maintain::set_ident(files, ident)?
+    } else if asked.where_lost {
+        let format = args.show.output.as_deref().unwrap_or("line");
+        let format = Format::parse(format, &format_options(args, setup))?;
+        loss::print(name, files, format.kind(), format.options())?
+    } else {
+        return Ok(None);
+    }))
 }
 
 /// Asks the files and prints or writes the answer.
@@ -97,6 +125,7 @@ fn ask(
         post: post.as_deref().map(|p| setup::parse(name, p, None, setup)).transpose()?,
         memory: setup.memory,
         stop: Some(sys::signal::interrupt()?),
+        read: setup.read.clone(),
     };
     let report = match &args.files.write {
         Some(path) => {
@@ -118,16 +147,20 @@ fn ask(
 }
 
 fn plan(read: &Read<Args>, setup: &Setup) -> anyhow::Result<Plan> {
-    let show = &read.args.show;
-    let options = FormatOptions {
+    let options = format_options(&read.args, setup);
+    Plan::new(&read.args, format_name(read), setup, &options)
+}
+
+fn format_options(args: &Args, setup: &Setup) -> FormatOptions {
+    let show = &args.show;
+    FormatOptions {
         ipv6_wide: show.wide,
         plain_numbers: show.plain_numbers,
         quiet: show.quiet,
         names: show.names,
         colour: setup.colour,
         ..FormatOptions::default()
-    };
-    Plan::new(&read.args, format_name(read), setup, &options)
+    }
 }
 
 /// What `-o` says, or `-b` and `-B`, which stand for `-o biline`: the last one counts.

@@ -12,7 +12,7 @@ use record::{Row, RowRef, ShapeTable};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use store::{BlockReader, FlowFile};
+use store::{BlockReader, FlowFile, ReadOptions};
 
 /// Octets of records in memory at one time, with all that is kept beside each.
 const WINDOW: usize = 160 << 20;
@@ -141,7 +141,8 @@ impl Query {
             let number = place.file as usize;
             if files.last().is_none_or(|f| f.number != number) {
                 let Some(path) = self.files.get(number) else { continue };
-                files.push(OpenFile { number, path: path.clone(), file: Mutex::default() });
+                let (path, read) = (path.clone(), self.read.clone());
+                files.push(OpenFile { number, path, read, file: Mutex::default() });
                 blocks = JOB_BLOCKS;
             }
             if last != Some(block) {
@@ -191,6 +192,7 @@ struct Job {
 struct OpenFile {
     number: usize,
     path: PathBuf,
+    read: ReadOptions,
     file: Mutex<Option<Arc<FlowFile>>>,
 }
 
@@ -200,7 +202,7 @@ impl OpenFile {
         if let Some(file) = &*file {
             return Ok(Arc::clone(file));
         }
-        let opened = Arc::new(FlowFile::open(&self.path).map_err(|e| again(&e))?);
+        let opened = Arc::new(FlowFile::open_with(&self.path, &self.read).map_err(|e| again(&e))?);
         *file = Some(Arc::clone(&opened));
         Ok(opened)
     }

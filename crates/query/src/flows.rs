@@ -86,8 +86,9 @@ impl<'q> JoinedFlows<'q> {
         self.query.print_picks(ranked, origin, edit, &self.places, format, document, report);
     }
 
-    pub(crate) fn files(&self) -> &[std::path::PathBuf] {
-        &self.query.files
+    /// The question that these flows answer.
+    pub(crate) const fn query(&self) -> &Query {
+        self.query
     }
 
     /// Hands the first `n` flows (0: all) to `take`, each with the file its first record is in.

@@ -48,7 +48,7 @@ impl Query {
         let jobs: Vec<_> = self.files.iter().collect();
         let read = |reader: &mut BlockReader, path| {
             // What cannot be read is told by whoever reads it for its flows.
-            FlowFile::open(path)
+            FlowFile::open_with(path, &self.read)
                 .map_or_else(|_| FileNames::default(), |f| of_file(&f, reader, &room))
         };
         AllNames(crate::parallel::map_with(jobs, self.threads, BlockReader::new, read))

@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use store::{BlockReader, FlowFile, MetaRecord, StoreError};
+use store::{BlockReader, FlowFile, MetaRecord, ReadOptions, StoreError};
 
 /// What to read, and which flows of it.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub struct Query {
     /// Looked at between blocks: once it is set, nothing more is read, and the answer is about
     /// what was read so far. [`Report::interrupted`] says so.
     pub stop: Option<&'static AtomicBool>,
+    /// What reading files needs beside their names: the key of encrypted ones.
+    pub read: ReadOptions,
 }
 
 impl Default for Query {
@@ -59,6 +61,7 @@ impl Default for Query {
             post: None,
             memory: None,
             stop: None,
+            read: ReadOptions::default(),
         }
     }
 }
@@ -204,7 +207,7 @@ impl Query {
         c.next_file = index + 1;
         c.ahead = Ahead::Opening;
         drop(c);
-        let result = FlowFile::open(path).map(Arc::new);
+        let result = FlowFile::open_with(path, &self.read).map(Arc::new);
         let mut c = lock(&shared.cursor);
         c.ahead = Ahead::Opened(index, result);
         shared.opened.notify_all();

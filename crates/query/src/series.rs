@@ -369,7 +369,7 @@ impl Query {
             return from;
         }
         let first = |path| {
-            let file = FlowFile::open(path).ok()?;
+            let file = FlowFile::open_with(path, &self.read).ok()?;
             let stated = file.totals().and_then(record::Totals::window).map(|w| w.0);
             let read = || {
                 let mut reader = BlockReader::new();

@@ -7,25 +7,24 @@ use crate::request::Sorting;
 use crate::scan::{Query, Scan, lock};
 use record::{Exporter, Field, FlowSink as _, Row, Sampler};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use store::{FlowFile, MetaRecord, Renumber, StoreError, Writer};
 
 /// A writer, and what the exporters of each input file are called in it.
 struct Output<'w> {
     writer: &'w mut Writer,
-    files: &'w [PathBuf],
+    query: &'w Query,
     numbers: Renumber,
 }
 
 impl<'w> Output<'w> {
-    fn new(writer: &'w mut Writer, files: &'w [PathBuf]) -> Self {
-        Self { writer, files, numbers: Renumber::default() }
+    fn new(writer: &'w mut Writer, query: &'w Query) -> Self {
+        Self { writer, query, numbers: Renumber::default() }
     }
 
     /// An output that begins with all exporters and samplers of the files read.
-    fn with_exporters(writer: &'w mut Writer, files: &'w [PathBuf], report: &Report) -> Self {
-        let mut output = Self::new(writer, files);
+    fn with_exporters(writer: &'w mut Writer, query: &'w Query, report: &Report) -> Self {
+        let mut output = Self::new(writer, query);
         let is_sampler = |m: &&(usize, MetaRecord)| matches!(m.1, MetaRecord::Sampler(_));
         let exporters = report.meta.iter().filter(|m| !is_sampler(m));
         for (file, record) in exporters.chain(report.meta.iter().filter(is_sampler)) {
@@ -55,8 +54,12 @@ impl<'w> Output<'w> {
         if let Some(here) = self.numbers.known(file, number) {
             return here;
         }
-        let path = self.files.get(file);
-        let all = || path.and_then(|p| FlowFile::open(p).ok()).map_or_else(Vec::new, exporters_of);
+        let query = self.query;
+        let all = || {
+            let path = query.files.get(file);
+            let file = path.and_then(|p| FlowFile::open_with(p, &query.read).ok());
+            file.map_or_else(Vec::new, exporters_of)
+        };
         let (here, exporter) = self.numbers.number(file, number, all);
         if let Some(e) = exporter {
             self.writer.meta_record(&MetaRecord::Exporter(e));
@@ -90,7 +93,7 @@ impl Query {
     ///
     /// The first block that could not be written; the rest of the files is then not read.
     pub fn write(&self, writer: &mut Writer) -> Result<Report, StoreError> {
-        let state = Mutex::new((Output::new(writer, &self.files), None));
+        let state = Mutex::new((Output::new(writer, self), None));
         // One file is written in order, so one worker goes through the input.
         let scan = Scan { numbered: false, threads: 1, again: None };
         let scanned = self.scan(
@@ -129,7 +132,7 @@ impl Query {
         let mut sorted = self.sort(sorting, n)?;
         let origins = sorted.take_origins();
         let mut report = sorted.report;
-        let mut output = Output::with_exporters(writer, &self.files, &report);
+        let mut output = Output::with_exporters(writer, self, &report);
         let mut failed = None;
         let damage = self.windows(
             origins,
@@ -161,7 +164,7 @@ impl JoinedFlows<'_> {
         writer: &mut Writer,
         report: &mut Report,
     ) -> Result<(), StoreError> {
-        let mut output = Output::with_exporters(writer, self.files(), report);
+        let mut output = Output::with_exporters(writer, self.query(), report);
         let mut failed = None;
         self.each(sorting, n, report, |file, flow| {
             if flow.has(Field::ExporterId) {

@@ -1,9 +1,9 @@
 //! Loss statements: what a collector could not store, slot by slot, beside the flow files.
 //!
-//! A statement is one line of JSON in `BASE/.flowsuite/loss.YYYYMMDD`, where `BASE` is the directory
-//! of the collector and the day is that in the name of the flow file. Names that begin with a dot
-//! are passed over by everything that reads flow directories; the lines of a day share a file, so
-//! that directories by day or hour can be emptied and removed.
+//! A statement is one line of JSON in `BASE/.flowsuite/loss.YYYYMMDD.no-pcap`, where `BASE` is the
+//! directory of the collector and the day is that in the name of the flow file. [`side`](crate::side)
+//! says why it is called so. The lines of a day share a file, so that directories by day or hour can
+//! be emptied and removed.
 //!
 //! ```json
 //! {"file":"2026/04/10/nfcapd.202604101200","ident":"border","from":1775822400,"until":1775822700,
@@ -14,6 +14,7 @@
 //! A file that was written in parts, because a slot was closed early, has as many statements.
 
 use crate::error::StoreError;
+use crate::side::{DIRECTORY, MARK};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -86,7 +87,6 @@ impl Place {
     }
 }
 
-const DIRECTORY: &str = ".flowsuite";
 /// Larger files are not read: a day has at most 86 400 slots.
 const MAX_LEN: u64 = 256 << 20;
 /// Levels between a flow file and the directory of its collector: `%Y/%m/%d/%H`, and one to spare.
@@ -189,7 +189,7 @@ impl Statements {
 }
 
 fn ledger(base: &Path, day: &str) -> PathBuf {
-    base.join(DIRECTORY).join(format!("loss.{day}"))
+    base.join(DIRECTORY).join(format!("loss.{day}{MARK}"))
 }
 
 /// `YYYYMMDD` of `nfcapd.YYYYMMDDhhmm`.

@@ -50,7 +50,7 @@ impl Selected {
 }
 
 /// The files that the options mean. Those that they name are taken as they are; of those found in
-/// directories, only the ones that begin like a flow file.
+/// directories, only the ones that begin like a flow file or are named as a slot.
 ///
 /// # Errors
 /// If a file or directory that was named is not there, a directory cannot be read, or the options
@@ -65,13 +65,19 @@ pub fn select(input: &Input<'_>) -> Result<Selected, StoreError> {
     };
     let mut all = Selected::default();
     for path in files(input)? {
-        let list = match named(&path) || begins_like_flows(&path) {
+        let list = match named(&path) || is_slot(&path) || begins_like_flows(&path) {
             true => &mut all.files,
             false => &mut all.skipped,
         };
         list.push(path);
     }
     Ok(all)
+}
+
+/// Whether the file is named as collectors name slots: what is in it should have been flows, and
+/// whoever reads it has to hear that it is not.
+fn is_slot(path: &Path) -> bool {
+    path.file_name().and_then(|n| time_in_name(n.to_str()?)).is_some()
 }
 
 /// Whether the file has the first two octets of flow files, in either byte order. One that cannot

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Name of the directory.
 pub const DIRECTORY: &str = ".flowsuite";
 /// What all names of side files end with: for nfdump, which looks for `pcap` in names.
-const MARK: &str = ".no-pcap";
+pub(crate) const MARK: &str = ".no-pcap";
 
 /// The side file of `file` with this suffix, whether it exists or not.
 ///

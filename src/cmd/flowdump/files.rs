@@ -1,17 +1,20 @@
-//! What is said about files, and done with them, without looking at their flows one by one.
+//! What is said about files without looking at their flows one by one.
 
 use super::print::complain;
 use crate::exit::Exit;
-use chrono::{Local, TimeZone as _};
-use record::Totals;
-use std::io::{self, Write as _};
+use record::{Addr, Exporter, Sampler, Totals};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use store::{BlockReader, Compression, FlowFile, Statistics};
+use store::{BlockReader, ExporterInfo, FlowFile, ReadOptions, Statistics};
 
 /// `-I`: the statistics stored in the files, summed.
-pub(super) fn file_statistics(name: &str, files: &[PathBuf]) -> anyhow::Result<Exit> {
+pub(super) fn file_statistics(
+    name: &str,
+    files: &[PathBuf],
+    read: &ReadOptions,
+) -> anyhow::Result<Exit> {
     let (mut sum, mut ident) = (Statistics::default(), None);
-    let exit = each(name, files, |file| {
+    let exit = each(name, files, read, |file| {
         sum.merge(&statistics(file));
         ident.get_or_insert_with(|| file.ident().to_owned());
         Ok(())
@@ -27,10 +30,10 @@ pub(super) fn file_statistics(name: &str, files: &[PathBuf]) -> anyhow::Result<E
 }
 
 /// `-g`: a line for each file, with the time in its name.
-pub(super) fn gnuplot(name: &str, files: &[PathBuf]) -> anyhow::Result<Exit> {
+pub(super) fn gnuplot(name: &str, files: &[PathBuf], read: &ReadOptions) -> anyhow::Result<Exit> {
     let mut out = io::stdout().lock();
     writeln!(out, "# yyyy-mm-dd HH:MM:SS,flows,packets,bytes")?;
-    each(name, files, |file| {
+    each(name, files, read, |file| {
         let file_name = file.path().file_name().map(|n| n.to_string_lossy());
         let Some(time) = file_name.and_then(|n| store::rotate::time_in_name(&n)) else {
             return writeln!(out, "No datestring");
@@ -44,11 +47,12 @@ pub(super) fn gnuplot(name: &str, files: &[PathBuf]) -> anyhow::Result<Exit> {
 fn each(
     name: &str,
     files: &[PathBuf],
+    read: &ReadOptions,
     mut look: impl FnMut(&FlowFile) -> io::Result<()>,
 ) -> anyhow::Result<Exit> {
     let mut exit = Exit::Success;
     for path in files {
-        match FlowFile::open(path) {
+        match FlowFile::open_with(path, read) {
             Ok(file) => {
                 if let Some(what) = file.state().damage() {
                     complain(name, path, &what);
@@ -81,46 +85,57 @@ fn statistics(file: &FlowFile) -> Statistics {
     totals.into()
 }
 
-/// `-v`: one file, described and checked.
-pub(super) fn verify(path: &Path) -> anyhow::Result<Exit> {
-    let v = store::verify::verify(path)?;
-    let h = &v.header;
-    let packed = match h.compression {
-        Compression::None => "not compressed".to_owned(),
-        method => format!("{} compressed", method.name()),
-    };
-    let created =
-        i64::try_from(h.created_secs).ok().and_then(|s| Local.timestamp_opt(s, 0).single());
-    let created = created.map_or_else(|| "unknown".to_owned(), |t| t.format("%F %T").to_string());
+/// `-E`: the exporters of a file.
+pub(super) fn exporters(path: &Path, read: &ReadOptions) -> anyhow::Result<Exit> {
+    let all = store::list_exporters_with(path, read)?;
     let mut out = io::stdout().lock();
-    writeln!(out, "File       : {}", path.display())?;
-    writeln!(out, "Size       : {}", v.len)?;
-    writeln!(out, "Version    : {} - {packed}", h.layout)?;
-    writeln!(out, "Created    : {created}")?;
-    writeln!(out, "Created by : {}", h.creator.name().unwrap_or("unknown"))?;
-    writeln!(out, "nfdump     : {:x}", h.nfdversion)?;
-    writeln!(out, "encryption : no")?;
-    writeln!(out, "Appdx blks : {}", h.appendix_blocks)?;
-    writeln!(out, "Data blks  : {}", h.blocks)?;
-    writeln!(out, "Ident      : {}", v.ident.escape_debug())?;
-    if let Some(what) = v.state.damage() {
-        writeln!(out, "State      : {what}")?;
+    writeln!(out, "Exporters:")?;
+    if all.is_empty() {
+        writeln!(out, "No Exporter records found")?;
     }
-    for (n, block) in v.blocks.iter().enumerate() {
-        match &block.result {
-            Err(e) => writeln!(out, "Block {n}: {e}")?,
-            Ok(c) if !c.is_sound => writeln!(
-                out,
-                "Block {n} at offset {}: {} of {} records found, {} malformed",
-                block.block.offset, c.records, block.block.records, c.skipped.malformed
-            )?,
-            Ok(_) => {}
+    for info in &all {
+        exporter(info, &mut out)?;
+        for sampler in &info.samplers {
+            self::sampler(sampler, &mut out)?;
         }
     }
-    writeln!(out, "\nTotal")?;
-    writeln!(out, "Records       : {}", v.records)?;
-    writeln!(out, "Flows         : {}", v.flows)?;
-    let verdict = if v.is_sound() { "sound" } else { "damaged" };
-    writeln!(out, "Result        : {verdict}")?;
-    Ok(if v.is_sound() { Exit::Success } else { Exit::Failure })
+    Ok(Exit::Success)
+}
+
+fn exporter(info: &ExporterInfo, out: &mut dyn Write) -> io::Result<()> {
+    let Exporter { sysid, version, addr, id } = info.exporter;
+    let width = if matches!(addr, Addr::V4(_)) { 16 } else { 40 };
+    let version = match version {
+        1 | 5 | 7 | 9 => format!("netflow v{version}"),
+        10 => "ipfix v10".to_owned(),
+        9999 => "sflow".to_owned(),
+        250 => "nfd v250".to_owned(),
+        _ => "Unknown version".to_owned(),
+    };
+    let addr = addr.to_string();
+    write!(out, "SysID: {sysid}, IP: {addr:>width$}, version: {version}, ID: {id:2}")?;
+    let s = info.stats;
+    match s.flows {
+        0 => writeln!(out, " - no flows sent"),
+        flows => writeln!(
+            out,
+            ", Sequence failures: {}, packets: {}, flows: {flows}",
+            s.sequence_failures, s.packets
+        ),
+    }
+}
+
+fn sampler(sampler: &Sampler, out: &mut dyn Write) -> io::Result<()> {
+    let which = match sampler.id {
+        Sampler::GENERIC => "Generic Sampler:".to_owned(),
+        Sampler::DEFAULT => "Static default Sampler:".to_owned(),
+        Sampler::OVERRIDE => "Static overwrite Sampler:".to_owned(),
+        id => format!("Assigned Sampler: id: {id},"),
+    };
+    let Sampler { algorithm, packet_interval, space_interval, .. } = sampler;
+    writeln!(
+        out,
+        "    Sampler: {which} algorithm: {algorithm}, packet interval: {packet_interval}, \
+         packet space: {space_interval}"
+    )
 }

@@ -13,6 +13,7 @@ use record::AddressBook;
 use std::io::{self, IsTerminal as _};
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::sync::Arc;
+use store::{Passphrase, ReadOptions};
 
 /// What was set up.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(super) struct Setup {
     pub(super) colour: bool,
     /// Countries, autonomous systems, exits of the Tor network.
     pub(super) book: Option<Arc<dyn AddressBook>>,
+    /// What reading files needs beside their names.
+    pub(super) read: ReadOptions,
     /// Names of ports, if they are to be shown.
     pub(super) services: Option<Arc<Services>>,
 }
@@ -48,6 +51,7 @@ impl Setup {
             memory: memory.or_else(usable_memory),
             colour: has_colour(args.show.color),
             book: book.map(|b| Arc::new(b) as Arc<dyn AddressBook>),
+            read: ReadOptions { key: args.input.key.as_deref().map(passphrase).transpose()? },
             services: args.show.names.then(services).transpose()?,
         })
     }
@@ -77,6 +81,17 @@ fn open_book(name: &str, args: &Args, config: &config::Flowdump) -> anyhow::Resu
         }
         Err(e) => Err(e.into()),
     }
+}
+
+/// The passphrase of `-K`: as written, or the first line of the file behind `@`.
+fn passphrase(text: &str) -> anyhow::Result<Passphrase> {
+    let from_file = match text.strip_prefix('@') {
+        Some(path) => Some(std::fs::read_to_string(path).with_context(|| format!("key {path}"))?),
+        None => None,
+    };
+    let line = from_file.as_deref().map_or(text, |t| t.lines().next().unwrap_or_default());
+    let max = Passphrase::MAX;
+    Passphrase::new(line).with_context(|| format!("a passphrase has 1 to {max} octets"))
 }
 
 fn services() -> anyhow::Result<Arc<Services>> {

@@ -84,7 +84,7 @@ impl Target {
 
 /// The ident of the first file that can be read.
 fn ident(query: &Query) -> String {
-    let first = query.files.iter().find_map(|f| store::FlowFile::open(f).ok());
+    let first = query.files.iter().find_map(|f| store::FlowFile::open_with(f, &query.read).ok());
     first.map_or_else(|| "none".to_owned(), |f| f.ident().to_owned())
 }
 

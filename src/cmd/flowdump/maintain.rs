@@ -1,0 +1,82 @@
+//! What changes files: `--repair`, `-J`, `-i`. Every change is made beside the file, which then gets
+//! its name, so that whoever reads it meanwhile finds the old file or the new one.
+
+use super::print::complain;
+use crate::exit::Exit;
+use anyhow::{Context as _, ensure};
+use std::path::{Path, PathBuf};
+use store::{Packing, ReadOptions, Recompressed, RepairOptions, Repaired, StoreError};
+
+/// `--repair`: makes sound files of damaged ones.
+pub(super) fn repair(name: &str, files: &[PathBuf], read: &ReadOptions) -> Exit {
+    let options = RepairOptions { read: read.clone(), ..RepairOptions::default() };
+    each(name, files, |path| {
+        let shown = path.display();
+        Ok(match store::repair_with(path, &options)? {
+            Repaired::Sound => format!("{shown} is sound"),
+            Repaired::Rewritten {
+                original,
+                blocks_saved,
+                blocks_lost,
+                flows_saved,
+                flows_lost,
+                ..
+            } => {
+                let lost = match flows_lost {
+                    Some(n) => format!("{n} flows lost"),
+                    None => "how many are lost is not known".to_owned(),
+                };
+                let kept = original.map(|o| format!("; the damaged file is {}", o.display()));
+                format!(
+                    "{shown}: {flows_saved} flows saved, {lost} ({blocks_saved} blocks whole, \
+                     {blocks_lost} not){}",
+                    kept.unwrap_or_default()
+                )
+            }
+        })
+    })
+}
+
+/// `-J`: compresses files again in place.
+pub(super) fn recompress(
+    name: &str,
+    files: &[PathBuf],
+    method: &str,
+    threads: usize,
+) -> anyhow::Result<Exit> {
+    let packing: Packing = method.parse()?;
+    Ok(each(name, files, |path| {
+        let shown = path.display();
+        Ok(match store::recompress(path, packing, threads)? {
+            Recompressed::Already => format!("File {shown} is already same compression method"),
+            Recompressed::Done { before, after } => {
+                format!("File {shown} compression changed: {before} to {after} octets")
+            }
+        })
+    }))
+}
+
+/// `-i`: gives the file of `-r` another ident.
+pub(super) fn set_ident(files: &[PathBuf], ident: &str) -> anyhow::Result<Exit> {
+    ensure!(files.len() == 1, "-i changes one file: name it with -r");
+    let path = files.first().context("-i needs a file: name it with -r")?;
+    let before = store::FlowFile::open(path)?.ident().to_owned();
+    store::set_ident(path, ident)?;
+    println!("{} ident: {} -> {ident}", path.display(), before.escape_debug());
+    Ok(Exit::Success)
+}
+
+/// Works on files one after the other; one that cannot be changed does not keep the others back.
+fn each(name: &str, files: &[PathBuf], work: impl Fn(&Path) -> Result<String, StoreError>) -> Exit {
+    let mut exit = Exit::Success;
+    for path in files {
+        match work(path) {
+            Ok(said) => println!("{said}"),
+            Err(e) => {
+                complain(name, path, &e.to_string());
+                exit = Exit::Failure;
+            }
+        }
+    }
+    exit
+}
