@@ -112,7 +112,7 @@ fn times_are_in_the_zone_asked_for() {
         let args = ["-r", &file, "-q", "-o", "ndjson", "--tz", zone, filter];
         stdout_of(FLOWDUMP, args).lines().count()
     };
-    let (utc, east) = ("2026-11-20T10:00:00", "2026-11-20T12:00:00");
+    let (utc, east) = ("2026-11-20T09:59:55", "2026-11-20T11:59:55");
     let in_utc = count("UTC", &format!("first seen >= {utc}"));
     assert!((1..20).contains(&in_utc), "{in_utc} of 20");
     assert_eq!(count("+02:00", &format!("first seen >= {east}")), in_utc, "filters, too");

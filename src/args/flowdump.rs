@@ -110,7 +110,7 @@ pub struct Count {
     pub statistics: Vec<String>,
 
     /// Lines of a statistic or a sorted list; 0 for all [default: 10 for statistics]
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
     pub top: Option<usize>,
 
     /// Sort by flows, packets, bytes, pps, bps, bpp, tstart, tend, duration [:a or :d];
