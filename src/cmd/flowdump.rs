@@ -108,6 +108,7 @@ fn ask(
 ) -> anyhow::Result<Exit> {
     let (args, start) = (&read.args, sys::clock::monotonic());
     let plan = plan(read, setup)?;
+    setup.check(name, &plan.what);
     let window = args.input.window.as_deref().map(super::window::Window::parse).transpose()?;
     let mut filters = vec![filter];
     if let Some(w) = &window {

@@ -5,8 +5,8 @@ use crate::app::WithExit;
 use crate::args::flowdump::Args;
 use crate::exit::Exit;
 use anyhow::{bail, ensure};
-use output::{Format, FormatOptions};
-use query::{BinWidth, By, Grouping, Percentile, Request, Sorting};
+use output::{Format, FormatError, FormatOptions};
+use query::{BinWidth, By, Element, Grouping, Percentile, Request, Sorting};
 use std::sync::Arc;
 
 /// The question, and how the answer looks.
@@ -53,6 +53,25 @@ impl What {
         .filter(|grouping| grouping.is_custom)
     }
 
+    /// All that is counted.
+    pub(super) fn counted(&self) -> Vec<&By> {
+        match self {
+            Self::Statistics(of) | Self::Series { of, .. } | Self::Percentiles { of, .. } => {
+                of.iter().map(|r| &r.by).collect()
+            }
+            Self::List | Self::Sorted(_) | Self::Joined(_) => Vec::new(),
+        }
+    }
+
+    /// Elements whose values are printed in tables of the format's own columns.
+    fn tables(&self) -> impl Iterator<Item = &'static Element> {
+        let requests = if let Self::Statistics(of) = self { of.as_slice() } else { &[] };
+        requests.iter().filter(|r| r.distinct.is_empty()).filter_map(|r| match r.by {
+            By::Element { element, .. } => Some(element),
+            By::Flows(_) => None,
+        })
+    }
+
     /// Whether `-n` is 10 if nobody says.
     const fn is_table(&self) -> bool {
         !matches!(self, Self::List | Self::Sorted(_) | Self::Joined(_))
@@ -77,6 +96,7 @@ impl Plan {
             "-w writes flows, and -s, --bin and --percentile print tables: use one of them"
         );
         let format = parse_format(format, what.key(), setup, options)?;
+        what.tables().try_for_each(|e| format.check_table(e.name, e.fields)).map_err(refused)?;
         let default_top = if what.is_table() { 10 } else { 0 };
         Ok(Self { what, format, sorting, top: count.top.unwrap_or(default_top) })
     }
@@ -184,13 +204,16 @@ fn parse_format(
             Format::parse_with(name, &setup.user_formats, options)
         }
     };
-    let format = format.map_err(|e| {
-        let known = e.known();
-        let message = if known.is_empty() { e.to_string() } else { format!("{e}\n{known}") };
-        WithExit { exit: Exit::Failure, message: message.trim_end().to_owned() }
-    })?;
+    let format = format.map_err(refused)?;
     Ok(match &setup.services {
         Some(services) => format.with_services(Arc::clone(services)),
         None => format,
     })
+}
+
+/// A format that does not do, with a list of what would.
+fn refused(e: FormatError) -> WithExit {
+    let known = e.known();
+    let message = if known.is_empty() { e.to_string() } else { format!("{e}\n{known}") };
+    WithExit { exit: Exit::Failure, message: message.trim_end().to_owned() }
 }

@@ -1,6 +1,7 @@
 //! What a run knows and may use besides its question: configuration, databases, filters, colours,
 //! memory.
 
+use super::plan::What;
 use crate::app::{WithExit, is_old_name};
 use crate::args::flowdump::{Args, Color};
 use crate::config;
@@ -32,6 +33,28 @@ pub(super) struct Setup {
 }
 
 impl Setup {
+    /// Says which databases the question needs that are not there.
+    pub(super) fn check(&self, name: &str, what: &What) {
+        let (mut countries, mut systems) = (false, false);
+        for by in what.counted() {
+            countries |= by.needs_countries();
+            systems |= by.needs_systems();
+        }
+        if let What::Joined(grouping) = what {
+            countries |= grouping.needs_countries();
+            systems |= grouping.needs_systems();
+        }
+        let book = self.book.as_deref();
+        for (needed, is_there, of) in [
+            (countries, book.is_some_and(AddressBook::has_countries), "countries"),
+            (systems, book.is_some_and(AddressBook::has_systems), "autonomous systems"),
+        ] {
+            if needed && !is_there {
+                eprintln!("{name}: no database of {of} is given: use -G FILE.mmdb");
+            }
+        }
+    }
+
     /// To be called before there are threads: the time zone belongs to the process.
     pub(super) fn new(name: &str, args: &Args) -> anyhow::Result<Self> {
         if let Some(zone) = &args.show.tz {
