@@ -6,6 +6,7 @@
 use crate::error::is_word;
 use crate::primitive::{Operand, Phrase};
 use crate::time::Stamp;
+use payload::{Ja3, Ja4};
 use record::code::Proto;
 use record::{Addr, Country, Mac, Networks, TorExit};
 use std::fmt;
@@ -86,6 +87,8 @@ pub(crate) enum Value {
     /// An exit of the Tor network at the time of the flow.
     Tor,
     Regex(Pattern),
+    Ja3(Ja3),
+    Ja4(Ja4),
 }
 
 /// A regular expression as it was written, and compiled.
@@ -231,6 +234,8 @@ impl fmt::Display for Term {
             Value::Time(cmp, stamp) => write!(f, " {cmp} {stamp}"),
             Value::Country(country) => write!(f, " {country}"),
             Value::Tor => f.write_str(" tor"),
+            Value::Ja3(ja3) => write!(f, " {ja3}"),
+            Value::Ja4(ja4) => write!(f, " {ja4}"),
             Value::Regex(pattern) => {
                 write_quoted(f, &pattern.text)?;
                 let blank = if pattern.flags.is_empty() { "" } else { " " };

@@ -103,6 +103,12 @@ pub enum ErrorKind {
     /// Not a MAC address.
     #[error("{0}")]
     Mac(&'static str),
+    /// Not a JA3 fingerprint.
+    #[error("a JA3 fingerprint is 32 hexadecimal digits")]
+    Ja3,
+    /// Not a JA4 fingerprint.
+    #[error("a JA4 fingerprint looks like t13d1516h2_8daaf6152771_e5627efa2ab1")]
+    Ja4,
     /// Not a time.
     #[error("not a time: {0}")]
     Time(&'static str),

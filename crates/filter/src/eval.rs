@@ -3,6 +3,7 @@
 
 use crate::Context;
 use crate::ast::{Cmp, Expr, Kind, Known, Term, Value};
+use crate::message;
 use crate::primitive::{Rate, Test};
 use crate::program::{address_of, country_of};
 use record::code::Proto;
@@ -57,6 +58,7 @@ fn term(term: &Term, row: Row<'_>, ctx: &Context<'_>) -> bool {
             (Value::Regex(pattern), Some(octets)) => pattern.regex.is_match(octets),
             _ => false,
         }),
+        Test::Message(part) => some(&|f| message::has(part, value, row, f)),
         Test::Icmp => proto().is_some_and(Proto::is_icmp) && number(&Some),
         Test::Tcp => proto() == Some(Proto::TCP) && number(&Some),
         Test::Addr => some(&|f| {
@@ -104,7 +106,9 @@ fn holds(value: &Value, number: u64, row: Row<'_>) -> bool {
         | Value::Text(_)
         | Value::Country(_)
         | Value::Tor
-        | Value::Regex(_) => false,
+        | Value::Regex(_)
+        | Value::Ja3(_)
+        | Value::Ja4(_) => false,
     }
 }
 

@@ -201,6 +201,7 @@ fn describe_leaf(leaf: &Leaf) -> String {
         Leaf::Pattern { field, regex } => {
             format!("{}: searched for /{}/", name(*field), cut(regex.as_str()))
         }
+        Leaf::Message { field, wanted } => format!("{}: {wanted}", name(*field)),
         Leaf::Acl { field, set } => format!("{}: one of its ids {}", name(*field), numbers(set)),
         Leaf::Equal(a, b) => format!("{} and {} are the same", name(*a), name(*b)),
         Leaf::Block { port } => format!("{}: in the record's own block of ports", name(*port)),

@@ -28,6 +28,8 @@
 //! * `pf dir out` is every direction but 1, as listings print it;
 //! * `in @FILE` is the list of what a file has: `src ip in @blocked`;
 //! * `payload content` finds every occurrence, also behind a partial one;
+//! * `payload dns` looks at flows of any port, `payload tls` also at hellos that are cut off;
+//!   with `out` they look at the other direction;
 //! * the manual's `asa event deny`, `term` and `denied ingress` are read.
 //!
 //! ```
@@ -48,6 +50,7 @@ mod error;
 mod eval;
 mod explain;
 mod index;
+mod message;
 mod names;
 #[cfg(test)]
 mod oracle;

@@ -1,5 +1,6 @@
 //! Words that stand for numbers in operands.
 
+use payload::tls::Version;
 use record::code::{FwEvent, NatEvent, Proto};
 
 /// A set of names for numbers.
@@ -14,6 +15,8 @@ pub(crate) enum Names {
     PfAction,
     PfReason,
     PfDir,
+    TlsVersion,
+    SslVersion,
 }
 
 impl Names {
@@ -29,6 +32,8 @@ impl Names {
             Self::PfAction => "pf action",
             Self::PfReason => "pf reason",
             Self::PfDir => "pf direction",
+            Self::TlsVersion => "version of TLS",
+            Self::SslVersion => "version of SSL",
         }
     }
 
@@ -78,6 +83,8 @@ impl Names {
             Self::PfAction => PF_ACTION,
             Self::PfReason => PF_REASON,
             Self::PfDir => &[("in", 1), ("out", 2)],
+            Self::TlsVersion => TLS_VERSION,
+            Self::SslVersion => SSL_VERSION,
             Self::Proto | Self::NatEvent | Self::FwEvent => &[],
         }
     }
@@ -164,6 +171,18 @@ const PF_REASON: &[(&str, u64)] = &[
     ("no-route", 16),
 ];
 
+/// Versions as on the wire.
+const TLS_VERSION: &[(&str, u64)] = &[
+    ("1.0", Version::TLS10.0 as u64),
+    ("1.1", Version::TLS11.0 as u64),
+    ("1.2", Version::TLS12.0 as u64),
+    ("1.3", Version::TLS13.0 as u64),
+];
+
+/// The first one was never released, but nfdump takes it.
+const SSL_VERSION: &[(&str, u64)] =
+    &[("1.0", 0x0100), ("2.0", Version::SSL20.0 as u64), ("3.0", Version::SSL30.0 as u64)];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,6 +203,9 @@ mod tests {
             (Names::PfReason, "no-route", Some(16)),
             (Names::PfReason, "memory", None),
             (Names::PfDir, "out", Some(2)),
+            (Names::TlsVersion, "1.2", Some(0x0303)),
+            (Names::TlsVersion, "3.0", None),
+            (Names::SslVersion, "2.0", Some(2)),
         ] {
             assert_eq!(names.number(word), number, "{names:?} {word}");
         }
@@ -200,6 +222,8 @@ mod tests {
             Names::PfAction,
             Names::PfReason,
             Names::PfDir,
+            Names::TlsVersion,
+            Names::SslVersion,
         ] {
             assert!(!names.all().is_empty());
             for n in 0..2000 {

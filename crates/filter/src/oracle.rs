@@ -2,13 +2,14 @@
 //! tree prints must read as the same tree. Filters come from the table of primitives, so a new
 //! line of it is tested without a word here.
 
-use crate::primitive::{Operand, Phrase, Phrases};
-use crate::{Context, Filter, ParseOptions, Zone};
+use crate::primitive::{Operand, Phrase, Phrases, Test};
+use crate::{Context, Filter, ParseOptions, Zone, message};
 use record::{
     Addr, AddressBook, Country, Field, Kind, Networks, Row, RowRef, Rows, Selection, Shape,
     ShapeTable, TorExit,
 };
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 const NUMBERS: [u64; 24] = [
     0,
@@ -56,6 +57,17 @@ const TIMES: [&str; 5] =
 const MACS: [&str; 3] = ["0:0:0:0:0:1", "00:00:00:00:00:50", "aa:bb:cc:dd:ee:ff"];
 
 const REGEXES: [&str; 6] = ["alice", "'^A.*E$' is", "'[a-c]o' i", "'b\"ob'", "'.' s", "'\\x00$'"];
+
+const JA3S: [&str; 2] = ["3736761f91e3f9597a641ce4c92f256c", "00000000000000000000000000000000"];
+const JA4S: [&str; 2] =
+    ["t13d0306h2_5559582ccdc4_fb71836bce29", "t13d1516h2_8daaf6152771_e5627efa2ab1"];
+
+/// What payloads begin with.
+static MESSAGES: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
+    let (hello, dns) = (message::tests::hello(), message::tests::dns());
+    let stream = [&(dns.len() as u16).to_be_bytes()[..], &dns].concat();
+    [hello, dns, stream]
+});
 
 /// Knows a few of [`ADDRS`].
 #[derive(Debug)]
@@ -215,11 +227,16 @@ fn operand(r: &mut Random, phrase: &Phrase) -> String {
         Operand::Regex => r.of(&REGEXES).to_owned(),
         Operand::Net => net(r),
         Operand::Mac => r.of(&MACS).to_owned(),
+        Operand::Text(..) if matches!(line.test, Test::Message(_)) => {
+            r.of(&["example.org", "2.7", "db8", "alice"]).to_owned()
+        }
         Operand::Text(..) => match r.of(&TEXTS) {
             word if word.contains(' ') => format!("\"{word}\""),
             word => word.to_owned(),
         },
         Operand::Time => format!("{} {}", r.of(&["", "<", ">="]), r.of(&TIMES)),
+        Operand::Ja3 => r.of(&JA3S).to_owned(),
+        Operand::Ja4 => r.of(&JA4S).to_owned(),
         Operand::Unsupported(_) => unreachable!("filtered out"),
     }
 }
@@ -267,6 +284,7 @@ fn shape(r: &mut Random) -> Shape {
         let len = match field.kind() {
             _ if r.once_in(40) => 3,
             Kind::Addr => r.of(&[4, 16]),
+            Kind::Bytes => r.of(&[8, 60, 140]),
             kind => kind.width().unwrap_or(8),
         };
         shape.set(field, at, len);
@@ -290,6 +308,8 @@ fn value(r: &mut Random, field: Field, len: usize) -> Vec<u8> {
             };
             addr.to_row().to_vec()
         }
+        _ if field == Field::Proto && r.once_in(2) => vec![r.of(&[6, 17])],
+        Kind::Bytes if r.once_in(2) => MESSAGES[r.below(MESSAGES.len())].clone(),
         Kind::Text(_) | Kind::Bytes => r.of(&TEXTS).as_bytes().to_vec(),
         _ if matches!(field, Field::SrcCountry | Field::DstCountry) => {
             r.of(&[Country(0), Country(0x4348), Country(0x4445)]).0.to_le_bytes().to_vec()

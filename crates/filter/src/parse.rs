@@ -193,6 +193,14 @@ impl<'t> Parser<'t> {
             Operand::Time => self.time(phrase)?,
             Operand::Country => self.country(phrase)?,
             Operand::Regex => self.regex(phrase)?,
+            Operand::Ja3 => {
+                let (word, span) = self.text_token(phrase)?;
+                Value::Ja3(word.parse().map_err(|_| (ErrorKind::Ja3, span))?)
+            }
+            Operand::Ja4 => {
+                let (word, span) = self.text_token(phrase)?;
+                Value::Ja4(word.parse().map_err(|_| (ErrorKind::Ja4, span))?)
+            }
             Operand::Unsupported(what) => return Err((ErrorKind::Unsupported(what), start)),
         };
         Ok((phrase, value))
@@ -704,7 +712,16 @@ mod tests {
             ("pf action foo", "known: pass block scrub"),
             ("pf reason memory", "did you mean `\"memory)\"`?"),
             ("@list", "`ip in @FILE` for a list"),
-            ("payload dns defined", "`payload dns` is not supported by this version"),
+            ("payload ja4s defined", "`payload ja4s` is not supported by this version"),
+            (
+                "payload dns foo",
+                "expected `addr`, `address`, `defined`, `name` after `payload dns`",
+            ),
+            ("payload tls version 1.4", "known: 1.0 1.1 1.2 1.3"),
+            ("payload tls version", "expected an operand after `payload tls version`"),
+            ("payload ja3 xyz", "a JA3 fingerprint is 32 hexadecimal digits"),
+            ("payload ja4 t13d", "a JA4 fingerprint looks like t13d1516h2_"),
+            ("src payload dns defined", "expected `content`, `regex` after `src payload`"),
             ("port in []", "expected at least one item"),
             ("flags = S", "`flags =S`, without a blank"),
             ("asa user 1234", "write `asa user \"1234\"`"),

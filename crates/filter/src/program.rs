@@ -4,6 +4,7 @@
 //! A program still speaks of fields. `select.rs` resolves it to offsets, once for each shape.
 
 use crate::ast::{Expr, Kind, Known, Net, Pattern, Term, Value};
+use crate::message::Wanted;
 use crate::primitive::{Rate, Test};
 use crate::sets::{Bitmap, RangeSet};
 use record::{Addr, Country, Field, Networks, TorExit};
@@ -48,6 +49,8 @@ pub(crate) enum Leaf {
     Text { field: Field, text: Box<str> },
     /// Octets that match, somewhere in the field.
     Pattern { field: Field, regex: regex::bytes::Regex },
+    /// The message that the field begins with has what is wanted.
+    Message { field: Field, wanted: Wanted },
     /// Any of three ids.
     Acl { field: Field, set: RangeSet<u64> },
     /// Two fields are there and equal.
@@ -95,7 +98,7 @@ impl Program {
         let mut fields = BTreeSet::new();
         tree.each_term(&mut |term| {
             fields.extend(term.phrase.fields);
-            if matches!(term.phrase.line().test, Test::Icmp | Test::Tcp) {
+            if matches!(term.phrase.line().test, Test::Icmp | Test::Tcp | Test::Message(_)) {
                 fields.insert(Field::Proto);
             }
             if term.value == Value::Block {
@@ -231,6 +234,14 @@ fn term(term: &Term) -> Node {
             }
             _ => Node::Const(false),
         }),
+        Test::Message(part) => {
+            let wanted = Wanted::new(part, value);
+            let message = each(&|field| match &wanted {
+                Some(wanted) => Node::Leaf(Leaf::Message { field, wanted: wanted.clone() }),
+                None => Node::Const(false),
+            });
+            all([protocols(part.protocols()), message].into_iter())
+        }
         Test::Icmp => all([protocols(&[1, 58]), numbers()].into_iter()),
         Test::Tcp => all([protocols(&[6]), numbers()].into_iter()),
         Test::Addr => addresses(fields, term),

@@ -291,6 +291,7 @@ impl Step<'_> {
                 Kernel::Leaf(Leaf::Ident(_)) => 1,
                 Kernel::Ratio(_) => 12,
                 Kernel::Leaf(Leaf::Pattern { .. }) => 200,
+                Kernel::Leaf(Leaf::Message { wanted, .. }) => wanted.cost(),
                 Kernel::Leaf(_) => 16,
             },
             Self::Not(inner) => inner.cost(),
@@ -376,7 +377,10 @@ fn resolve_leaf<'f>(leaf: &'f Leaf, shape: &Shape) -> Step<'f> {
         },
         Leaf::Width { field, octets } => return Step::Const(has(*field, *octets)),
         Leaf::Masked { .. } => return Step::Const(false),
-        Leaf::Text { field, .. } | Leaf::Pattern { field, .. } | Leaf::Tor { field, .. }
+        Leaf::Text { field, .. }
+        | Leaf::Pattern { field, .. }
+        | Leaf::Message { field, .. }
+        | Leaf::Tor { field, .. }
             if !shape.has(*field) =>
         {
             return Step::Const(false);
@@ -565,6 +569,9 @@ fn by_leaf(leaf: &Leaf, b: &Batch<'_>, active: u64) -> u64 {
         Leaf::Pattern { field, regex } => {
             rows(&|row| row.bytes(*field).is_some_and(|b| regex.is_match(b)))
         }
+        Leaf::Message { field, wanted } => rows(&|row| {
+            row.bytes(*field).is_some_and(|b| wanted.is_in(row.number(Field::Proto) as u8, b))
+        }),
         Leaf::Tor { field, exits } => rows(&|row| {
             let Some(addr) = row.addr(*field) else { return false };
             let (first, last) = eval::times(row);

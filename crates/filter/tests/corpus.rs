@@ -13,14 +13,6 @@ struct Exception {
 
 const EXCEPTIONS: &[Exception] = &[
     Exception {
-        reason: "not in this version: payload dns, tls, ja3, ja4 (F074)",
-        concerns: |text, ours| {
-            let kind = ours.as_ref().err().map(|e| e.kind());
-            matches!(kind, Some(ErrorKind::Unsupported(_))) && text.contains("payload")
-        },
-        accepts: false,
-    },
-    Exception {
         reason: "the country may stand in quotes (F075)",
         concerns: |text, _| ["geo 'CH'", "geo \"IN\""].contains(&text),
         accepts: true,

@@ -1,6 +1,7 @@
 //! DNS messages (RFC 1035, section 4).
 
 use crate::cursor::Cursor;
+use crate::{TCP, UDP};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -53,6 +54,16 @@ enum Stop {
 }
 
 impl<'a> Message<'a> {
+    /// Reads the payload of a flow of this IP protocol: [`parse`](Self::parse) for UDP,
+    /// [`parse_tcp`](Self::parse_tcp) for TCP. Others carry none.
+    pub fn of_flow(protocol: u8, payload: &'a [u8]) -> Option<Self> {
+        match protocol {
+            TCP => Self::parse_tcp(payload),
+            UDP => Self::parse(payload),
+            _ => None,
+        }
+    }
+
     /// Reads the payload of a datagram. `None` if it is no DNS message.
     ///
     /// There is no mark to know one by, so the header, all names and all lengths have to be right,
@@ -430,6 +441,22 @@ mod tests {
         let read = Message::parse_tcp(&octets[..40]).unwrap();
         assert!(!read.is_complete());
         assert!(Message::parse_tcp(&octets[..2]).is_none());
+    }
+
+    #[test]
+    fn the_protocol_tells_the_layout() {
+        let message = answer();
+        let stream = [&(message.len() as u16).to_be_bytes()[..], &message].concat();
+        for (protocol, octets, want) in [
+            (17, &message, true),
+            (17, &stream, false),
+            (6, &stream, true),
+            (6, &message, false),
+            (1, &message, false),
+            (0, &message, false),
+        ] {
+            assert_eq!(Message::of_flow(protocol, octets).is_some(), want, "{protocol}");
+        }
     }
 
     #[test]

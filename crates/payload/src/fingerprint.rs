@@ -106,7 +106,63 @@ impl Ja4 {
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()
     }
+
+    /// The same in 16 octets, for keys of tables: the readable part as a number, big-endian in four
+    /// octets, then those of the two sums. `None` if the readable part is none that a hello has.
+    pub fn packed(&self) -> Option<[u8; 16]> {
+        let text = self.as_str();
+        let place = |all: &[u8], c: u8| all.iter().position(|a| *a == c);
+        let [transport, version @ .., kind] = self.0.first_chunk::<4>()?;
+        let letters = [self.0.get(8)?, self.0.get(9)?];
+        let digits = |n: usize| usize::from_str(text.get(n..n + 2)?).ok();
+        let mut number = place(TRANSPORTS, *transport)?;
+        number =
+            number * VERSIONS.len() + VERSIONS.iter().position(|v| v.1.as_bytes() == version)?;
+        number = number * 2 + place(b"id", *kind)?;
+        number = (number * 100 + digits(4)?) * 100 + digits(6)?;
+        for letter in letters {
+            number = number * LETTERS.len() + place(LETTERS, *letter)?;
+        }
+        let sum = |from: usize| u64::from_str_radix(text.get(from..from + 12)?, 16).ok();
+        let sums = u128::from(sum(11)?) << 48 | u128::from(sum(24)?);
+        let number = u32::try_from(number).ok()?;
+        Some((u128::from(number) << 96 | sums).to_be_bytes())
+    }
+
+    /// The fingerprint that was [`packed`](Self::packed) so.
+    pub fn from_packed(packed: [u8; 16]) -> Option<Self> {
+        let packed = u128::from_be_bytes(packed);
+        let mut number = (packed >> 96) as usize;
+        let mut digit = |base: usize| {
+            let digit = number % base;
+            number /= base;
+            digit
+        };
+        let [last, first] = [digit(LETTERS.len()), digit(LETTERS.len())];
+        let [extensions, ciphers] = [digit(100), digit(100)];
+        let [kind, version] = [digit(2), digit(VERSIONS.len())];
+        let letter = |all: &[u8], n: usize| all.get(n).copied().map(char::from);
+        let (transport, kind) = (letter(TRANSPORTS, number)?, letter(b"id", kind)?);
+        let (first, last) = (letter(LETTERS, first)?, letter(LETTERS, last)?);
+        let version = VERSIONS.get(version)?.1;
+        let sum = |shift: u32| packed >> shift & 0xffff_ffff_ffff;
+        let (a, b) = (sum(48), sum(0));
+        format!(
+            "{transport}{version}{kind}{ciphers:02}{extensions:02}{first}{last}_{a:012x}_{b:012x}"
+        )
+        .parse()
+        .ok()
+    }
 }
+
+const TRANSPORTS: &[u8] = b"tqd";
+const LETTERS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+// All readable parts are less than 2^32.
+const _: () = assert!(
+    (TRANSPORTS.len() * VERSIONS.len() * 2 * 100 * 100 * LETTERS.len() * LETTERS.len()) as u64
+        <= 1 << 32
+);
 
 impl fmt::Display for Ja3 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -169,19 +225,22 @@ fn sum(text: &mut String, of: &str) {
     text.extend(digits);
 }
 
-const fn version_letters(version: Version) -> &'static str {
-    match version {
-        Version::SSL20 => "s2",
-        Version::SSL30 => "s3",
-        Version::TLS10 => "10",
-        Version::TLS11 => "11",
-        Version::TLS12 => "12",
-        Version::TLS13 => "13",
-        Version(0xfeff) => "d1",
-        Version(0xfefd) => "d2",
-        Version(0xfefc) => "d3",
-        _ => "00",
-    }
+/// Versions and their two letters. The last one stands for all that are not known.
+const VERSIONS: [(u16, &str); 10] = [
+    (Version::SSL20.0, "s2"),
+    (Version::SSL30.0, "s3"),
+    (Version::TLS10.0, "10"),
+    (Version::TLS11.0, "11"),
+    (Version::TLS12.0, "12"),
+    (Version::TLS13.0, "13"),
+    (0xfeff, "d1"),
+    (0xfefd, "d2"),
+    (0xfefc, "d3"),
+    (0, "00"),
+];
+
+fn version_letters(version: Version) -> &'static str {
+    VERSIONS.iter().find(|v| v.0 == version.0).map_or("00", |v| v.1)
 }
 
 /// First and last character of the first protocol; if one of them is no letter or digit, first and
@@ -256,6 +315,26 @@ mod tests {
         let quic = hello.ja4(Transport::Quic).unwrap();
         assert_eq!(quic.as_str(), "q13d1516h2_8daaf6152771_e5627efa2ab1");
         assert_eq!(quic.as_str().parse(), Ok(quic));
+    }
+
+    #[test]
+    fn packed_fingerprints_are_all_there() {
+        for text in [
+            "t13d1516h2_8daaf6152771_e5627efa2ab1",
+            "ts2i000000_000000000000_000000000000",
+            "d00d9999ZZ_ffffffffffff_ffffffffffff",
+            "q13i9900h1_000000000001_800000000000",
+        ] {
+            let ja4: Ja4 = text.parse().unwrap();
+            let packed = ja4.packed().unwrap();
+            assert_eq!(Ja4::from_packed(packed), Some(ja4), "{text}");
+        }
+        let [chrome, firefox] = [chrome(), firefox()].map(|h| ja4(&h).parse::<Ja4>().unwrap());
+        assert_ne!(chrome.packed(), firefox.packed());
+        // Well-formed, but of no version that there is.
+        let odd: Ja4 = "tzzd1516h2_8daaf6152771_e5627efa2ab1".parse().unwrap();
+        assert_eq!(odd.packed(), None);
+        assert_eq!(Ja4::from_packed([0xff; 16]), None);
     }
 
     #[test]

@@ -16,3 +16,7 @@ mod fingerprint;
 pub mod tls;
 
 pub use fingerprint::{Ja3, Ja4, Transport};
+
+/// IP protocols that are told apart here.
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;

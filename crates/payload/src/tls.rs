@@ -3,6 +3,7 @@
 //! The layout is that of RFC 8446, section 4.1.2, which all versions from SSL 3.0 on share, and
 //! the one of SSL 2.0 (RFC 6101, appendix E), which old clients send to offer more than 2.0.
 
+use crate::TCP;
 use crate::cursor::{Cursor, numbers};
 use std::fmt;
 
@@ -60,6 +61,12 @@ pub struct ClientHello<'a> {
 }
 
 impl<'a> ClientHello<'a> {
+    /// Reads the payload of a flow of this IP protocol: of TCP, for of datagrams TLS has another
+    /// layout (DTLS, QUIC). `None` as for [`parse`](Self::parse).
+    pub fn of_flow(protocol: u8, payload: &'a [u8]) -> Option<Self> {
+        if protocol == TCP { Self::parse(payload) } else { None }
+    }
+
     /// Reads the start of what a client sends. `None` if it is no client hello, or is cut off
     /// before the extensions; if it is cut off within them, those that are complete are given.
     ///
@@ -242,6 +249,14 @@ pub(crate) mod tests {
         pub(crate) versions: Vec<u16>,
         pub(crate) name: &'static str,
         pub(crate) alpn: Vec<&'static [u8]>,
+    }
+
+    #[test]
+    fn hellos_come_over_tcp() {
+        let octets = Hello { version: 0x0303, name: "a", ..Hello::default() }.octets();
+        for (protocol, want) in [(6, true), (17, false), (132, false), (0, false)] {
+            assert_eq!(ClientHello::of_flow(protocol, &octets).is_some(), want, "{protocol}");
+        }
     }
 
     fn octets(numbers: &[u16]) -> Vec<u8> {
