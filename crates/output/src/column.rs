@@ -3,6 +3,7 @@
 //! A line says how a token is called, what stands in the header above it, what CSV calls it, and
 //! which [`Cell`] prints it. How a cell looks is said in `text` and `csv`.
 
+use crate::tls;
 use record::{Field, NameTable};
 
 /// One token of the format language.
@@ -131,8 +132,8 @@ pub(crate) enum Cell {
     Organisation(Field, Field),
     /// Whether an address is an exit of the Tor network.
     Tor(Field),
-    /// Text for what needs decoded payload: in lists, and in CSV.
-    Fixed(&'static str, &'static str),
+    /// What a TLS client offers.
+    Tls(tls::Part),
     /// A line end.
     NewLine,
 }
@@ -141,7 +142,7 @@ impl Cell {
     /// Presence bits of the fields it reads; 0 if it is no part of a record.
     pub(crate) fn bits(self) -> u128 {
         match self {
-            Count | Ident | Flows | NewLine | Fixed(..) => 0,
+            Count | Ident | Flows | NewLine => 0,
             Version => bits(&[F::Source]),
             Engine => bits(&[F::EngineType, F::EngineId]),
             Number(f, _)
@@ -183,6 +184,7 @@ impl Cell {
             IngressAcl => bits(&[F::IngressAcl]),
             EgressAcl => bits(&[F::EgressAcl]),
             AppId | AppName => bits(&[F::AppId]),
+            Tls(_) => bits(&[F::InPayload]),
             PfAction => bits(&[F::PfAction]),
             PfReason => bits(&[F::PfReason]),
             PfDirection => bits(&[F::PfDir]),
@@ -361,11 +363,11 @@ pub(crate) static TOKENS: &[Token] = &[
     t("isid", " inSrvID", "inSrvID", Number(F::InService, 8)),
     t("osid", "outSrvID", "outSrvID", Number(F::OutService, 8)),
     t("nats", "nat string", "natString", Text(F::NatString, 0, "<unknown>")),
-    // What needs decoded payload, or an address book.
-    t("ja3", "                                   ja3", "ja3", Fixed("                                no ja3", "no-ja3")),
-    t("ja4", "                                   ja4", "ja4", Fixed("                                no ja4", "no-ja4")),
-    t("sni", "sni name", "sniName", Fixed("   0", "0")),
-    t("tls", "TLS ver", "tlsVersion", Fixed("   0", "0")),
+    // What is read from the payload, or in an address book.
+    t("ja3", "                                   ja3", "ja3", Tls(tls::Part::Ja3)),
+    t("ja4", "                                   ja4", "ja4", Tls(tls::Part::Ja4)),
+    t("sni", "sni name", "sniName", Tls(tls::Part::ServerName)),
+    t("tls", "TLS ver", "tlsVersion", Tls(tls::Part::Version)),
     t("sc", "SC", "srcGeo", Country(F::SrcCountry, F::SrcAddr)),
     t("dc", "DC", "dstGeo", Country(F::DstCountry, F::DstAddr)),
     t("sloc", "Src IP location info", "srcLocation", Location(F::SrcAddr)),

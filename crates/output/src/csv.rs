@@ -6,7 +6,8 @@ use crate::digits::{push_addr, push_hex, push_mac, push_thousandths, push_u64};
 use crate::escape::push_csv;
 use crate::format::{Format, Op};
 use crate::human::per_second_float;
-use crate::names::{pf_action, pf_reason, xevent};
+use crate::names::{pf_action, pf_direction, pf_reason, xevent};
+use crate::tls;
 use crate::value::{
     Source, State, acl_ids, event_number, event_time, is_icmp, listed_duration, listed_flags,
     listed_flows, packet_size, proto, push_app_id, push_country, push_fragment, push_icmp,
@@ -226,11 +227,10 @@ impl Line<'_> {
             }
             Cell::PfAction => push_pf(out, row.u64(Field::PfAction), pf_action),
             Cell::PfReason => push_pf(out, row.u64(Field::PfReason), pf_reason),
-            Cell::PfDirection => out.extend_from_slice(match row.u64(Field::PfDir) {
-                None => b"no pfinfo",
-                Some(0) => b"out",
-                Some(_) => b"in",
-            }),
+            Cell::PfDirection => {
+                let direction = row.u64(Field::PfDir).map_or("no pfinfo", pf_direction);
+                out.extend_from_slice(direction.as_bytes());
+            }
             Cell::FlowId => {
                 out.extend_from_slice(b"0x");
                 push_u64(out, row.number(Field::FlowId));
@@ -242,7 +242,7 @@ impl Line<'_> {
                 push_csv(out, text.as_deref().unwrap_or("no location info").as_bytes());
             }
             Cell::Tor(field) => out.extend_from_slice(tor(row, self.context, field).as_bytes()),
-            Cell::Fixed(_, text) => out.extend_from_slice(text.as_bytes()),
+            Cell::Tls(part) => tls::push_field(out, row, part),
             // The rest is printed by the two functions above or not known to CSV.
             _ => {}
         }

@@ -10,14 +10,18 @@ use crate::column::{MPLS, bits};
 use crate::digits::{push_addr, push_hex, push_mac, push_thousandths, push_u64};
 use crate::escape::push_json;
 use crate::format::Format;
+use crate::summary::push_fmt;
+use crate::tls;
 use crate::value::{State, acl_ids, event_time, is_icmp, proto, push_mpls};
 use Field as F;
 use keys::{
     ADJACENT_AS, AS, COUNTERS, FIREWALL, FLOW_ID, Key, LAYER2, Numbers, OBSERVATION, PORT_BLOCK,
     SERVICES, TTL, VLAN, VRF, key,
 };
+use payload::Transport;
 use record::code::{FwEvent, NatEvent, TcpFlags, record_flags};
 use record::{Addr, Field, Mac, Row};
+use std::fmt::Display;
 
 /// Appends a record as one object of an array. The line end that separates it from the bracket or
 /// the comma before comes first.
@@ -94,6 +98,7 @@ impl<'a, const PRETTY: bool> Object<'a, PRETTY> {
         self.acls_and_user();
         self.nat_event();
         self.numbers(&PORT_BLOCK);
+        self.payloads();
         self.tunnel();
         self.numbers(&OBSERVATION);
         self.numbers(&VRF);
@@ -373,6 +378,31 @@ impl<'a, const PRETTY: bool> Object<'a, PRETTY> {
         }
     }
 
+    /// Extensions 29 and 30: what TLS clients offer.
+    fn payloads(&mut self) {
+        let keys = [key!("in_tls"), key!("in_sni"), key!("in_ja3"), key!("in_ja4")];
+        self.client_hello(keys, F::InPayload);
+        let keys = [key!("out_tls"), key!("out_sni"), key!("out_ja3"), key!("out_ja4")];
+        self.client_hello(keys, F::OutPayload);
+    }
+
+    fn client_hello(&mut self, [tls, sni, ja3, ja4]: [Key; 4], field: Field) {
+        if !self.has_any(bits(&[field])) {
+            return;
+        }
+        let Some(hello) = tls::hello(self.row, field) else { return };
+        self.shown(tls, hello.version());
+        if let Some(name) = hello.server_name() {
+            self.text(sni, name);
+        }
+        if let Some(fingerprint) = hello.ja3() {
+            self.shown(ja3, fingerprint);
+        }
+        if let Some(fingerprint) = hello.ja4(Transport::Tcp) {
+            self.shown(ja4, fingerprint);
+        }
+    }
+
     /// Extensions 31 and 32.
     fn tunnel(&mut self) {
         if !self.has_any(const { bits(&[F::TunSrcAddr, F::TunDstAddr, F::TunProto]) }) {
@@ -507,6 +537,12 @@ impl<'a, const PRETTY: bool> Object<'a, PRETTY> {
     fn text(&mut self, key: Key, text: &[u8]) {
         self.key(key);
         push_json(self.out, text);
+    }
+
+    /// Something of ours that prints without escapes.
+    fn shown(&mut self, key: Key, value: impl Display) {
+        self.key(key);
+        push_fmt(self.out, format_args!("\"{value}\""));
     }
 
     /// A word of ours that needs no escapes.
@@ -728,6 +764,14 @@ mod tests {
             "dst4_geo",
             "src6_geo",
             "dst6_geo",
+            "in_tls",
+            "in_sni",
+            "in_ja3",
+            "in_ja4",
+            "out_tls",
+            "out_sni",
+            "out_ja3",
+            "out_ja4",
         ];
         for flow in random(300) {
             for key in keys(&printed("json", &[flow])) {

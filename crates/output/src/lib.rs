@@ -54,6 +54,7 @@ mod stat;
 mod summary;
 mod table;
 mod text;
+mod tls;
 mod value;
 
 pub use clock::{Clock, TimeZone};

@@ -26,6 +26,11 @@ pub(crate) const fn xevent(code: u64) -> Option<&'static str> {
     })
 }
 
+/// Direction that pf sends: 1 (`PF_IN`) is in; out are 2 (`PF_OUT`) and 0, which nfdump has for it.
+pub(crate) const fn pf_direction(code: u64) -> &'static str {
+    if code == 1 { "in" } else { "out" }
+}
+
 /// Name of a pf action.
 pub(crate) fn pf_action(code: u64) -> &'static str {
     const NAMES: [&str; 16] = [

@@ -8,12 +8,15 @@ use crate::digits::{
     pad, push_addr, push_hex, push_left_text, push_mac, push_thousandths, push_u64,
 };
 use crate::escape::push_text;
-use crate::names::{pf_action, pf_reason, xevent};
+use crate::names::{pf_action, pf_direction, pf_reason, xevent};
+use crate::summary::push_fmt;
+use crate::tls;
 use crate::value::{
     Source, State, acl_ids, is_icmp, proto, push_app_id, push_country, push_icmp, push_mpls,
     push_payload, push_time,
 };
 use Field as F;
+use payload::Transport;
 use record::code::{FwEvent, NatEvent, TcpFlags, record_flags};
 use record::{Country, Field, Kind, Mac, NameTable, Row};
 
@@ -129,7 +132,7 @@ impl Block<'_> {
         }
         if self.has(F::Proto) {
             self.number("proto", row.number(F::Proto));
-            self.after(|out| crate::summary::push_fmt(out, proto(row)));
+            self.after(|out| push_fmt(out, proto(row)));
         }
         if self.has(F::TcpFlags) {
             let flags = row.number(F::TcpFlags);
@@ -220,9 +223,27 @@ impl Block<'_> {
             Kind::Bytes => {
                 let bytes = row.bytes(field).unwrap_or(b"");
                 self.number(label, bytes.len() as u64);
+                self.client_hello(field);
                 push_payload(self.out, Some(bytes));
             }
             _ => self.number(label, row.number(field)),
+        }
+    }
+
+    /// What a TLS client offers in a payload.
+    fn client_hello(&mut self, field: Field) {
+        let Some(hello) = tls::hello(self.row, field) else { return };
+        let version = tls::spaced(hello.version());
+        self.line("TLS vers", |out| out.extend_from_slice(version.as_bytes()));
+        if let Some(name) = hello.server_name() {
+            self.value("sni name", 8, 0, |out| push_text(out, name));
+        }
+        let (ja3, ja4) = (hello.ja3(), hello.ja4(Transport::Tcp));
+        if let Some(ja3) = ja3 {
+            self.value("ja3 hash", 8, 0, |out| push_fmt(out, ja3));
+        }
+        if let Some(ja4) = ja4 {
+            self.value("ja4 hash", 8, 0, |out| push_fmt(out, ja4));
         }
     }
 
@@ -372,8 +393,7 @@ fn meaning(field: Field, n: u64) -> &'static str {
         },
         (F::PfAction, _) => pf_action(n),
         (F::PfReason, _) => pf_reason(n),
-        (F::PfDir, 0) => "out",
-        (F::PfDir, _) => "in",
+        (F::PfDir, _) => pf_direction(n),
         _ => "undef",
     }
 }

@@ -265,6 +265,11 @@ pub(crate) fn random(count: usize) -> Vec<Flow> {
                 Kind::Text(_) => {
                     flow.set_bytes(field, hostile[n as usize % hostile.len()]);
                 }
+                // For the protocol stands before the payloads.
+                Kind::Bytes if next() % 4 == 0 => {
+                    flow.set(Field::Proto, 6);
+                    flow.set_bytes(field, &crate::tls::tests::HELLO);
+                }
                 Kind::Bytes => {
                     flow.set_bytes(field, &n.to_be_bytes()[..1 + n as usize % 8]);
                 }

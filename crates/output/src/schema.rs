@@ -10,6 +10,7 @@ use crate::format::{Format, Kind, Op};
 use crate::order::Order;
 use crate::stat::{FAST_HEADER as FAST_TABLE, csv_columns};
 use crate::summary::push_fmt;
+use crate::tls;
 use Field as F;
 use record::{Field, Kind as FieldKind};
 use std::fmt;
@@ -217,7 +218,7 @@ fn described(cell: Cell) -> (ColumnType, &'static str, &'static str) {
         Cell::Organisation(..) => (Text, "", "who runs the autonomous system"),
         Cell::Tor(_) => (Text, "", "EX exit of Tor, ex at another time, .. not"),
         Cell::Country(own, _) => (Text, "", own.def().about),
-        Cell::Fixed(..) => (Text, "", "from decoded payload"),
+        Cell::Tls(part) => (Text, "", part.about()),
         Cell::NewLine => (Text, "", "line end"),
         Cell::Proto => (Integer, "", F::Proto.def().about),
         Cell::Addr(field) => (Address, "", field.def().about),
@@ -390,6 +391,10 @@ const JSON: &[JsonKey] = &[
     Of(F::NatEvent), Own("nat_event", ColumnType::Text, "name of the NAT event"), Of(F::NatPool),
     Own("t_event", ColumnType::Time, "time of the firewall or NAT event, or <unknown>"),
     Of(F::PblockStart), Of(F::PblockEnd), Of(F::PblockStep), Of(F::PblockSize),
+    Own("in_tls", ColumnType::Text, tls::Part::Version.about()), Own("in_sni", ColumnType::Text, tls::Part::ServerName.about()),
+    Own("in_ja3", ColumnType::Text, tls::Part::Ja3.about()), Own("in_ja4", ColumnType::Text, tls::Part::Ja4.about()),
+    Own("out_tls", ColumnType::Text, "as in_tls, of the other direction"), Own("out_sni", ColumnType::Text, "as in_sni, of the other direction"),
+    Own("out_ja3", ColumnType::Text, "as in_ja3, of the other direction"), Own("out_ja4", ColumnType::Text, "as in_ja4, of the other direction"),
     Of(F::TunProto), Of(F::TunSrcAddr), Of(F::TunDstAddr), Of(F::ObservationDomain), Of(F::ObservationPoint),
     Of(F::IngressVrf), Of(F::EgressVrf),
     Of(F::VlanId), Of(F::PostVlanId), Of(F::CustomerVlanId), Of(F::PostCustomerVlanId), Of(F::PhysIngress), Of(F::PhysEgress),

@@ -605,6 +605,9 @@ Statistic Record:
             ("fmt:%tr", "srcip", &[Field::SrcAddr], false),
             ("fmt:%idt", "srcip", &[Field::SrcAddr], false),
             ("fmt:%line", "srcip", &[Field::SrcAddr], false),
+            ("fmt:%ja3", "ja3", &[Field::InPayload, Field::OutPayload], true),
+            ("fmt:%ja4", "ja3", &[Field::InPayload, Field::OutPayload], false),
+            ("fmt:%ipl", "ja3", &[Field::InPayload, Field::OutPayload], false),
             ("line", "srcip", &[Field::SrcAddr], true),
             ("json", "any", &[], true),
         ] {
@@ -615,6 +618,8 @@ Statistic Record:
             "%flg has no meaning in a table of dstport; its columns are %ts %te %td %tds %pr %fl %pkt %byt \
              %ipkt %ibyt %opkt %obyt %pps %bps %bpp %cnt %dp"
         );
+        let error = check("fmt:%ipl", "ja3", &[Field::InPayload, Field::OutPayload]).unwrap_err();
+        assert!(error.to_string().ends_with(" %cnt %ja3"), "{error}");
     }
 
     #[test]

@@ -8,7 +8,8 @@ use crate::digits::{
 use crate::escape::push_text;
 use crate::format::{Format, Op};
 use crate::human::{bits_per_second, per_second, push_duration, push_scaled_right};
-use crate::names::{PORT_ROOM, pf_action, pf_reason, xevent};
+use crate::names::{PORT_ROOM, pf_action, pf_direction, pf_reason, xevent};
+use crate::tls;
 use crate::value::{
     Source, State, acl_ids, event_number, event_time, events, is_icmp, listed_duration,
     listed_flags, listed_flows, packet_size, proto, push_address, push_app_id, push_country,
@@ -174,8 +175,7 @@ impl Line<'_> {
             Cell::PfReason => self.pf(Field::PfReason, pf_reason),
             Cell::PfDirection => match row.u64(Field::PfDir) {
                 None => self.out.extend_from_slice(b"<no pfinfo>"),
-                Some(0) => self.out.extend_from_slice(b"out"),
-                Some(_) => self.out.extend_from_slice(b" in"),
+                Some(code) => push_right_text(self.out, pf_direction(code).as_bytes(), 3),
             },
             Cell::FlowId => {
                 self.out.extend_from_slice(b"0x");
@@ -199,7 +199,7 @@ impl Line<'_> {
             Cell::Tor(field) => {
                 push_right_text(self.out, tor(row, self.context, field).as_bytes(), 4)
             }
-            Cell::Fixed(text, _) => self.out.extend_from_slice(text.as_bytes()),
+            Cell::Tls(part) => tls::push_column(self.out, row, part),
             Cell::NewLine => self.out.push(b'\n'),
             // The rest is printed by the two functions above.
             _ => {}
@@ -567,6 +567,19 @@ Date first seen         Duration         Proto      Src IP Addr:Port          Ds
             let text = printed(&format!("fmt:{all}"), std::slice::from_ref(flow));
             assert_eq!(text.matches('\n').count(), 2, "record {i}");
             assert!(!text.bytes().any(|b| b.is_ascii_control() && b != b'\n'), "record {i}");
+        }
+    }
+
+    /// As filters have it: `pf dir out` is every direction but 1.
+    #[test]
+    fn pf_calls_in_one_and_out_two() {
+        for (code, want) in [(0, "out"), (1, " in"), (2, "out"), (9, "out")] {
+            let flow = [flow(&[(Field::PfDir, code)], &[])];
+            assert_eq!(lines("fmt:%pfdir", &flow, FormatOptions::default()), [want], "{code}");
+            let csv = printed("csv:%pfdir", &flow);
+            assert_eq!(csv.lines().nth(1), Some(want.trim()), "{code}");
+            let raw = printed("raw", &flow);
+            assert!(raw.contains(&format!("{code} {}\n", want.trim())), "{raw}");
         }
     }
 

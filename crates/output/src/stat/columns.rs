@@ -47,7 +47,7 @@ enum Form {
 const COMMON: &str =
     "%ts %te %td %tds %pr %fl %pkt %byt %ipkt %ibyt %opkt %obyt %pps %bps %bpp %cnt";
 
-fn meaning(token: &Token, fields: &[Field]) -> Option<Meaning> {
+fn meaning(token: &Token, element: &str, fields: &[Field]) -> Option<Meaning> {
     let time = |is_last, form| Some(Meaning::Time { is_last, form });
     match token.name {
         "ts" | "tfs" => time(false, Form::Local),
@@ -71,6 +71,10 @@ fn meaning(token: &Token, fields: &[Field]) -> Option<Meaning> {
         "bpp" => Some(Meaning::PacketSize),
         "cnt" => Some(Meaning::Count),
         "n" => Some(Meaning::NewLine),
+        // Elements that are read from the payload are called as their columns.
+        _ if matches!(token.cell, Cell::Tls(_) | Cell::Payload(_)) => {
+            (token.name == element).then_some(Meaning::Value)
+        }
         _ => (shows_one_value(token.cell) && token.cell.bits() & bits(fields) != 0)
             .then_some(Meaning::Value),
     }
@@ -110,9 +114,19 @@ impl Format {
             Op::Column(token) => Some(*token),
             Op::Literal(_) => None,
         });
-        let Some(wrong) = tokens.find(|t| meaning(t, fields).is_none()) else { return Ok(()) };
+        let Some(wrong) = tokens.find(|t| meaning(t, element, fields).is_none()) else {
+            return Ok(());
+        };
         let mut known = COMMON.to_owned();
-        for token in fields.iter().map(|f| f.def().token).filter(|t| !t.is_empty()) {
+        let mut own: Vec<_> = fields
+            .iter()
+            .map(|field| match field {
+                Field::InPayload | Field::OutPayload => element,
+                field => field.def().token,
+            })
+            .collect();
+        own.dedup();
+        for token in own.into_iter().filter(|t| !t.is_empty()) {
             known.push_str(" %");
             known.push_str(token);
         }
@@ -138,7 +152,7 @@ impl StatTable<'_> {
             match op {
                 Op::Literal(text) => out.extend_from_slice(text),
                 Op::Column(token) => {
-                    let Some(meaning) = meaning(token, self.fields) else { continue };
+                    let Some(meaning) = meaning(token, self.element, self.fields) else { continue };
                     match (meaning, is_csv) {
                         (Meaning::Count, false) => push_right(out, at as u64 + 1, 5),
                         (Meaning::Count, true) => push_u64(out, at as u64 + 1),
