@@ -141,7 +141,11 @@ macro_rules! widths {
             #[inline]
             fn add(&mut self, to: To, key: &BoundKey, row: Row<'_>, lookups: &mut Lookups<'_>, counts: &Counts, origin: Origin) {
                 match self {
-                    $(Self::$name(t) => t.add(to, key.pack::<$w>(row, lookups), counts, origin)),*
+                    $(Self::$name(t) => {
+                        if let Some(key) = key.pack::<$w>(row, lookups) {
+                            t.add(to, key, counts, origin);
+                        }
+                    }),*
                 }
             }
 
@@ -149,7 +153,9 @@ macro_rules! widths {
             fn add_either(&mut self, to: To, keys: [&BoundKey; 2], row: Row<'_>, lookups: &mut Lookups<'_>, counts: &Counts, origin: Origin) {
                 match self {
                     $(Self::$name(t) => {
-                        t.add_either(to, keys.map(|k| k.pack::<$w>(row, lookups)), counts, origin);
+                        if let [Some(key), Some(reverse)] = keys.map(|k| k.pack::<$w>(row, lookups)) {
+                            t.add_either(to, [key, reverse], counts, origin);
+                        }
                     }),*
                 }
             }

@@ -1,6 +1,7 @@
 //! What flows can be counted by (`-s`) and grouped by (`-A`): one line each.
 
 use crate::direction::Direction;
+use crate::fingerprint::Fingerprint;
 use crate::key::{KeyPart, KeySpec, Prefix};
 use record::{Field, Kind};
 
@@ -15,6 +16,8 @@ pub struct Element {
     pub fields: &'static [Field],
     /// Whether autonomous systems are shown with the names of those who run them.
     pub shows_organisation: bool,
+    /// What of TLS clients is counted: their fingerprints, in payloads.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 use Field as F;
@@ -83,6 +86,8 @@ const ELEMENTS: &[Element] = &[
     e("sl", "Server Latency", &[F::ServerLatency]),
     e("al", "Application Latency", &[F::AppLatency]),
     e("nbar", "Nbar", &[F::AppId]),
+    f("ja3", "ja3                             ", Fingerprint::Ja3, &[F::InPayload, F::OutPayload]),
+    f("ja4", "ja4                                ", Fingerprint::Ja4, &[F::InPayload]),
     e("odid", "Obs DomainID", &[F::ObservationDomain]),
     e("opid", "Obs PointID", &[F::ObservationPoint]),
     e("event", " Event", &[F::FwEvent]),
@@ -103,13 +108,23 @@ const ELEMENTS: &[Element] = &[
 ];
 
 const fn e(name: &'static str, title: &'static str, fields: &'static [Field]) -> Element {
-    Element { name, title, fields, shows_organisation: false }
+    Element { name, title, fields, shows_organisation: false, fingerprint: None }
 }
 
 /// Autonomous systems and who runs them. The title is as wide as the values.
 const fn o(name: &'static str, fields: &'static [Field]) -> Element {
     let title = "                                 Organisation AS num  ";
-    Element { name, title, fields, shows_organisation: true }
+    Element { shows_organisation: true, ..e(name, title, fields) }
+}
+
+/// Fingerprints of TLS clients, as wide as nfdump has them.
+const fn f(
+    name: &'static str,
+    title: &'static str,
+    kind: Fingerprint,
+    fields: &'static [Field],
+) -> Element {
+    Element { fingerprint: Some(kind), ..e(name, title, fields) }
 }
 
 impl Element {
@@ -149,7 +164,9 @@ impl Element {
             return vec![KeySpec::new(proto().into_iter().collect())];
         }
         let key = |field: &Field| {
-            let parts = [Some(KeyPart::whole(*field)), proto()].into_iter().flatten().collect();
+            let prefix = self.fingerprint.map_or(Prefix::Full, Prefix::Fingerprint);
+            let value = KeyPart { field: *field, prefix };
+            let parts = [Some(value), proto()].into_iter().flatten().collect();
             if counts_missing_as_zero(*field) {
                 KeySpec::new(parts)
             } else {
@@ -459,7 +476,8 @@ mod tests {
         let mut seen = HashSet::new();
         for e in ELEMENTS {
             assert!(seen.insert(e.name), "{}", e.name);
-            let is_fixed = |f: &Field| f.kind().width().is_some() || *f == F::AppId;
+            let is_fixed =
+                |f: &Field| f.kind().width().is_some() || *f == F::AppId || e.fingerprint.is_some();
             assert!(e.fields.iter().all(is_fixed), "{}", e.name);
             let kinds: HashSet<_> = e.fields.iter().map(|f| f.kind().width()).collect();
             assert!(kinds.len() <= 1, "{}: keys of one element share a layout", e.name);

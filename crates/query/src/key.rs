@@ -8,6 +8,7 @@
 //! Countries, and systems that a row does not name, are looked up by its addresses, row by row.
 
 use crate::counters::u64_at;
+use crate::fingerprint::{Fingerprint, Hello};
 use crate::lookup::Lookups;
 use record::{Addr, Field, Flow, Kind, Row, Shape, Slot};
 
@@ -16,14 +17,14 @@ use record::{Addr, Field, Flow, Kind, Row, Shape, Slot};
 pub struct KeyPart {
     /// The field.
     pub field: Field,
-    /// For addresses: how many leading bits count, for IPv4 and IPv6 apart.
+    /// What of it counts: of addresses leading bits, for IPv4 and IPv6 apart.
     pub prefix: Prefix,
 }
 
-/// Which bits of an address belong to the key.
+/// What of a field belongs to the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prefix {
-    /// All bits, both families.
+    /// All of it; of addresses both families.
     Full,
     /// The leading bits of each family; `None` takes addresses of that family as unspecified.
     Leading {
@@ -34,6 +35,9 @@ pub enum Prefix {
     },
     /// As many as the record's own mask field says.
     OwnMask(Field),
+    /// The fingerprint of the TLS client whose hello a payload begins with. Rows without one have
+    /// no key.
+    Fingerprint(Fingerprint),
 }
 
 impl KeyPart {
@@ -89,9 +93,10 @@ impl KeySpec {
     fn layout(&self, class: Class) -> Layout {
         let mut pieces = Vec::new();
         for (n, part) in self.parts.iter().enumerate() {
-            let width = match part.field.kind() {
-                Kind::Addr if class >> n & 1 == 0 => 4,
-                kind => kind.width().unwrap_or(8),
+            let width = match (part.field.kind(), part.prefix) {
+                (Kind::Addr, _) if class >> n & 1 == 0 => 4,
+                (_, Prefix::Fingerprint(_)) => 16,
+                (kind, _) => kind.width().unwrap_or(8),
             };
             let mut at = 0;
             while at < width {
@@ -121,6 +126,9 @@ impl KeySpec {
         let (mut moves, mut derived) = (Vec::new(), Vec::new());
         for piece in &layout.pieces {
             let Some(part) = self.parts.get(piece.part) else { continue };
+            if matches!(part.prefix, Prefix::Fingerprint(_)) {
+                continue;
+            }
             match Source::of(part.field, shape, has_systems) {
                 Some(source) => {
                     derived.push(Derived { source, word: piece.word, shift: piece.shift });
@@ -129,7 +137,8 @@ impl KeySpec {
             }
         }
         let own_masks = self.own_masks(&layout, shape);
-        Some(BoundKey { class, words: layout.words, moves, own_masks, derived })
+        let hellos = self.hellos(&layout, shape);
+        Some(BoundKey { class, words: layout.words, moves, own_masks, derived, hellos })
     }
 
     fn class_of(&self, shape: &Shape) -> Class {
@@ -160,6 +169,18 @@ impl KeySpec {
             Some(OwnMask { piece: *p, mask_at: slot.is_present().then_some(slot.at) })
         };
         layout.pieces.iter().filter_map(of).collect()
+    }
+
+    /// Parts that are fingerprints of TLS clients.
+    fn hellos(&self, layout: &Layout, shape: &Shape) -> Vec<Hello> {
+        let of = |(n, part): (usize, &KeyPart)| {
+            let Prefix::Fingerprint(kind) = part.prefix else { return None };
+            let mut words = layout.pieces.iter().filter(|p| p.part == n).map(|p| p.word);
+            let words = [words.next()?, words.next()?];
+            let (payload, protocol) = (shape.slot(part.field), shape.slot(Field::Proto));
+            Some(Hello { kind, payload, protocol, words })
+        };
+        self.parts.iter().enumerate().filter_map(of).collect()
     }
 
     /// Writes the parts of a packed key into a flow.
@@ -201,13 +222,24 @@ pub(crate) fn plain_key(spec: &KeySpec, row: Row<'_>) -> Option<Vec<Vec<u8>>> {
     if spec.needs_field && !row.has(spec.parts.first()?.field) {
         return None;
     }
+    let fingerprint = |p: &KeyPart| {
+        let Prefix::Fingerprint(kind) = p.prefix else { return None };
+        Some(kind.of(row.number(Field::Proto) as u8, row.bytes(p.field).unwrap_or(&[])))
+    };
+    if spec.parts.iter().any(|p| fingerprint(p) == Some(None)) {
+        return None;
+    }
     let part = |p: &KeyPart| match (row.addr(p.field), p.field.kind()) {
+        _ if matches!(p.prefix, Prefix::Fingerprint(_)) => {
+            fingerprint(p).flatten().map_or_else(Vec::new, |octets| octets.to_vec())
+        }
         (Some(addr), Kind::Addr) => {
             let own = |f| if row.has(f) { row.number(f) as u8 } else { 0 };
             let masked = match (p.prefix, addr) {
                 (Prefix::Full, _) => Some(addr),
                 (Prefix::OwnMask(f), _) if own(f) == 0 => Some(addr),
                 (Prefix::OwnMask(f), _) => Some(addr.masked(own(f))),
+                (Prefix::Fingerprint(_), _) => None,
                 (Prefix::Leading { v4, .. }, Addr::V4(_)) => v4.map(|n| addr.masked(n)),
                 (Prefix::Leading { v6, .. }, Addr::V6(_)) => v6.map(|n| addr.masked(n)),
             };
@@ -285,6 +317,13 @@ pub(crate) struct BoundKey {
     moves: Vec<Move>,
     own_masks: Vec<OwnMask>,
     derived: Vec<Derived>,
+    hellos: Vec<Hello>,
+}
+
+/// The octets of a field.
+pub(crate) fn octets(bytes: &[u8], slot: Slot) -> &[u8] {
+    let at = usize::from(slot.at);
+    bytes.get(at..at + usize::from(slot.len)).unwrap_or(&[])
 }
 
 /// A part that is worked out of the row.
@@ -322,10 +361,7 @@ impl Source {
     }
 
     fn value(self, bytes: &[u8], lookups: &mut Lookups<'_>) -> u64 {
-        let octets = |s: Slot| {
-            let at = usize::from(s.at);
-            bytes.get(at..at + usize::from(s.len)).unwrap_or(&[])
-        };
+        let octets = |slot| octets(bytes, slot);
         match self {
             Self::Country(addr) => {
                 Addr::from_row(octets(addr)).map_or(0, |a| u64::from(lookups.country(a)))
@@ -365,17 +401,26 @@ struct OwnMask {
 }
 
 impl BoundKey {
-    /// The key of `row`. `W` is at least [`words`](Self::words).
+    /// The key of `row`, `None` if it has none. `W` is at least [`words`](Self::words).
     #[inline]
-    pub(crate) fn pack<const W: usize>(&self, row: Row<'_>, lookups: &mut Lookups<'_>) -> [u64; W] {
+    pub(crate) fn pack<const W: usize>(
+        &self,
+        row: Row<'_>,
+        lookups: &mut Lookups<'_>,
+    ) -> Option<[u64; W]> {
         let mut key = [0; W];
-        self.pack_into(row, lookups, &mut key);
-        key
+        self.pack_into(row, lookups, &mut key).then_some(key)
     }
 
     /// ORs the key of `row` into `key`, which is all 0 and has at least [`words`](Self::words).
+    /// Returns whether the row has a key.
     #[inline]
-    pub(crate) fn pack_into(&self, row: Row<'_>, lookups: &mut Lookups<'_>, key: &mut [u64]) {
+    pub(crate) fn pack_into(
+        &self,
+        row: Row<'_>,
+        lookups: &mut Lookups<'_>,
+        key: &mut [u64],
+    ) -> bool {
         let bytes = row.as_bytes();
         for m in &self.moves {
             if let Some(word) = key.get_mut(usize::from(m.word)) {
@@ -388,6 +433,7 @@ impl BoundKey {
         if !self.derived.is_empty() {
             self.derive(bytes, lookups, key);
         }
+        self.hellos.is_empty() || self.hellos.iter().all(|h| h.write(bytes, key))
     }
 
     #[inline(never)]
@@ -435,7 +481,11 @@ fn load_tail(bytes: &[u8], at: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fingerprint::tests::HELLO;
     use std::collections::HashMap;
+
+    /// Low octet of a cipher suite in the hello.
+    const HELLO_CIPHER: usize = 51;
 
     fn flows() -> Vec<Flow> {
         let mut out = Vec::new();
@@ -464,6 +514,12 @@ mod tests {
                 f.set(Field::SrcAs, small(54, 1) * 65_536);
                 f.set_bytes(Field::AppId, &[3, 0, 0, 80][..1 + small(55, 3) as usize]);
             }
+            if n % 5 != 1 {
+                let mut hello = HELLO.to_vec();
+                hello[HELLO_CIPHER] = small(56, 1) as u8;
+                hello.truncate(if n % 11 == 0 { 100 } else { HELLO.len() });
+                f.set_bytes(Field::InPayload, &hello);
+            }
             out.push(f);
         }
         out
@@ -473,6 +529,7 @@ mod tests {
     #[test]
     fn packed_keys_tell_apart_what_plain_keys_tell_apart() {
         let addr = |prefix| KeyPart { field: Field::SrcAddr, prefix };
+        let hello = |kind| KeyPart { field: Field::InPayload, prefix: Prefix::Fingerprint(kind) };
         let lead = |v4, v6| addr(Prefix::Leading { v4, v6 });
         let five = [Field::Proto, Field::SrcAddr, Field::DstAddr, Field::SrcPort, Field::DstPort];
         for spec in [
@@ -489,6 +546,12 @@ mod tests {
                 [Field::DstCountry, Field::SrcAs, Field::SrcPort].map(KeyPart::whole).to_vec(),
             ),
             KeySpec::present(vec![KeyPart::whole(Field::AppId)]),
+            KeySpec::present(vec![hello(Fingerprint::Ja3), KeyPart::whole(Field::Proto)]),
+            KeySpec::present(vec![
+                hello(Fingerprint::Ja4),
+                hello(Fingerprint::Ja3),
+                KeyPart::whole(Field::SrcAddr),
+            ]),
             KeySpec::new(vec![]),
         ] {
             let mut lookups = Lookups::new(Some(&crate::lookup::testing::Made));
@@ -496,9 +559,11 @@ mod tests {
             for flow in flows() {
                 let row = flow.as_row();
                 let (plain, bound) = (plain_key(&spec, row), spec.bind(row.shape(), true));
-                assert_eq!(plain.is_some(), bound.is_some(), "{spec:?}");
-                let (Some(plain), Some(bound)) = (plain, bound) else { continue };
-                let packed = (bound.class, bound.pack::<8>(row, &mut lookups));
+                assert!(plain.is_none() || bound.is_some(), "{spec:?}");
+                let Some(bound) = bound else { continue };
+                let packed = bound.pack::<8>(row, &mut lookups).map(|key| (bound.class, key));
+                assert_eq!(plain.is_some(), packed.is_some(), "{spec:?}");
+                let (Some(plain), Some(packed)) = (plain, packed) else { continue };
                 let same = by_plain.entry(plain.clone()).or_insert(packed);
                 assert_eq!(*same, packed, "{spec:?} {plain:?}");
                 let same = by_packed.entry(packed).or_insert_with(|| plain.clone());

@@ -190,8 +190,8 @@ impl<'s> KeyReader<'s> {
         let bound = self.bound.get(shape)?.1.get(n)?.as_ref()?;
         self.key.clear();
         self.key.resize(bound.words, 0);
-        bound.pack_into(row, &mut self.lookups, &mut self.key);
-        Some((bound.class, &self.key))
+        let has_key = bound.pack_into(row, &mut self.lookups, &mut self.key);
+        has_key.then_some((bound.class, &self.key))
     }
 }
 

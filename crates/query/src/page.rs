@@ -1,6 +1,6 @@
 //! Tables whose rows begin with the value of a key.
 
-use crate::key::{Class, KeySpec};
+use crate::key::{Class, KeyPart, KeySpec, Prefix};
 use crate::request::By;
 use crate::value::{Shown, Style};
 use output::{Column, ColumnKind, FormatOptions, Kind, Table, TablePrinter, Value};
@@ -62,8 +62,9 @@ impl KeyColumns {
     /// The columns, as wide as their values.
     pub(crate) fn columns(&self, options: &FormatOptions) -> Vec<Column> {
         let column = |c: &KeyColumn| {
-            let field = self.field(c);
-            let width = match (c.name, field.map(Field::kind)) {
+            let part = self.part(c);
+            let width = match (c.name, part.map(|p| p.field.kind())) {
+                _ if part.is_some_and(|p| matches!(p.prefix, Prefix::Fingerprint(_))) => 36,
                 ("proto", _) => 5,
                 (_, Some(FieldKind::Addr)) if options.ipv6_wide => 43,
                 _ if self.organisations => 54,
@@ -75,8 +76,8 @@ impl KeyColumns {
         self.parts.iter().map(column).collect()
     }
 
-    fn field(&self, column: &KeyColumn) -> Option<Field> {
-        Some(self.key.parts().get(column.part?)?.field)
+    fn part(&self, column: &KeyColumn) -> Option<KeyPart> {
+        self.key.parts().get(column.part?).copied()
     }
 
     /// The values of a key, one a column.
@@ -95,11 +96,11 @@ impl KeyColumns {
         let value = |c: &KeyColumn| {
             let n = c.part.unwrap_or(0);
             let octets = self.key.octets(class, words, n);
-            match self.field(c) {
-                Some(Field::Proto) if !options.plain_numbers => {
+            match self.part(c) {
+                Some(KeyPart { field: Field::Proto, .. }) if !options.plain_numbers => {
                     Shown::Text(Proto(octets.first().copied().unwrap_or(0)).to_string())
                 }
-                field => Shown::new(field, class >> n & 1 == 1, &octets, style),
+                part => Shown::new(part, class >> n & 1 == 1, &octets, style),
             }
         };
         self.parts.iter().map(value).collect()

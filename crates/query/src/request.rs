@@ -333,6 +333,7 @@ mod tests {
             ("zebra", "Unknown statistic: zebra"),
             ("", "Unknown statistic: "),
             ("scrip", "Unknown statistic: scrip; known"),
+            ("ja4s", "Unknown statistic: ja4s, did you mean 'ja4'?"),
             ("srcipp", "Unknown statistic: srcipp, did you mean 'srcip'?"),
             ("srcip/distinct:ip", "Unknown field in distinct:ip; write"),
             ("srcip/distinct:dstipp", "Unknown field in distinct:dstipp, did you mean 'dstip'?"),

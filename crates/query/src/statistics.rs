@@ -111,6 +111,7 @@ impl<'o> Tables<'o> {
     pub fn add(&mut self, table: &ElementTable, sorting: Sorting, n: usize) {
         let top: Vec<_> = table.groups.ranked(Some(sorting), n, table.threads).collect();
         let field = table.field();
+        let part = field.and_then(|_| table.key.parts().first().copied());
         let style = Style {
             organisations: table.element.shows_organisation,
             aligned: self.format.kind() == Kind::Text,
@@ -118,7 +119,7 @@ impl<'o> Tables<'o> {
         };
         let value = |t: &Top<'_>| {
             let octets = table.key.octets(t.class, t.group.key, 0);
-            Shown::new(field, t.class & 1 == 1, &octets, style)
+            Shown::new(part, t.class & 1 == 1, &octets, style)
         };
         let values: Vec<Shown> = top.iter().map(value).collect();
         let rows: Vec<StatRow<'_>> = top

@@ -1,6 +1,7 @@
 //! How the value of a key is shown, whatever table it is in.
 
 use crate::counters::u64_at;
+use crate::key::{KeyPart, Prefix};
 use output::StatKey;
 use record::{Addr, AddressBook, Country, Field, Kind, Mac};
 
@@ -24,15 +25,18 @@ pub(crate) struct Style<'b> {
 }
 
 impl Shown {
-    /// The value of `field` in the octets of a key; without a field the one value of `any`.
+    /// The value of a part in the octets of a key; without a part the one value of `any`.
     pub(crate) fn new(
-        field: Option<Field>,
+        part: Option<KeyPart>,
         is_v6: bool,
         octets: &[u8; 16],
         style: Style<'_>,
     ) -> Self {
         let number = u64_at(octets, 0);
-        let Some(field) = field else { return Self::Text("any".to_owned()) };
+        let Some(KeyPart { field, prefix }) = part else { return Self::Text("any".to_owned()) };
+        if let Prefix::Fingerprint(kind) = prefix {
+            return Self::Text(kind.text(*octets));
+        }
         Self::Key(match (field, field.kind()) {
             (_, Kind::Addr) => {
                 let octets = octets.get(..if is_v6 { 16 } else { 4 });
@@ -134,10 +138,10 @@ mod tests {
             (Field::AppId, 20 << 56 | 1 << 16 | 256, plain, "20..1..256"),
             (Field::AppId, 20 << 56 | 9, plain, "20..9"),
         ] {
-            let shown = Shown::new(Some(field), false, &octets(number), style);
+            let shown = Shown::new(Some(KeyPart::whole(field)), false, &octets(number), style);
             assert_eq!(shown.key(), StatKey::Text(want.as_bytes()), "{field:?} {number}");
         }
-        let number = Shown::new(Some(Field::SrcAs), false, &octets(100), plain);
+        let number = Shown::new(Some(KeyPart::whole(Field::SrcAs)), false, &octets(100), plain);
         assert_eq!(number.key(), StatKey::Number(100));
     }
 }

@@ -2,6 +2,8 @@
 //! went into them. On one thread and on several, with rows of many shapes and both families.
 
 use output::{Counts, Format, FormatOptions, TimeZone};
+use payload::Transport;
+use payload::tls::ClientHello;
 use query::{Answer, Grouping, Query, Report, Request, Sorting, Tables};
 use record::{Addr, Exporter, Field, Flow, FlowSink as _, Meta};
 use serde_json::Value;
@@ -135,8 +137,8 @@ const FILTERS: [&str; 5] = [
     "proto 99",
 ];
 
-fn check_report(report: &Report, flows: &[&Flow]) {
-    assert_eq!(report.records, 2100);
+fn check_report(report: &Report, input: &Input, flows: &[&Flow]) {
+    assert_eq!(report.records, input.flows.len() as u64);
     assert_eq!(report.records_passed, flows.len() as u64);
     assert!(report.damage.is_empty(), "{:?}", report.damage);
     let sum = |field| flows.iter().map(|f| f.number(field)).sum::<u64>();
@@ -155,7 +157,7 @@ fn lists_show_what_passes_in_order() {
         for threads in THREADS {
             let mut out = Vec::new();
             let report = query(&input, filter, threads).list(&format, &mut out).unwrap();
-            check_report(&report, &flows);
+            check_report(&report, &input, &flows);
             texts.push(String::from_utf8(out).unwrap());
         }
         assert!(texts.iter().all(|t| *t == texts[0]), "{filter}: threads change the answer");
@@ -251,7 +253,7 @@ fn element_rows(input: &Input, filter: &str, stat: &str, n: usize, threads: usiz
     let request = Request::parse(stat, &Grouping::five_tuple(), None).unwrap();
     let query = query(input, filter, threads);
     let (answers, report) = query.statistics(std::slice::from_ref(&request), n).unwrap();
-    check_report(&report, &passing(input, filter));
+    check_report(&report, input, &passing(input, filter));
     let [Answer::Element(table)] = answers.as_slice() else { panic!("one table") };
     let (mut out, format) = (Vec::new(), format("ndjson"));
     let mut tables = Tables::new(&format, &report, &mut out);
@@ -305,6 +307,81 @@ fn statistics_are_sums_by_value() {
             }
         }
     }
+}
+
+/// TLS clients of four kinds, over TCP and not, cut off and not, on the way in and out.
+fn clients() -> Input {
+    const HELLO: &[u8] = include_bytes!("data/hello");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("nfcapd.202604101200");
+    let mut writer = Writer::create(&path, &WriterOptions::default()).unwrap();
+    let mut random = Random(0x7e11);
+    let mut flows = Vec::new();
+    for i in 0..500 {
+        let mut flow = random.flow();
+        flow.set(Field::Proto, if random.below(3) == 0 { 17 } else { 6 });
+        for field in [Field::InPayload, Field::OutPayload] {
+            let mut hello = HELLO.to_vec();
+            hello[51] = random.below(4) as u8; // a cipher suite
+            hello.truncate(if random.below(4) == 0 { 100 } else { HELLO.len() });
+            if random.below(3) != 0 {
+                flow.set_bytes(field, &hello);
+            }
+        }
+        writer.flow(&flow);
+        flows.push(flow);
+        if i % 90 == 89 {
+            writer.flush().unwrap();
+        }
+    }
+    writer.close(&[]).unwrap();
+    Input { _dir: dir, files: vec![path], flows }
+}
+
+#[test]
+fn fingerprints_of_clients_are_counted() {
+    fn hello(flow: &Flow, field: Field) -> Option<ClientHello<'_>> {
+        ClientHello::of_flow(flow.number(Field::Proto) as u8, flow.as_row().bytes(field)?)
+    }
+    let input = clients();
+    type Keys = fn(&Flow) -> Vec<(String, u64)>;
+    let table: [(&str, Keys, usize); 2] = [
+        (
+            "ja3:p/bytes",
+            |f| {
+                let both = [Field::InPayload, Field::OutPayload];
+                both.iter().filter_map(|x| Some((hello(f, *x)?.ja3()?.to_string(), 6))).collect()
+            },
+            4,
+        ),
+        (
+            "ja4/packets",
+            |f| {
+                let ja4 = hello(f, Field::InPayload).and_then(|h| h.ja4(Transport::Tcp));
+                ja4.map(|ja4| (ja4.to_string(), 0)).into_iter().collect()
+            },
+            4,
+        ),
+    ];
+    let flows = passing(&input, "any");
+    for (stat, keys, clients) in table {
+        let sorting = Request::parse(stat, &Grouping::five_tuple(), None).unwrap().sortings[0];
+        let want = by_order(group(&flows, keys), sorting);
+        assert_eq!(want.len(), clients);
+        for threads in THREADS {
+            let rows = element_rows(&input, "any", stat, 0, threads);
+            assert_eq!(rows.len(), clients, "{stat}");
+            for (row, ((value, proto), sums)) in rows.iter().zip(&want) {
+                assert_eq!(row[&stat[..3]].as_str(), Some(value.as_str()), "{stat}: {row}");
+                assert_eq!((&row["flows"], &row["proto"]), (&sums.flows.into(), &(*proto).into()));
+            }
+        }
+    }
+    // Everything that fits the filter is counted, and nothing else.
+    let defined = passing(&input, "payload ja4 defined");
+    let defined: u64 = defined.iter().map(|f| f.as_row().flows()).sum();
+    let rows = element_rows(&input, "any", "ja4/flows", 0, 2);
+    assert_eq!(rows.iter().map(|r| r["flows"].as_u64().unwrap()).sum::<u64>(), defined);
 }
 
 fn joined(
