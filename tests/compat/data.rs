@@ -13,6 +13,7 @@ const TABLES: &[(&str, &str)] = &[
     ("bi", include_str!("flows/bi.txt")),
     ("late", include_str!("flows/late.txt")),
     ("tun", include_str!("flows/tun.txt")),
+    ("payload", include_str!("flows/payload.txt")),
 ];
 
 /// Makes all files of the comparison below `dir`: those of [`TABLES`], `mixed` with generated
