@@ -60,6 +60,7 @@ mod program;
 mod ratio;
 mod select;
 mod sets;
+mod sieve;
 mod source;
 mod suggest;
 mod time;

@@ -5,8 +5,8 @@
 //! filter's fields lie at the same places share one plan. Each test then writes a word of answers
 //! for the rows it is asked about, and is not asked about rows that are decided.
 //!
-//! Rows that the kernels cannot take are asked one at a time, with the interpreter of `eval.rs`:
-//! rows shorter than their shape says, and shapes beyond the memory that plans may take.
+//! Rows that have no plan are asked one at a time, test by test, with the same kernels: rows shorter
+//! than their shape says, and shapes beyond the memory that plans may take.
 
 use crate::program::{AddrSet, Leaf, Node, is_full};
 use crate::ratio::Ratio;
@@ -30,7 +30,7 @@ pub struct Evaluator<'f> {
     steps: usize,
 }
 
-/// In place of a plan: ask the interpreter.
+/// In place of a plan: ask one row at a time.
 const BY_ROW: u16 = u16::MAX;
 /// In place of a plan: there is no such row.
 const NO_ROW: u16 = u16::MAX - 1;
@@ -236,12 +236,33 @@ impl<'f> Evaluator<'f> {
         }
     }
 
+    /// Tests what the plan would have been, of the fields that lie within the row.
     #[cold]
     fn by_row(&self, batch: &Batch<'_>, active: u64) -> u64 {
         each_bit(active, |i| {
-            let ctx = batch.ctx_of(i);
-            batch.row(i).is_some_and(|row| self.filter.matches(row, &ctx))
+            batch.row(i).is_some_and(|row| {
+                let len = row.as_bytes().len();
+                let mut shape = row.shape().clone();
+                for field in self.filter.fields() {
+                    let Slot { at, len: width } = shape.slot(field);
+                    if usize::from(at) + usize::from(width) > len {
+                        shape.set(field, 0, 0);
+                    }
+                }
+                passes(self.filter.program.root(), &shape, batch, i)
+            })
         })
+    }
+}
+
+/// Whether row `i`, in which the fields lie as `shape` says, passes.
+fn passes(node: &Node, shape: &Shape, batch: &Batch<'_>, i: usize) -> bool {
+    match node {
+        Node::Const(c) => *c,
+        Node::Leaf(leaf) => run(&resolve_leaf(leaf, shape), batch, 1 << i) != 0,
+        Node::Not(inner) => !passes(inner, shape, batch, i),
+        Node::All(parts) => parts.iter().all(|p| passes(p, shape, batch, i)),
+        Node::Any(parts) => parts.iter().any(|p| passes(p, shape, batch, i)),
     }
 }
 
@@ -260,10 +281,6 @@ impl<'a> Batch<'a> {
 
     fn count(&self, i: usize) -> u64 {
         self.ctx.first_count.wrapping_add((self.first + i) as u64)
-    }
-
-    fn ctx_of(&self, i: usize) -> Context<'a> {
-        Context { first_count: self.count(i), ..*self.ctx }
     }
 }
 
@@ -504,7 +521,8 @@ fn masked<const N: usize>(
     look_up(b, at, active, set, |n| number(n) & mask)
 }
 
-/// Loads the numbers of the rows and looks all of them up together.
+/// Loads the numbers of the rows and looks those that the set may hold up together; few are looked
+/// up one at a time.
 fn look_up<const N: usize, T: Number>(
     b: &Batch<'_>,
     at: u16,
@@ -512,12 +530,18 @@ fn look_up<const N: usize, T: Number>(
     set: &RangeSet<T>,
     number: impl Fn([u8; N]) -> T,
 ) -> u64 {
-    let mut numbers = [T::MIN; 64];
-    for (n, r) in numbers.iter_mut().zip(b.refs) {
-        // The octets of rows that are asked for are there, or their plan would be another.
-        *n = octets(b, r, at).map_or(T::MIN, |octets| number(*octets));
+    // The octets of rows that are asked for are there, or their plan would be another.
+    let load = |r: &RowRef| octets(b, r, at).map_or(T::MIN, |octets| number(*octets));
+    if active.count_ones() <= FEW {
+        return each_bit(active, |i| b.refs.get(i).is_some_and(|r| set.contains(load(r))));
     }
-    set.select(&numbers, active)
+    let mut numbers = [T::MIN; 64];
+    let mut likely = 0;
+    for (i, (n, r)) in numbers.iter_mut().zip(b.refs).enumerate() {
+        *n = load(r);
+        likely |= u64::from(set.may_hold(*n)) << i;
+    }
+    set.select(&numbers, likely & active)
 }
 
 /// The octets of a field.
@@ -639,7 +663,10 @@ mod tests {
 
     #[test]
     fn shapes_beyond_the_limit_are_asked_by_row() {
-        let filter = Filter::parse("port 80 or ip 10.1.2.3 or not proto 6").unwrap();
+        let filter = Filter::parse(
+            "port 80 or ip in [10.1.2.3 10.2.0.0/16 192.0.2.1 2001:db8::/32] or not proto 6",
+        )
+        .unwrap();
         let mut evaluator = filter.evaluator();
         let data = oracle::Data::random(3);
         evaluator.table = data.rows().table.id();

@@ -7,6 +7,7 @@
 use crate::ast::Cmp;
 use crate::index::Index;
 use crate::select::each_bit;
+use crate::sieve::Sieve;
 
 /// Unsigned integers that sets are made of.
 pub(crate) trait Number: Copy + Ord {
@@ -16,16 +17,18 @@ pub(crate) trait Number: Copy + Ord {
     fn next(self) -> Option<Self>;
     /// The one before; `None` before the first.
     fn previous(self) -> Option<Self>;
-    /// `self - base`, shifted right. `base` is not larger and the result fits.
-    fn slot(self, base: Self, shift: u32) -> usize;
-    /// Bits of `self - base` that are in use.
-    fn bits(self, base: Self) -> u32;
-    /// First and last number of a slot that counts from `self`.
-    fn span(self, slot: usize, shift: u32) -> (Self, Self);
+    /// There are more than 64 bits.
+    const IS_WIDE: bool;
+    /// The leading 64 bits, or all of fewer.
+    fn high(self) -> u64;
+    /// The 64 bits that follow them, or 0.
+    fn low(self) -> u64;
+    /// The number of its halves, so far as it has them.
+    fn new(high: u64, low: u64) -> Self;
 }
 
 macro_rules! numbers {
-    ($($t:ty),*) => {$(
+    ($($t:ty, $high:expr, $low:expr, $new:expr;)*) => {$(
         impl Number for $t {
             const MIN: Self = 0;
             const MAX: Self = <$t>::MAX;
@@ -35,28 +38,37 @@ macro_rules! numbers {
             fn previous(self) -> Option<Self> {
                 self.checked_sub(1)
             }
+            const IS_WIDE: bool = Self::BITS > 64;
             #[inline]
-            fn slot(self, base: Self, shift: u32) -> usize {
-                (self.wrapping_sub(base) >> shift) as usize
+            fn high(self) -> u64 {
+                let high: fn(Self) -> u64 = $high;
+                high(self)
             }
-            fn bits(self, base: Self) -> u32 {
-                <$t>::BITS - (self - base).leading_zeros()
+            #[inline]
+            fn low(self) -> u64 {
+                let low: fn(Self) -> u64 = $low;
+                low(self)
             }
-            fn span(self, slot: usize, shift: u32) -> (Self, Self) {
-                let first = self.saturating_add((slot as $t) << shift);
-                (first, first.saturating_add((1 << shift) - 1))
+            fn new(high: u64, low: u64) -> Self {
+                let new: fn(u64, u64) -> Self = $new;
+                new(high, low)
             }
         }
     )*};
 }
 
-numbers!(u32, u64, u128);
+numbers! {
+    u32, u64::from, |_| 0, |high, _| high as u32;
+    u64, |n| n, |_| 0, |high, _| high;
+    u128, |n| (n >> 64) as u64, |n| n as u64, |high, low| u128::from(high) << 64 | u128::from(low);
+}
 
 /// A set of numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RangeSet<T> {
     ranges: Vec<(T, T)>,
-    index: Index<T>,
+    sieve: Sieve,
+    index: Index,
 }
 
 impl<T: Number> RangeSet<T> {
@@ -73,8 +85,11 @@ impl<T: Number> RangeSet<T> {
                 _ => merged.push((first, last)),
             }
         }
-        let index = if merged.len() > INDEX_FROM { Index::new(&merged) } else { Index::empty() };
-        Self { ranges: merged, index }
+        let (sieve, index) = match merged.len() {
+            ..INDEX_FROM => (Sieve::open(), Index::empty()),
+            _ => (Sieve::new(&merged), Index::new(&merged)),
+        };
+        Self { ranges: merged, sieve, index }
     }
 
     /// Numbers that compare so to `operand`.
@@ -93,13 +108,20 @@ impl<T: Number> RangeSet<T> {
         &self.ranges
     }
 
-    /// Which of the `active` numbers are in the set.
+    /// False for most numbers that are not in the set, with one load at most.
+    #[inline]
+    pub(crate) fn may_hold(&self, value: T) -> bool {
+        self.sieve.passes(value)
+    }
+
+    /// Which of the `active` numbers are in the set. Pays if they are those that it
+    /// [may hold](Self::may_hold).
     pub(crate) fn select(&self, numbers: &[T; 64], active: u64) -> u64 {
         if self.index.is_empty() {
             return each_bit(active, |i| self.contains(numbers[i % 64]));
         }
-        let (found, at) = self.index.find_all(numbers, active);
-        each_bit(found, |i| self.is_near(at[i % 64] as usize, numbers[i % 64]))
+        let (inside, near, at) = self.index.find_all(numbers, active);
+        inside | each_bit(near, |i| self.is_near(at[i % 64] as usize, numbers[i % 64]))
     }
 
     /// Whether `value` is in the set.
@@ -109,7 +131,8 @@ impl<T: Number> RangeSet<T> {
             let i = self.ranges.partition_point(|r| r.1 < value);
             return self.ranges.get(i).is_some_and(|r| r.0 <= value);
         }
-        self.index.find(value).is_some_and(|from| self.is_near(from, value))
+        self.may_hold(value)
+            && self.index.find(value).unwrap_or_else(|from| self.is_near(from, value))
     }
 
     /// Whether `value` is in one of the next ranges, of which the first that does not end before it
@@ -121,8 +144,8 @@ impl<T: Number> RangeSet<T> {
     }
 }
 
-/// Sets of at most this many ranges are searched without an index.
-const INDEX_FROM: usize = 8;
+/// Sets of fewer ranges are searched without an index.
+const INDEX_FROM: usize = 3;
 
 /// A set of numbers below 65536, one bit each.
 #[derive(Clone, Debug)]
@@ -231,6 +254,89 @@ mod tests {
         agrees::<u32>(|n| n as u32);
         agrees::<u64>(|n| n << 8);
         agrees::<u128>(|n| u128::from(n) << 70 | 0xffff);
+        // Within 64 bits, and across their border.
+        agrees::<u128>(|n| 0x2001 << 112 | u128::from(n));
+        agrees::<u128>(|n| 0x2001 << 112 | u128::from(n) << 38);
+    }
+
+    /// Networks of all lengths, in and beside each other.
+    fn networks_agree<T: Number + std::fmt::Debug>(width: u32, number: fn(u128) -> T) {
+        let mut state = 7u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state >> 33
+        };
+        for (count, shortest) in [(3, 0), (50, 1), (50, width), (2000, 12), (2000, width / 2)] {
+            for round in 0..4 {
+                let mut ranges = Vec::new();
+                let (mut bits, mut len) = (0u128, 0u32);
+                for _ in 0..count {
+                    match random() % 8 {
+                        // Beside the last one, within it, the same with the last bits set.
+                        0 => bits = bits.wrapping_add(1 << (width - len).min(127)),
+                        1 => len = width.min(len + random() as u32 % 9),
+                        2 => bits |= u128::from(random()),
+                        _ => {
+                            let lead = 0x2001 + random() % 5;
+                            let rest = u128::from(random()) << 31 | u128::from(random());
+                            bits = u128::from(lead) << (width - 16) | rest << (width / 8);
+                            len = shortest + random() as u32 % (width - shortest + 1);
+                        }
+                    }
+                    let hosts = if len == 0 { u128::MAX } else { (1 << (width - len)) - 1 };
+                    let (first, last) = (bits & !hosts, bits | hosts);
+                    ranges.push((number(first), number(last)));
+                }
+                if round == 0 {
+                    ranges.extend([(T::MIN, T::MIN), (T::MAX, T::MAX)]);
+                }
+                let set = RangeSet::new(ranges.clone());
+                let ends = ranges.iter().flat_map(|r| [r.0, r.1]);
+                let probes = ends.flat_map(|n| [Some(n), n.next(), n.previous()]).flatten();
+                let probes: Vec<_> = [T::MIN, T::MAX].into_iter().chain(probes).collect();
+                for chunk in probes.chunks(64).take(20) {
+                    let mut numbers = [T::MAX; 64];
+                    numbers[..chunk.len()].copy_from_slice(chunk);
+                    let found = set.select(&numbers, u64::MAX);
+                    for (i, n) in numbers.iter().enumerate() {
+                        let want = ranges.iter().any(|r| r.0 <= *n && *n <= r.1);
+                        assert_eq!(found >> i & 1 == 1, want, "{n:x?} of {count} in a word");
+                        assert_eq!(set.contains(*n), want, "{n:x?} of {count}");
+                        assert!(set.may_hold(*n) || !want, "{n:x?} of {count} in the sieve");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn networks_agree_with_a_linear_search() {
+        networks_agree::<u32>(32, |n| n as u32);
+        networks_agree::<u128>(128, |n| n);
+    }
+
+    #[test]
+    fn what_leads_to_ranges_takes_few_octets() {
+        // As lists are: anywhere, or a few in each of many allocations.
+        let mut state = 7u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state >> 33
+        };
+        let v4 = (0..20_000).map(|_| (random() as u32) << 1 & !0xff).map(|n| (n, n | 0xff));
+        let v4 = RangeSet::new(v4.collect());
+        let v6 = (0..20_000).map(|_| {
+            let allocation = 0x2a00_0000 + u128::from(random() % 1200) * 8;
+            allocation << 96 | u128::from(random() & 0xff_ffff) << 72
+        });
+        let v6 =
+            RangeSet::new(v6.map(|n| n & !0 << 80).map(|n| (n, n | ((1 << 80) - 1))).collect());
+        for (octets, ranges) in [
+            (v4.sieve.octets() + v4.index.octets(), v4.ranges.len()),
+            (v6.sieve.octets() + v6.index.octets(), v6.ranges.len()),
+        ] {
+            assert!(octets <= 16 * ranges, "{octets} octets for {ranges} ranges");
+        }
     }
 
     #[test]
