@@ -53,17 +53,27 @@ impl ClientHello<'_> {
         if !self.is_complete() || self.is_ssl2() {
             return None;
         }
-        let mut text = self.legacy_version().0.to_string();
-        decimal(&mut text, self.cipher_suites());
-        decimal(&mut text, self.extensions().map(|(number, _)| number));
-        decimal(&mut text, self.groups());
-        decimal(&mut text, self.point_formats().iter().map(|n| u16::from(*n)));
+        let mut text = String::new();
+        self.write_ja3(&mut text).ok()?;
         Some(text)
+    }
+
+    fn write_ja3(&self, out: &mut impl Write) -> fmt::Result {
+        write!(out, "{}", self.legacy_version().0)?;
+        decimal(out, self.cipher_suites())?;
+        decimal(out, self.extensions().map(|(number, _)| number))?;
+        decimal(out, self.groups())?;
+        decimal(out, self.point_formats().iter().map(|n| u16::from(*n)))
     }
 
     /// The JA3 fingerprint; `None` as for [`ja3_text`](Self::ja3_text).
     pub fn ja3(&self) -> Option<Ja3> {
-        self.ja3_text().map(|text| Ja3(Md5::digest(text.as_bytes()).into()))
+        if !self.is_complete() || self.is_ssl2() {
+            return None;
+        }
+        let mut sum = Sum(Md5::new());
+        self.write_ja3(&mut sum).ok()?;
+        Some(Ja3(sum.0.finalize().into()))
     }
 
     /// The JA4 fingerprint; `None` if the hello was cut off or has the layout of SSL 2.0.
@@ -88,15 +98,15 @@ impl ClientHello<'_> {
         write!(text, "{:02}{:02}", counts.0, counts.1).ok()?;
         text.extend(alpn_letters(self.alpn().next().unwrap_or(&[])));
         text.push('_');
-        sum(&mut text, &hexadecimal(&ciphers));
+        let mut sum = Sum(Sha256::new());
+        hexadecimal(&mut sum, "", ciphers.iter().copied()).ok()?;
+        sum.short(&mut text, ciphers.is_empty());
         text.push('_');
-        let mut offered = hexadecimal(&extensions);
-        let signatures: Vec<_> = self.signature_algorithms().filter(|n| !is_grease(*n)).collect();
-        if !signatures.is_empty() {
-            offered.push('_');
-            offered.push_str(&hexadecimal(&signatures));
-        }
-        sum(&mut text, if extensions.is_empty() { "" } else { &offered });
+        let mut sum = Sum(Sha256::new());
+        hexadecimal(&mut sum, "", extensions.iter().copied()).ok()?;
+        let signatures = self.signature_algorithms().filter(|n| !is_grease(*n));
+        hexadecimal(&mut sum, "_", signatures).ok()?;
+        sum.short(&mut text, extensions.is_empty());
         text.as_bytes().try_into().ok().map(Ja4)
     }
 }
@@ -206,23 +216,48 @@ impl FromStr for Ja4 {
 }
 
 /// Adds a comma, and numbers with dashes between them.
-fn decimal(text: &mut String, numbers: impl Iterator<Item = u16>) {
-    let texts: Vec<_> = numbers.filter(|n| !is_grease(*n)).map(|n| n.to_string()).collect();
-    text.push(',');
-    text.push_str(&texts.join("-"));
+fn decimal(out: &mut impl Write, numbers: impl Iterator<Item = u16>) -> fmt::Result {
+    let mut before = ",";
+    for number in numbers.filter(|n| !is_grease(*n)) {
+        write!(out, "{before}{number}")?;
+        before = "-";
+    }
+    // The comma is there without numbers, too.
+    if before == "," { out.write_str(before) } else { Ok(()) }
 }
 
-/// Numbers with commas between them: `002f,0035`.
-fn hexadecimal(numbers: &[u16]) -> String {
-    let texts: Vec<_> = numbers.iter().map(|n| format!("{n:04x}")).collect();
-    texts.join(",")
+/// Adds `before` and numbers with commas between them: `002f,0035`. Nothing without numbers.
+fn hexadecimal(
+    out: &mut impl Write,
+    mut before: &str,
+    numbers: impl Iterator<Item = u16>,
+) -> fmt::Result {
+    for number in numbers {
+        write!(out, "{before}{number:04x}")?;
+        before = ",";
+    }
+    Ok(())
 }
 
-/// Adds the first twelve digits of the SHA-256 sum, zeros for nothing.
-fn sum(text: &mut String, of: &str) {
-    let sum: [u8; 32] = if of.is_empty() { [0; 32] } else { Sha256::digest(of.as_bytes()).into() };
-    let digits = sum.iter().take(6).map(|octet| format!("{octet:02x}"));
-    text.extend(digits);
+/// The sum of a text that is never there as a whole.
+struct Sum<D>(D);
+
+impl<D: Digest> Write for Sum<D> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl Sum<Sha256> {
+    /// Adds the first twelve digits of the sum, zeros for that of nothing.
+    fn short(self, text: &mut String, is_nothing: bool) {
+        let sum: [u8; 32] = if is_nothing { [0; 32] } else { self.0.finalize().into() };
+        for octet in sum.iter().take(6) {
+            // Writing to a string does not fail.
+            let _ = write!(text, "{octet:02x}");
+        }
+    }
 }
 
 /// Versions and their two letters. The last one stands for all that are not known.
