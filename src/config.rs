@@ -10,8 +10,9 @@
 //! memory = "4G"
 //! ```
 //!
-//! The first of these is read: `-C FILE`, the file that `NFCONF` names, [`SYSTEM`]. Sections of
-//! other programs are passed over; a word that a section of ours does not know is an error.
+//! The first of these is read: `-C FILE`, the file that `NFCONF` names, [`SYSTEM`]. A word that the
+//! section `flowdump` does not know is an error. Without that section `nfdump` is read, whatever
+//! else its releases may have there. Sections of other programs are passed over.
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
@@ -52,8 +53,35 @@ pub struct Database {
 /// A file with sections of several programs.
 #[derive(Debug, Default, Deserialize)]
 struct Document {
-    #[serde(alias = "nfdump")]
     flowdump: Option<Flowdump>,
+    nfdump: Option<Nfdump>,
+}
+
+/// The section of nfdump: what its releases have besides is theirs.
+#[derive(Debug, Default, Deserialize)]
+struct Nfdump {
+    #[serde(default)]
+    fmt: BTreeMap<String, String>,
+    #[serde(default)]
+    csv: BTreeMap<String, String>,
+    geodb: Option<Database>,
+    tordb: Option<Database>,
+    maxworkers: Option<usize>,
+}
+
+impl Document {
+    /// Our section; nfdump's where there is none.
+    fn section(self) -> Flowdump {
+        let theirs = |n: Nfdump| Flowdump {
+            fmt: n.fmt,
+            csv: n.csv,
+            geodb: n.geodb,
+            tordb: n.tordb,
+            maxworkers: n.maxworkers,
+            memory: None,
+        };
+        self.flowdump.or_else(|| self.nfdump.map(theirs)).unwrap_or_default()
+    }
 }
 
 /// Reads what `-C` names (`none`: nothing), else what `NFCONF` names, else the system's file.
@@ -80,7 +108,7 @@ fn read(path: &Path) -> anyhow::Result<Flowdump> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("configuration file {shown}"))?;
     match toml::from_str::<Document>(&text) {
-        Ok(document) => Ok(document.flowdump.unwrap_or_default()),
+        Ok(document) => Ok(document.section()),
         Err(e) => bail!("configuration file {shown}: {}", e.to_string().trim_end()),
     }
 }
@@ -96,7 +124,7 @@ pub fn size(text: &str) -> anyhow::Result<usize> {
         "k" | "kb" | "kib" => 1 << 10,
         "m" | "mb" | "mib" => 1 << 20,
         "g" | "gb" | "gib" => 1 << 30,
-        "t" | "tb" | "tib" => 1 << 40,
+        "t" | "tb" | "tib" => 1usize.checked_shl(40).unwrap_or(0),
         _ => 0,
     };
     let size = digits.parse::<usize>().ok().and_then(|n| n.checked_mul(factor));
@@ -121,12 +149,16 @@ exporter.upstream = ["192.168.1.1", "/var/nflow/upstream"]
 [sfcapd]
 opt.tun = 1
 "#;
-        let config = toml::from_str::<Document>(text).unwrap().flowdump.unwrap();
+        let config = toml::from_str::<Document>(text).unwrap().section();
         assert_eq!(config.fmt.len(), 2);
         assert_eq!(config.csv.get("csvline").map(String::as_str), Some("%ts,%td"));
         assert_eq!(config.geodb.unwrap().path, "/var/db/mmdb.nf");
         assert_eq!(config.maxworkers, Some(8));
-        assert!(toml::from_str::<Document>("[nfcapd]").unwrap().flowdump.is_none());
+        let read = |text: &str| toml::from_str::<Document>(text).unwrap().section();
+        assert_eq!(read("[nfcapd]"), Flowdump::default());
+        assert_eq!(read("[nfdump.threads]\nfilter = 2\n"), Flowdump::default(), "of a release");
+        let both = "[nfdump]\nmaxworkers = 1\n[flowdump]\nmaxworkers = 2\n";
+        assert_eq!(read(both).maxworkers, Some(2), "ours goes first");
     }
 
     #[test]

@@ -30,7 +30,6 @@ use std::path::PathBuf;
 /// Runs `flowdump` under the name it was started by.
 pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
     sys::memory::give_back_large_areas();
-    sys::memory::give_back_large_areas();
     match crate::args::parse(name, args)? {
         Ok(read) => run(name, &read),
         Err(exit) => Ok(exit),
@@ -41,6 +40,8 @@ fn run(name: &str, read: &Read<Args>) -> anyhow::Result<Exit> {
     let args = &read.args;
     let setup = Setup::new(name, args)?;
     let filter = setup::filter(name, args, &setup)?;
+    let post = args.select.post_filter.as_deref();
+    let post = post.map(|p| setup::parse(name, p, None, &setup)).transpose()?;
     if args.select.check_filter {
         return Ok(Exit::Success);
     }
@@ -67,7 +68,7 @@ fn run(name: &str, read: &Read<Args>) -> anyhow::Result<Exit> {
     };
     match about_files(name, args, &setup, &files)? {
         Some(exit) => Ok(exit),
-        None => ask(name, read, &setup, filter, files),
+        None => ask(name, read, &setup, (filter, post), files),
     }
 }
 
@@ -91,7 +92,8 @@ fn about_files(
         maintain::set_ident(files, ident)?
     } else if asked.where_lost {
         let format = args.show.output.as_deref().unwrap_or("line");
-        let format = Format::parse(format, &format_options(args, setup))?;
+        let options = format_options(args, setup);
+        let format = Format::parse_with(format, &setup.user_formats, &options)?;
         loss::print(name, files, format.kind(), format.options())?
     } else {
         return Ok(None);
@@ -103,18 +105,20 @@ fn ask(
     name: &str,
     read: &Read<Args>,
     setup: &Setup,
-    filter: Filter,
+    (filter, post): (Filter, Option<Filter>),
     files: Vec<PathBuf>,
 ) -> anyhow::Result<Exit> {
     let (args, start) = (&read.args, sys::clock::monotonic());
     let plan = plan(read, setup)?;
     setup.check(name, &plan.what);
+    if post.is_some() && (args.files.write.is_some() || !plan.what.is_filtered_again()) {
+        eprintln!("{name}: -P has no effect here: it is for what -a, -A, -O and -s record print");
+    }
     let window = args.input.window.as_deref().map(super::window::Window::parse).transpose()?;
     let mut filters = vec![filter];
     if let Some(w) = &window {
         filters.push(Filter::parse(&w.as_filter()).context("time window")?);
     }
-    let post = &args.select.post_filter;
     let query = Query {
         files,
         filters,
@@ -123,7 +127,7 @@ fn ask(
         threads: setup.threads,
         progress: progress::watch(matches!(plan.what, What::List) && args.files.write.is_none()),
         book: setup.book.clone(),
-        post: post.as_deref().map(|p| setup::parse(name, p, None, setup)).transpose()?,
+        post,
         memory: setup.memory,
         stop: Some(sys::signal::interrupt()?),
         read: setup.read.clone(),
@@ -135,7 +139,7 @@ fn ask(
             report?
         }
         None => {
-            let mut out = BufWriter::with_capacity(1 << 16, io::stdout());
+            let mut out = BufWriter::with_capacity(1 << 16, progress::Cleared(io::stdout()));
             let report = answer(&query, &plan, &mut out);
             progress::clear();
             let report = report?;

@@ -176,6 +176,7 @@ fn state(place: &Place, slot: Slot, line: &SourceLine, path: Option<&Path>) {
     let statement = Statement {
         file: file.to_string_lossy().into_owned(),
         ident: line.ident.clone(),
+        collector: std::process::id(),
         from: slot.start,
         until: slot.end(),
         received: line.slot.received,

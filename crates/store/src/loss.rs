@@ -6,7 +6,7 @@
 //! be emptied and removed.
 //!
 //! ```json
-//! {"file":"2026/04/10/nfcapd.202604101200","ident":"border","from":1775822400,"until":1775822700,
+//! {"file":"2026/04/10/nfcapd.202604101200","ident":"border","collector":4711,"from":1775822400,"until":1775822700,
 //!  "received":812,"stored":24333,"losses":[{"place":"kernel","what":"socket drops",
 //!  "unit":"datagrams","count":17,"shared":false}]}
 //! ```
@@ -28,6 +28,9 @@ pub struct Statement {
     pub file: String,
     /// Ident of the source.
     pub ident: String,
+    /// Which collector: the number of its process. Losses that its sources share count once.
+    #[serde(default)]
+    pub collector: u32,
     /// Start of the slot, seconds since 1970.
     pub from: u64,
     /// End of the slot, seconds since 1970.
@@ -212,7 +215,16 @@ mod tests {
         };
         let losses = if drops > 0 { vec![loss] } else { Vec::new() };
         let (file, ident) = (file.to_owned(), "border \"1\"".to_owned());
-        Statement { file, ident, from: 300, until: 600, received: 8, stored: 240, losses }
+        Statement {
+            file,
+            ident,
+            collector: 7,
+            from: 300,
+            until: 600,
+            received: 8,
+            stored: 240,
+            losses,
+        }
     }
 
     #[test]

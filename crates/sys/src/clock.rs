@@ -62,11 +62,16 @@ pub fn set_zone(zone: &str) -> Result<(), ZoneError> {
     const DIRECTORIES: [&str; 3] =
         ["/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/usr/share/lib/zoneinfo"];
     let is_name = !zone.is_empty() && !zone.starts_with('/') && !zone.contains("..");
-    let is_file = |d: &&str| std::path::Path::new(d).join(zone).is_file();
+    let is_zone = |d: &&str| {
+        let mut magic = [0; 4];
+        let file = std::fs::File::open(std::path::Path::new(d).join(zone));
+        let read = file.and_then(|mut f| std::io::Read::read_exact(&mut f, &mut magic));
+        read.is_ok() && magic == *b"TZif" // RFC 9636, section 3.1
+    };
     let value = match (zone.to_ascii_lowercase().as_str(), posix_rule(zone)) {
         ("utc" | "z" | "gmt", _) => "UTC".to_owned(),
         (_, Some(rule)) => rule,
-        _ if is_name && DIRECTORIES.iter().any(is_file) => zone.to_owned(),
+        _ if is_name && DIRECTORIES.iter().any(is_zone) => zone.to_owned(),
         _ => return Err(ZoneError::Unknown(zone.to_owned())),
     };
     let threads = crate::process::threads();
@@ -141,7 +146,9 @@ mod tests {
         ] {
             assert_eq!(posix_rule(zone).as_deref(), want, "{zone}");
         }
-        for zone in ["", "Nowhere/Atlantis", "/etc/passwd", "../../../etc/passwd", "UTC+x"] {
+        for zone in
+            ["", "Nowhere/Atlantis", "/etc/passwd", "../../../etc/passwd", "UTC+x", "zone.tab"]
+        {
             assert!(matches!(set_zone(zone), Err(ZoneError::Unknown(_))), "{zone}");
         }
     }

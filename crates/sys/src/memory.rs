@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::mem::MaybeUninit;
+use std::path::Path;
 
 /// Areas smaller than this gain nothing from huge pages.
 const WORTH_IT: usize = 2 << 20;
@@ -39,14 +40,31 @@ fn mem_available(text: &str) -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// What the limit of the control group (version 2) leaves; `None` without one.
+/// What the limits of the control group (version 2) and of the groups around it leave; `None`
+/// without one.
 fn group_available(text: &str) -> Option<u64> {
     let path = text.lines().find_map(|l| l.strip_prefix("0::"))?;
-    let read = |file: &str| -> Option<u64> {
-        let text = fs::read_to_string(format!("/sys/fs/cgroup{path}/{file}")).ok()?;
-        text.trim().parse().ok()
-    };
-    Some(read("memory.max")?.saturating_sub(read("memory.current")?))
+    let groups = Path::new(path).ancestors().take(32);
+    groups.filter_map(|group| left_in(&Path::new("/sys/fs/cgroup").join(relative(group)))).min()
+}
+
+fn relative(group: &Path) -> &Path {
+    group.strip_prefix("/").unwrap_or(group)
+}
+
+/// What one group may still take. Pages of files that nobody uses count as used there, but are
+/// given back before anything else has to go.
+fn left_in(group: &Path) -> Option<u64> {
+    let read = |file: &str| fs::read_to_string(group.join(file)).ok();
+    let number = |file: &str| -> Option<u64> { read(file)?.trim().parse().ok() };
+    let used = number("memory.current")?;
+    let given_back = read("memory.stat").and_then(|t| inactive_file(&t)).unwrap_or(0);
+    Some(number("memory.max")?.saturating_sub(used.saturating_sub(given_back)))
+}
+
+/// `inactive_file` of a group's `memory.stat`.
+fn inactive_file(text: &str) -> Option<u64> {
+    text.lines().find_map(|l| l.strip_prefix("inactive_file "))?.trim().parse().ok()
 }
 
 /// Asks the allocator to give areas of 256 KiB and more back to the system as soon as they are
@@ -93,6 +111,20 @@ mod tests {
         {
             assert_eq!(mem_available(text), None, "{text}");
         }
+        assert_eq!(inactive_file("anon 7\ninactive_file 4096\nfile 9\n"), Some(4096));
+        assert_eq!(inactive_file("active_file 4096\n"), None);
+        let group = tempfile::tempdir().unwrap();
+        assert_eq!(left_in(group.path()), None, "no limit is known");
+        for (file, text) in [
+            ("memory.max", "1000\n"),
+            ("memory.current", "900\n"),
+            ("memory.stat", "inactive_file 700\n"),
+        ] {
+            fs::write(group.path().join(file), text).unwrap();
+        }
+        assert_eq!(left_in(group.path()), Some(800));
+        fs::write(group.path().join("memory.max"), "max\n").unwrap();
+        assert_eq!(left_in(group.path()), None);
         assert!(available().is_none_or(|n| n > 1 << 20), "a test runs in more than that");
     }
 

@@ -47,9 +47,10 @@ pub fn daemonize() -> Result<(), Error> {
     dup2_stderr(&null).map_err(failed("dup2"))
 }
 
-/// Threads of this process, 1 where the system does not say.
+/// Threads of this process; more than any where the system does not say, because what depends on
+/// being alone is then not safe.
 pub(crate) fn threads() -> usize {
-    fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+    fs::read_dir("/proc/self/task").map_or(usize::MAX, Iterator::count)
 }
 
 /// A file with our process number, removed when dropped.

@@ -26,7 +26,7 @@ pub(super) fn print(
             Ok(all) => {
                 sums.told += 1;
                 for (statement, loss) in of_file(&all) {
-                    sums.add(statement.from, &loss);
+                    sums.add((statement.from, statement.collector), &loss);
                     printer.row(&table, &row(statement, &loss, file), &mut text);
                 }
             }
@@ -95,18 +95,21 @@ fn of_file<'a>(parts: &[&'a Statement]) -> Vec<(&'a Statement, Loss)> {
     all
 }
 
+/// Start of a slot, and whose it is.
+type Slot = (u64, u32);
+
 /// What all files together miss.
 #[derive(Default)]
 struct Sums {
     by_cause: BTreeMap<(&'static str, String, String), u64>,
     /// Shared losses are in the statements of all sources of a slot.
-    shared: HashSet<(u64, Place, String)>,
+    shared: HashSet<(Slot, Place, String)>,
     told: u64,
     silent: u64,
 }
 
 impl Sums {
-    fn add(&mut self, slot: u64, loss: &Loss) {
+    fn add(&mut self, slot: Slot, loss: &Loss) {
         if loss.shared && !self.shared.insert((slot, loss.place, loss.what.clone())) {
             return;
         }
@@ -149,7 +152,7 @@ mod tests {
         assert_eq!(told, [4, 3]);
         let mut sums = Sums { told: 2, ..Sums::default() };
         for source in [&a, &b, &a] {
-            source.losses.iter().for_each(|l| sums.add(source.from, l));
+            source.losses.iter().for_each(|l| sums.add((source.from, 1), l));
         }
         let want = "Lost in all: 4 datagrams, disk: x\nLost in all: 4 datagrams, kernel: drops\n";
         assert!(sums.to_string().starts_with(want), "{sums}");

@@ -5,7 +5,7 @@ use crate::app::WithExit;
 use crate::args::flowdump::Args;
 use crate::exit::Exit;
 use anyhow::{bail, ensure};
-use output::{Format, FormatError, FormatOptions};
+use output::{Format, FormatError, FormatOptions, Kind};
 use query::{BinWidth, By, Element, Grouping, Percentile, Request, Sorting};
 use std::sync::Arc;
 
@@ -63,6 +63,15 @@ impl What {
         }
     }
 
+    /// Whether `-P` says something about it.
+    pub(super) fn is_filtered_again(&self) -> bool {
+        match self {
+            Self::Sorted(_) | Self::Joined(_) => true,
+            Self::Statistics(of) => of.iter().any(|r| matches!(r.by, By::Flows(_))),
+            Self::List | Self::Series { .. } | Self::Percentiles { .. } => false,
+        }
+    }
+
     /// Elements whose values are printed in tables of the format's own columns.
     fn tables(&self) -> impl Iterator<Item = &'static Element> {
         let requests = if let Self::Statistics(of) = self { of.as_slice() } else { &[] };
@@ -97,6 +106,9 @@ impl Plan {
         );
         let format = parse_format(format, what.key(), setup, options)?;
         what.tables().try_for_each(|e| format.check_table(e.name, e.fields)).map_err(refused)?;
+        if let What::Series { is_plot: true, .. } = what {
+            ensure!(format.kind() == Kind::Text, "--plot is for terminals: leave out -o");
+        }
         let default_top = if what.is_table() { 10 } else { 0 };
         Ok(Self { what, format, sorting, top: count.top.unwrap_or(default_top) })
     }
@@ -131,6 +143,9 @@ fn what(
     };
     let sorting = sorting.or(usual);
     let of = requests(args, sorting, grouping)?;
+    if usual.is_some() {
+        check_time(args, grouping, &of)?;
+    }
     match (percentile, bin) {
         (Some(percentile), bin) => {
             let of = if of.is_empty() { of_key(grouping, sorting, "--percentile")? } else { of };
@@ -145,6 +160,11 @@ fn what(
         (None, None) => {}
     }
     if !of.is_empty() {
+        let counts_sets = of.iter().any(|r| !r.distinct.is_empty());
+        ensure!(
+            !counts_sets || !(count.bidirectional || count.guess_direction),
+            "distinct counts are of flows as they are: leave out -b and -B"
+        );
         let has_flows = of.iter().any(|r| matches!(r.by, By::Flows(_)));
         if grouping.is_some_and(|g| g.is_custom) && !has_flows {
             eprintln!("Warning: Aggregation ignored for element statistics");
@@ -157,6 +177,28 @@ fn what(
         (None, Some(sorting)) => What::Sorted(sorting),
         (None, None) => What::List,
     })
+}
+
+/// Refuses what would not be answered beside `--bin` and `--percentile`.
+fn check_time(args: &Args, grouping: Option<&Grouping>, of: &[Request]) -> anyhow::Result<()> {
+    let count = &args.count;
+    ensure!(
+        !(count.aggregate || count.bidirectional || count.guess_direction),
+        "--bin and --percentile count flows as they are: leave out -a, -b and -B"
+    );
+    ensure!(
+        of.iter().all(|r| r.distinct.is_empty()),
+        "--bin and --percentile go by sums: ask for distinct counts in a run of their own"
+    );
+    let has_flows = of.iter().any(|r| matches!(r.by, By::Flows(_)));
+    ensure!(
+        grouping.is_none() || of.is_empty() || has_flows,
+        "--bin and --percentile are of values (-s) or of a key (-A): use one of them"
+    );
+    let format = args.show.output.as_deref().unwrap_or("line");
+    let is_spelt_out = format.contains(':') || format.starts_with('%');
+    ensure!(!is_spelt_out, "tables of time have columns of their own: use -o csv, json or ndjson");
+    Ok(())
 }
 
 /// What `-s` asks for. Tables of flows come first, as nfdump prints them.

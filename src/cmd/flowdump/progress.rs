@@ -3,7 +3,7 @@
 //! Nothing is shown where nobody looks: stderr has to be a terminal, and answers that scroll over
 //! the same terminal are progress enough.
 
-use std::io::{IsTerminal as _, Write as _, stderr, stdout};
+use std::io::{self, IsTerminal as _, Write, stderr, stdout};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,6 +15,9 @@ const INTERVAL_MS: u64 = 200;
 static START: OnceLock<Instant> = OnceLock::new();
 /// When the line was written last, milliseconds since the start; 0 is never.
 static SHOWN_MS: AtomicU64 = AtomicU64::new(0);
+
+/// When the files were begun, milliseconds since the start.
+static BEGUN_MS: AtomicU64 = AtomicU64::new(0);
 
 /// What to call for each file that is opened; `None` if nobody looks.
 pub(super) fn watch(is_listing: bool) -> Option<fn(usize, usize)> {
@@ -29,14 +32,18 @@ pub(super) fn watch(is_listing: bool) -> Option<fn(usize, usize)> {
 fn show(done: usize, all: usize) {
     let Some(start) = START.get() else { return };
     let elapsed = start.elapsed();
+    if done == 1 {
+        BEGUN_MS.store(elapsed.as_millis() as u64, Ordering::Relaxed); // perhaps of a later pass
+    }
     let now_ms = elapsed.as_millis() as u64;
     let due = SHOWN_MS.load(Ordering::Relaxed) + INTERVAL_MS;
     if elapsed < PATIENCE || now_ms < due {
         return;
     }
     SHOWN_MS.store(now_ms, Ordering::Relaxed);
+    let begun = Duration::from_millis(BEGUN_MS.load(Ordering::Relaxed)).min(elapsed);
     // A terminal that is gone is no reason to stop.
-    let _ = write!(stderr(), "\r\x1b[K{}", bar(done, all, elapsed));
+    let _ = write!(stderr(), "\r\x1b[K{}", bar(done, all, elapsed - begun));
 }
 
 /// `[=======>    ] file 12 of 20, 3 s, 2 s to go`, short enough for any terminal.
@@ -56,6 +63,20 @@ fn bar(done: usize, all: usize, elapsed: Duration) -> String {
 pub(super) fn clear() {
     if SHOWN_MS.swap(0, Ordering::Relaxed) > 0 {
         let _ = write!(stderr(), "\r\x1b[K");
+    }
+}
+
+/// A writer that takes the line away before it writes: both may be on the same terminal.
+pub(super) struct Cleared<W>(pub(super) W);
+
+impl<W: Write> Write for Cleared<W> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        clear();
+        self.0.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

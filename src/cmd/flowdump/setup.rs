@@ -11,8 +11,9 @@ use filter::{Filter, ParseOptions};
 use geo::Book;
 use output::{Services, UserFormat};
 use record::AddressBook;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Read as _};
 use std::net::{IpAddr, ToSocketAddrs as _};
+use std::path::Path;
 use std::sync::Arc;
 use store::{Passphrase, ReadOptions};
 
@@ -96,14 +97,17 @@ fn open_book(name: &str, args: &Args, config: &config::Flowdump) -> anyhow::Resu
     if databases.is_empty() && tor_lists.is_empty() {
         return Ok(None);
     }
-    match Book::open(&databases, &tor_lists) {
-        Ok(book) => Ok(Some(book)),
-        Err(e) if args.setup.geo.is_none() && args.setup.tor.is_none() => {
-            eprintln!("{name}: {e}; going on without it");
-            Ok(None)
-        }
-        Err(e) => Err(e.into()),
-    }
+    let e = match Book::open(&databases, &tor_lists) {
+        Ok(book) => return Ok(Some(book)),
+        Err(e) => e,
+    };
+    let keep = |is_named, paths| if is_named { paths } else { Vec::new() };
+    let databases = keep(args.setup.geo.is_some(), databases);
+    let tor_lists = keep(args.setup.tor.is_some(), tor_lists);
+    // What was named in this run has to do; if that is sound, it was the other that is not.
+    let book = Book::open(&databases, &tor_lists)?;
+    eprintln!("{name}: {e}; going on without it");
+    Ok((!databases.is_empty() || !tor_lists.is_empty()).then_some(book))
 }
 
 /// The passphrase of `-K`: as written, or the first line of the file behind `@`.
@@ -143,11 +147,8 @@ fn has_colour(when: Color) -> bool {
 pub(super) fn filter(name: &str, args: &Args, setup: &Setup) -> anyhow::Result<Filter> {
     let path = args.select.filter_file.as_ref().filter(|_| args.filter.is_empty());
     let Some(path) = path else { return parse(name, &args.filter.join(" "), None, setup) };
-    let text = if path.as_os_str() == "-" {
-        io::read_to_string(io::stdin())
-    } else {
-        std::fs::read_to_string(path)
-    };
+    let is_input = path.as_os_str() == "-";
+    let text = if is_input { read_all(io::stdin()) } else { read_text(path) };
     let source = path.display().to_string();
     let text = text.map_err(|e| WithExit {
         exit: Exit::FilterFile,
@@ -167,7 +168,7 @@ pub(super) fn parse(
         source,
         book: setup.book.as_deref(),
         resolve: Some(&resolve),
-        include: Some(&|path| std::fs::read_to_string(path).map_err(|e| e.to_string())),
+        include: Some(&|path| read_text(Path::new(path)).map_err(|e| e.to_string())),
         ..ParseOptions::default()
     };
     let filter = Filter::parse_with(text, &options).map_err(|e| {
@@ -178,15 +179,35 @@ pub(super) fn parse(
         let exit = if e.is_include() { Exit::FilterFile } else { Exit::Filter };
         WithExit { exit, message: e.to_string() }
     })?;
-    for (needed, what, option) in [
-        (filter.needs_countries(), "countries", "-G FILE.mmdb"),
-        (filter.needs_tor(), "exits of the Tor network", "-H FILE"),
+    let book = setup.book.as_deref();
+    let (has_countries, has_exits) = (
+        book.is_some_and(AddressBook::has_countries),
+        book.is_some_and(|b| !b.tor_exits().is_empty()),
+    );
+    for (missing, what, option) in [
+        (filter.needs_countries() && !has_countries, "countries", "-G FILE.mmdb"),
+        (filter.needs_tor() && !has_exits, "exits of the Tor network", "-H FILE"),
     ] {
-        if needed {
+        if missing {
             eprintln!("{name}: the filter asks for {what}, but no database is given: use {option}");
         }
     }
     Ok(filter)
+}
+
+/// A file of text, not larger than a filter may be.
+fn read_text(path: &Path) -> io::Result<String> {
+    read_all(std::fs::File::open(path)?)
+}
+
+fn read_all(input: impl io::Read) -> io::Result<String> {
+    let mut text = String::new();
+    let limit = filter::MAX_TEXT as u64;
+    if input.take(limit + 1).read_to_string(&mut text)? as u64 > limit {
+        let what = format!("larger than {limit} octets, the most a filter may have");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    }
+    Ok(text)
 }
 
 /// All addresses of a host; says which on stderr, because they may be others tomorrow.

@@ -30,7 +30,8 @@ pub(super) fn write(
         .map_err(|e| WithExit { exit: Exit::Incomplete, message: e.to_string() })?;
     let result = write_flows(query, plan, &mut writer).and_then(|report| {
         if report.interrupted {
-            bail!("interrupted: {} is left as it was", path.display());
+            let message = format!("interrupted: {} is left as it was", path.display());
+            return Err(WithExit { exit: Exit::Interrupted, message }.into());
         }
         let closed = writer.close(&[])?;
         if closed.dropped.all() > 0 {
