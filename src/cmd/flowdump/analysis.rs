@@ -2,7 +2,7 @@
 
 use super::plan::Plan;
 use query::{
-    BinWidth, Measure, Percentile, PercentileRequest, Query, Ranking, Report, Request,
+    BinWidth, Damage, Measure, Percentile, PercentileRequest, Query, Ranking, Report, Request,
     SeriesRequest, Sorting, Tables,
 };
 use std::io::Write;
@@ -39,7 +39,7 @@ pub(super) fn series(
         answers.iter().for_each(|(series, ..)| series.add_to(&mut tables));
         tables.finish()?;
     }
-    Ok(first(answers.into_iter().map(|(.., report)| report)))
+    Ok(joined(answers.into_iter().map(|(.., report)| report)))
 }
 
 /// Percentiles of the rates of each value.
@@ -64,12 +64,21 @@ pub(super) fn percentiles(
         answers.iter().for_each(|(percentiles, _)| percentiles.add_to(&mut tables));
         tables.finish()?;
     }
-    Ok(first(answers.into_iter().map(|(_, report)| report)))
+    Ok(joined(answers.into_iter().map(|(_, report)| report)))
 }
 
-/// The report of the first reading: later ones read the same.
-fn first(mut reports: impl Iterator<Item = Report>) -> Report {
-    reports.next().unwrap_or_default()
+/// The report of several readings of the same files: sums of the first, and whatever went wrong in
+/// any of them.
+pub(super) fn joined(reports: impl IntoIterator<Item = Report>) -> Report {
+    let mut reports = reports.into_iter();
+    let mut all = reports.next().unwrap_or_default();
+    for later in reports {
+        all.interrupted |= later.interrupted;
+        let is_new = |d: &Damage| !all.damage.contains(d);
+        let found: Vec<Damage> = later.damage.into_iter().filter(is_new).collect();
+        all.damage.extend(found);
+    }
+    all
 }
 
 /// One table for each order of a request.

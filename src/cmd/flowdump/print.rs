@@ -22,18 +22,19 @@ pub(super) fn statistics(
     let is_set = |r: &&Request| !r.distinct.is_empty();
     let (sets, sums): (Vec<&Request>, Vec<&Request>) = requests.iter().partition(is_set);
     let sums: Vec<Request> = sums.into_iter().cloned().collect();
-    let (mut answers, mut report) = (Vec::new(), None);
+    let (mut answers, mut reports) = (Vec::new(), Vec::new());
     if !sums.is_empty() {
         let (all, read) = query.statistics(&sums, plan.top)?;
-        (answers, report) = (all, Some(read));
+        answers = all;
+        reports.push(read);
     }
     let mut tables_of_sets = Vec::new();
     for request in sets {
         let (table, read) = query.distinct(request)?;
         tables_of_sets.push(table);
-        report.get_or_insert(read);
+        reports.push(read);
     }
-    let mut report = report.unwrap_or_default();
+    let mut report = super::analysis::joined(reports);
     if report.records_passed == 0 {
         let mut text = Vec::new();
         output::no_matching_flows(plan.format.kind(), &mut text);
