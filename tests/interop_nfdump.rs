@@ -103,10 +103,20 @@ fn accepted(file: &Path, what: &str) {
     same_json(file, what);
     let verify = nfdump(&["-v", path]);
     assert!(verify.contains("Checking data blocks"), "{what}: {verify}");
+    assert_eq!(counted(&verify), counted(&flowdump(&["-v", path])), "{what}");
     for word in ["rror", "orrupt", "failed", "nknown"] {
         assert!(!verify.contains(word), "{what}: {verify}");
     }
     assert_eq!(nfdump(&["-I", "-r", path]), flowdump(&["-I", "-r", path]), "{what}");
+}
+
+/// What `-v` says of blocks and records.
+fn counted(verify: &str) -> Vec<&str> {
+    let begins = ["Appdx blks", "Data blks", "Type ", "Records "];
+    let lines: Vec<_> =
+        verify.lines().filter(|l| begins.iter().any(|b| l.starts_with(b))).collect();
+    assert_eq!(lines.len(), 4, "{verify}");
+    lines
 }
 
 /// Ways to compress that the installed nfdump reads.

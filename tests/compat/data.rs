@@ -1,7 +1,7 @@
 //! Flow files of the comparison, from tables of flows in text.
 
 use crate::common::flows::{FlowFile, START_MS};
-use record::{Addr, Exporter, ExporterStats, Field, Flow, FlowSink, Kind, Meta};
+use record::{Addr, Exporter, ExporterStats, Field, Flow, FlowSink, Kind, Meta, Sampler};
 use std::net::IpAddr;
 use std::path::Path;
 use store::{Writer, WriterOptions};
@@ -14,6 +14,9 @@ const TABLES: &[(&str, &str)] = &[
     ("late", include_str!("flows/late.txt")),
     ("tun", include_str!("flows/tun.txt")),
     ("payload", include_str!("flows/payload.txt")),
+    ("exp", include_str!("flows/exp.txt")),
+    ("nat", include_str!("flows/nat.txt")),
+    ("dst", include_str!("flows/dst.txt")),
 ];
 
 /// Makes all files of the comparison below `dir`: those of [`TABLES`], `mixed` with generated
@@ -43,9 +46,14 @@ pub(crate) fn write(dir: &Path) {
             }
         }
     }
-    let conf = "[nfdump]\nfmt.mine = \"%sa %da %byt\"\n";
+    let conf = "[nfdump]\nfmt.mine = \"%sa %da %byt\"\nfmt.wide = \"%sap %dap %tos\"\n\
+                csv.pair = \"%sa,%da\"\ncsv.short = \"%ts,%sa,%byt\"\nmaxworkers = 1\n";
     let texts = [
         ("conf", conf),
+        ("list", "192.0.2.53 10.1.0.0/24\n2001:db8::/64\n"),
+        ("ports", "53\n443 # web\n"),
+        ("outer", "proto tcp and\n@include filter\n"),
+        ("loop", "@include loop\n"),
         ("filter", "proto udp # names\nand port 53\n"),
         ("wrong", "proto tcp and\nfoo\n"),
     ];
@@ -54,7 +62,7 @@ pub(crate) fn write(dir: &Path) {
     }
 }
 
-/// Writes a file of a table: a `file` line, `exporter` lines, a line of what all flows have, and
+/// Writes a file of a table: a `file` line, `exporter` and `sampler` lines, a line of what all flows have, and
 /// a line for each flow.
 fn from_table(table: &str, path: &Path) {
     let mut lines = table.lines().filter(|l| !l.starts_with('#'));
@@ -68,10 +76,14 @@ fn from_table(table: &str, path: &Path) {
     let (mut common, mut stats) = (None, Vec::new());
     for line in lines {
         if let Some(line) = line.strip_prefix("exporter ") {
-            let exporter = exporter(line);
+            let (exporter, flows) = exporter(line);
             writer.meta(Meta::Exporter(exporter));
             let sysid = exporter.sysid;
-            stats.push(ExporterStats { sysid, sequence_failures: 0, packets: 10, flows: 5 });
+            stats.push(ExporterStats { sysid, sequence_failures: 0, packets: 10, flows });
+            continue;
+        }
+        if let Some(line) = line.strip_prefix("sampler ") {
+            writer.meta(Meta::Sampler(sampler(line)));
             continue;
         }
         let Some(common) = common else {
@@ -88,16 +100,36 @@ fn from_table(table: &str, path: &Path) {
     assert_eq!(closed.dropped.all(), 0, "{table}");
 }
 
-fn exporter(line: &str) -> Exporter {
-    let mut of = line.split(' ').map(|w| w.split_once('=').expect("name=value").1);
+/// An exporter, and the flows it sent: 5 unless it says.
+fn exporter(line: &str) -> (Exporter, u64) {
+    let mut of = values(line);
     let mut next = || of.next().expect("sysid, version, addr, id");
     let number = |s: &str| s.parse().expect("number");
-    Exporter {
+    let exporter = Exporter {
         sysid: number(next()),
         version: number(next()),
         addr: addr(next()),
         id: number(next()),
+    };
+    (exporter, of.next().map_or(5, |s| s.parse().expect("flows")))
+}
+
+fn sampler(line: &str) -> Sampler {
+    let mut of = values(line);
+    let mut next = || of.next().and_then(|s| s.parse::<i64>().ok()).expect("sysid, id, ...");
+    let small = |n: i64| u32::try_from(n).expect("number");
+    Sampler {
+        exporter: small(next()),
+        id: next(),
+        algorithm: small(next()) as u16,
+        packet_interval: small(next()),
+        space_interval: small(next()),
     }
+}
+
+/// What stands behind the `=` of all words.
+fn values(line: &str) -> impl Iterator<Item = &str> {
+    line.split(' ').map(|w| w.split_once('=').expect("name=value").1)
 }
 
 /// Sets the field of a `Name=value`. Times are milliseconds behind [`START_MS`].

@@ -58,11 +58,13 @@ impl Bench {
     fn answer(&self, entry: &Entry, number: usize) -> Answer {
         let mut answer = Answer::default();
         for step in entry.steps() {
-            let args = step.iter().map(|word| word.replace("OUT", &format!("out{number}")));
+            let zone = step.iter().find_map(|word| word.strip_prefix("TZ=")).unwrap_or("UTC");
+            let args = step.iter().filter(|word| !word.starts_with("TZ="));
+            let args = args.map(|word| word.replace("OUT", &format!("out{number}")));
             let output = Command::new(&self.program)
                 .args(args)
                 .current_dir(&self.dir)
-                .env("TZ", "UTC")
+                .env("TZ", zone)
                 .env_remove("NFCONF")
                 .stdin(Stdio::null())
                 .output()

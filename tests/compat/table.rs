@@ -3,7 +3,7 @@
 //! A line has three columns: how it is compared with nfdump 1.7.8, how with nfdump 1.7.1, and the
 //! arguments, quoted as in a shell. A way to compare is `-` (not compared), or one of [`How`],
 //! with `!REASON` behind it where the answers are known to differ. `;` parts several runs, `OUT`
-//! is a file of the entry's own. A line `args ...` names arguments of all lines below it, `#`
+//! is a file of the entry's own, `TZ=ZONE` the time zone of a run. A line `args ...` names arguments of all lines below it, `#`
 //! begins a comment.
 
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ const TABLES: &[(&str, &str)] = &[
     ("lists", include_str!("lists.txt")),
     ("statistics", include_str!("statistics.txt")),
     ("tokens", include_str!("tokens.txt")),
+    ("zones", include_str!("zones.txt")),
 ];
 
 /// How answers are compared. Exit statuses are, always; and whatever fails says so on standard

@@ -102,6 +102,8 @@ impl Statistics {
 pub(crate) struct Appendix {
     pub(crate) ident: Option<Vec<u8>>,
     pub(crate) statistics: Option<Statistics>,
+    /// Records of all kinds.
+    pub(crate) records: u32,
 }
 
 impl Appendix {
@@ -114,6 +116,7 @@ impl Appendix {
     pub(crate) fn decode(mut payload: &[u8]) -> Self {
         let mut all = Self::default();
         while let Some((kind, record, rest)) = split_record(payload) {
+            all.records = all.records.saturating_add(1);
             let data = record.get(4..).unwrap_or_default();
             match kind {
                 record_type::IDENT => all.ident = Some(until_nul(data).to_vec()),
@@ -218,6 +221,7 @@ mod tests {
         Appendix::encode(b"x", &some(), &mut out);
         let whole = Appendix::decode(&out);
         assert_eq!(whole.statistics, Some(some()));
+        assert_eq!(whole.records, 4, "the unknown and the odd one count");
         for len in 0..out.len() {
             let cut = Appendix::decode(&out[..len]);
             assert!(cut.statistics.is_none());

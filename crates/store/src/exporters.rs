@@ -22,7 +22,7 @@ pub struct ExporterInfo {
     /// What it sent during the file's interval, added up over all blocks; 0 where the file does not
     /// say.
     pub stats: ExporterStats,
-    /// How it samples, one for each id, in order of the ids.
+    /// How it samples, one for each id, in the order of the file.
     pub samplers: Vec<Sampler>,
 }
 
@@ -46,7 +46,8 @@ pub fn list_exporters_with(
     let mut reader = BlockReader::new();
     let mut all: BTreeMap<u32, Exporter> = BTreeMap::new();
     let mut stats: BTreeMap<u32, ExporterStats> = BTreeMap::new();
-    let mut samplers: BTreeMap<(u32, i64), Sampler> = BTreeMap::new();
+    // With the place in which each came first.
+    let mut samplers: BTreeMap<(u32, i64), (usize, Sampler)> = BTreeMap::new();
     for n in 0..file.blocks().len() {
         let Ok(block) = reader.load(&file, n) else { continue };
         for record in block.meta {
@@ -56,7 +57,8 @@ pub fn list_exporters_with(
                     all.entry(e.sysid).or_insert(*e);
                 }
                 MetaRecord::Sampler(s) => {
-                    samplers.insert((s.exporter, s.id), *s);
+                    let next = samplers.len();
+                    samplers.entry((s.exporter, s.id)).or_insert((next, *s)).1 = *s;
                 }
                 MetaRecord::Stats(list) => {
                     list.iter().for_each(|s| crate::merge::add_stats(&mut stats, *s));
@@ -65,12 +67,18 @@ pub fn list_exporters_with(
             }
         }
     }
+    let samplers_of = |sysid| {
+        let range = samplers.range((sysid, i64::MIN)..=(sysid, i64::MAX));
+        let mut placed: Vec<(usize, Sampler)> = range.map(|(_, s)| *s).collect();
+        placed.sort_unstable_by_key(|(place, _)| *place);
+        placed.into_iter().map(|(_, s)| s).collect()
+    };
     let info = |(sysid, exporter)| ExporterInfo {
         exporter,
         stats: stats
             .remove(&sysid)
             .unwrap_or_else(|| ExporterStats { sysid, ..Default::default() }),
-        samplers: samplers.range((sysid, i64::MIN)..=(sysid, i64::MAX)).map(|(_, s)| *s).collect(),
+        samplers: samplers_of(sysid),
     };
     Ok(all.into_iter().map(info).collect())
 }

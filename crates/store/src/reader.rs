@@ -33,6 +33,7 @@ pub struct FlowFile {
     header: FileHeader,
     ident: String,
     statistics: Option<Statistics>,
+    appendix_records: u32,
     blocks: Vec<BlockRef>,
     state: FileState,
     maps: legacy::Maps,
@@ -174,6 +175,7 @@ impl FlowFile {
             header,
             ident: String::new(),
             statistics: None,
+            appendix_records: 0,
             blocks: Vec::new(),
             state: FileState::Closed,
             maps: legacy::Maps::default(),
@@ -221,6 +223,7 @@ impl FlowFile {
                     }
                     _ => {
                         self.statistics = scan.appendix.statistics;
+                        self.appendix_records = scan.appendix.records;
                         scan.appendix.ident.take()
                     }
                 };
@@ -269,6 +272,11 @@ impl FlowFile {
     /// All sums that the file has of itself. `None` as with [`totals`](Self::totals).
     pub const fn statistics(&self) -> Option<&Statistics> {
         self.statistics.as_ref()
+    }
+
+    /// Records of the appendix, which only layout 2 has: ident, statistics, and what else is there.
+    pub const fn appendix_records(&self) -> u32 {
+        self.appendix_records
     }
 
     /// The data blocks in file order, which says nothing about the order of flows (3.1).

@@ -164,6 +164,7 @@ fn read_appendix(source: &Source, header: &FileHeader, len: u64) -> std::io::Res
         let part = Appendix::decode(payload);
         all.ident = part.ident.or(all.ident);
         all.statistics = part.statistics.or(all.statistics);
+        all.records = all.records.saturating_add(part.records);
         at = block.end();
     }
     Ok(all)

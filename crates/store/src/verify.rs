@@ -24,8 +24,10 @@ pub struct Verification {
     pub blocks: Vec<BlockCheck>,
     /// Flows found in all blocks.
     pub flows: u64,
-    /// Records of all kinds found in all blocks.
+    /// Records of all kinds found in all data blocks.
     pub records: u64,
+    /// Records of the appendix, which only layout 2 has.
+    pub appendix_records: u32,
     /// What the appendix counts as flows, `None` without one.
     pub flows_in_appendix: Option<u64>,
 }
@@ -59,6 +61,11 @@ impl Verification {
     pub fn is_sound(&self) -> bool {
         self.state == FileState::Closed
             && self.blocks.iter().all(|b| b.result.as_ref().is_ok_and(|c| c.is_sound))
+    }
+
+    /// Whether there is an appendix that could be read.
+    pub const fn has_appendix(&self) -> bool {
+        self.appendix_records > 0
     }
 
     /// Blocks of a type.
@@ -98,6 +105,7 @@ pub fn verify_with(path: &Path, options: &ReadOptions) -> Result<Verification, S
         state: *file.state(),
         flows,
         records,
+        appendix_records: file.appendix_records(),
         flows_in_appendix: file.statistics().map(|s| s.flows),
         blocks,
     })

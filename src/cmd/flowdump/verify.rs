@@ -2,9 +2,11 @@
 
 use crate::exit::Exit;
 use chrono::{Local, TimeZone as _};
-use std::io::{self, Write as _};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::path::Path;
-use store::{Compression, ReadOptions};
+use store::verify::Verification;
+use store::{BlockKind, Compression, ReadOptions};
 
 /// `-v`: one file, described and checked.
 pub(super) fn verify(path: &Path, read: &ReadOptions) -> anyhow::Result<Exit> {
@@ -27,7 +29,6 @@ pub(super) fn verify(path: &Path, read: &ReadOptions) -> anyhow::Result<Exit> {
     writeln!(out, "encryption : {}", if h.encrypted { "yes" } else { "no" })?;
     writeln!(out, "Appdx blks : {}", h.appendix_blocks)?;
     writeln!(out, "Data blks  : {}", h.blocks)?;
-    writeln!(out, "Ident      : {}", v.ident.escape_debug())?;
     writeln!(out, "Checking data blocks")?;
     if let Some(what) = v.state.damage() {
         writeln!(out, "State      : {what}")?;
@@ -43,10 +44,39 @@ pub(super) fn verify(path: &Path, read: &ReadOptions) -> anyhow::Result<Exit> {
             Ok(_) => {}
         }
     }
+    if v.has_appendix() {
+        writeln!(out, "Checking appendix blocks")?;
+    }
     writeln!(out, "\nTotal")?;
-    writeln!(out, "Records       : {}", v.records)?;
+    types(&v, &mut out)?;
+    writeln!(out, "Records       : {}", v.records + u64::from(v.appendix_records))?;
+    // What follows nfdump does not say.
     writeln!(out, "Flows         : {}", v.flows)?;
+    writeln!(out, "Ident         : {}", v.ident.escape_debug())?;
     let verdict = if v.is_sound() { "sound" } else { "damaged" };
     writeln!(out, "Result        : {verdict}")?;
     Ok(if v.is_sound() { Exit::Success } else { Exit::Failure })
 }
+
+/// How many blocks there are of each type of layouts 1 and 2, with the appendix, as nfdump counts
+/// them.
+fn types(v: &Verification, out: &mut dyn Write) -> io::Result<()> {
+    let mut all: BTreeMap<u32, usize> = BTreeMap::new();
+    for check in &v.blocks {
+        let number = match check.block.kind {
+            BlockKind::Legacy => 2,
+            BlockKind::Records => RECORDS,
+            BlockKind::Array if v.header.layout < 3 => 4,
+            BlockKind::Unknown(number) => number,
+            _ => continue,
+        };
+        *all.entry(number).or_default() += 1;
+    }
+    if v.has_appendix() {
+        *all.entry(RECORDS).or_default() += usize::from(v.header.appendix_blocks);
+    }
+    all.iter().try_for_each(|(number, n)| writeln!(out, "Type {number} blocks : {n}"))
+}
+
+/// The type of blocks that hold records of layout 2.
+const RECORDS: u32 = 3;
