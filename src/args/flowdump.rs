@@ -69,8 +69,7 @@ pub struct Input {
     #[arg(short = 't', long, value_name = "WINDOW")]
     pub window: Option<String>,
 
-    /// Passphrase of encrypted files: -K=@FILE takes the first line of a file. Others can see
-    /// what is written here
+    /// Passphrase of encrypted files, in the first line of a file; or without @, for all to see
     #[arg(short = 'K', long, value_name = "@FILE", require_equals = true)]
     pub key: Option<String>,
 }
@@ -113,8 +112,7 @@ pub struct Count {
     #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
     pub top: Option<usize>,
 
-    /// Sort by flows, packets, bytes, pps, bps, bpp, tstart, tend, duration [:a or :d];
-    /// also the default order of statistics
+    /// Sort by flows, packets, bytes, pps, bps, bpp, tstart, tend, duration
     #[arg(short = 'O', long, value_name = "ORDER[:a|:d]")]
     pub order: Option<String>,
 

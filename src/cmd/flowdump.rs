@@ -85,7 +85,7 @@ fn about_files(
     } else if asked.gnuplot {
         files::gnuplot(name, files, &setup.read)?
     } else if asked.repair {
-        maintain::repair(name, files, &setup.read)
+        maintain::repair(name, files, &setup.read)?
     } else if let Some(method) = &asked.recompress {
         maintain::recompress(name, files, method, setup.threads)?
     } else if let Some(ident) = &asked.set_ident {

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its own part of this")]
 
+pub mod answers;
 pub mod capd;
 pub mod exports;
 pub mod flows;

@@ -69,7 +69,7 @@ pub enum StoreError {
         method: u8,
     },
     /// The file is encrypted, and no passphrase was given.
-    #[error("{0} is encrypted; give its passphrase")]
+    #[error("{0} is encrypted; give its passphrase with -K=@FILE")]
     KeyNeeded(PathBuf),
     /// The file is encrypted with another passphrase.
     #[error(

@@ -1,7 +1,7 @@
 //! Answers that need no files: what a filter means, which columns a format has.
 
 use crate::args::flowdump::Args;
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow, ensure};
 use filter::Filter;
 use output::{Format, FormatOptions, Order, Schema};
 use std::io::{self, Write as _};
@@ -15,9 +15,19 @@ pub(super) fn filter(filter: &Filter) -> anyhow::Result<()> {
 
 /// `--schema`: the columns of a format, those of tables with `-s`; as JSON with `-o json`.
 pub(super) fn schema(name: &str, args: &Args, setup: &Setup) -> anyhow::Result<()> {
+    let count = &args.count;
+    let is_other = |s: &String| s.contains("/distinct:");
+    ensure!(
+        count.bin.is_none()
+            && count.percentile.is_none()
+            && count.group_by.is_empty()
+            && !count.statistics.iter().any(is_other),
+        "--schema knows lists and the usual tables of -s; answers of -A, --bin, --percentile and \
+         distinct name their columns in the first line of -o csv"
+    );
     let options = FormatOptions { names: args.show.names, ..FormatOptions::default() };
     let format = Format::parse_with(name, &setup.user_formats, &options)
-        .with_context(|| format!("--schema {name}"))?;
+        .map_err(|e| anyhow!("--schema: {e}; write csv, json, ndjson or another name of -o"))?;
     let schema = match args.count.statistics.is_empty() {
         true => Schema::of_flows(&format),
         false => Schema::of_statistics(&format, order(&args.count.statistics)),

@@ -4,11 +4,12 @@
 use super::print::complain;
 use crate::exit::Exit;
 use anyhow::{Context as _, ensure};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use store::{Packing, ReadOptions, Recompressed, RepairOptions, Repaired, StoreError};
 
 /// `--repair`: makes sound files of damaged ones.
-pub(super) fn repair(name: &str, files: &[PathBuf], read: &ReadOptions) -> Exit {
+pub(super) fn repair(name: &str, files: &[PathBuf], read: &ReadOptions) -> anyhow::Result<Exit> {
     let options = RepairOptions { read: read.clone(), ..RepairOptions::default() };
     each(name, files, |path| {
         let shown = path.display();
@@ -45,7 +46,7 @@ pub(super) fn recompress(
     threads: usize,
 ) -> anyhow::Result<Exit> {
     let packing: Packing = method.parse()?;
-    Ok(each(name, files, |path| {
+    each(name, files, |path| {
         let shown = path.display();
         Ok(match store::recompress(path, packing, threads)? {
             Recompressed::Already => format!("File {shown} is already same compression method"),
@@ -53,7 +54,7 @@ pub(super) fn recompress(
                 format!("File {shown} compression changed: {before} to {after} octets")
             }
         })
-    }))
+    })
 }
 
 /// `-i`: gives the file of `-r` another ident.
@@ -62,21 +63,28 @@ pub(super) fn set_ident(files: &[PathBuf], ident: &str) -> anyhow::Result<Exit> 
     let path = files.first().context("-i needs a file: name it with -r")?;
     let before = store::FlowFile::open(path)?.ident().to_owned();
     store::set_ident(path, ident)?;
-    println!("{} ident: {} -> {ident}", path.display(), before.escape_debug());
+    let shown = path.display();
+    writeln!(io::stdout(), "{shown} ident: {} -> {ident}", before.escape_debug())?;
     Ok(Exit::Success)
 }
 
-/// Works on files one after the other; one that cannot be changed does not keep the others back.
-fn each(name: &str, files: &[PathBuf], work: impl Fn(&Path) -> Result<String, StoreError>) -> Exit {
-    let mut exit = Exit::Success;
+/// Works on files one after the other; one that cannot be changed does not keep the others back,
+/// and neither does a reader that went away.
+fn each(
+    name: &str,
+    files: &[PathBuf],
+    work: impl Fn(&Path) -> Result<String, StoreError>,
+) -> anyhow::Result<Exit> {
+    let (mut exit, mut told) = (Exit::Success, Ok(()));
     for path in files {
         match work(path) {
-            Ok(said) => println!("{said}"),
+            Ok(said) => told = told.and_then(|()| writeln!(io::stdout(), "{said}")),
             Err(e) => {
                 complain(name, path, &e.to_string());
                 exit = Exit::Failure;
             }
         }
     }
-    exit
+    told.context("all files are done, but this could not be said")?;
+    Ok(exit)
 }

@@ -135,6 +135,10 @@ fn what(
     let count = &args.count;
     let bin = count.bin.as_deref().map(BinWidth::parse).transpose()?;
     let percentile = count.percentile.as_deref().map(Percentile::parse).transpose()?;
+    ensure!(
+        percentile.is_none() || !count.plot,
+        "--plot draws series, and --percentile prints a table: use one of them"
+    );
     // What time is asked for is rates and volumes; flows are counted by statistics.
     let usual = match (&percentile, &bin) {
         (Some(_), _) => Some(Sorting::parse("bps")?),

@@ -33,6 +33,9 @@ pub(super) fn write(
             let message = format!("interrupted: {} is left as it was", path.display());
             return Err(WithExit { exit: Exit::Interrupted, message }.into());
         }
+        if let Some(e) = writer.take_error().or_else(|| writer.flush().err()) {
+            bail!("{e}; make room or write elsewhere: what was there before is kept");
+        }
         let closed = writer.close(&[])?;
         if closed.dropped.all() > 0 {
             bail!("{} records could not be written", closed.dropped.all());
