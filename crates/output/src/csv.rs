@@ -223,7 +223,9 @@ impl Line<'_> {
             },
             Cell::Observation(field, _) => {
                 out.extend_from_slice(b"0x");
-                push_hex(out, row.number(field), if row.has(field) { 1 } else { 2 });
+                let n = row.number(field);
+                let is_known = row.has(field) && (n != 0 || !self.context.is_sum());
+                push_hex(out, n, if is_known { 1 } else { 2 });
             }
             Cell::PfAction => push_pf(out, row.u64(Field::PfAction), pf_action),
             Cell::PfReason => push_pf(out, row.u64(Field::PfReason), pf_reason),

@@ -166,7 +166,7 @@ impl Line<'_> {
             Cell::Payload(field) => push_payload(self.out, row.bytes(field)),
             Cell::Observation(field, digits) => {
                 self.out.extend_from_slice(b"0x");
-                match row.u64(field) {
+                match row.u64(field).filter(|n| *n != 0 || !self.context.is_sum()) {
                     Some(n) => push_hex(self.out, n, usize::from(digits)),
                     None => self.out.extend_from_slice(b"00"),
                 }

@@ -12,7 +12,7 @@ use crate::page::{KeyColumns, Page};
 use crate::percentile::joined;
 use crate::report::Report;
 use crate::request::{Distinct, Request, Sorting};
-use crate::scan::{Batch, Query, Scan};
+use crate::scan::{Batch, Numbers, Query, Scan};
 use crate::sketch::{Count, Set};
 use crate::statistics::Tables;
 use crate::table::{Hasher, Origin};
@@ -148,7 +148,7 @@ impl Query {
         let budget = Budget::new(self.analysis_memory());
         let part = || Part { keys: Keys::new(hasher), sums: Vec::new(), sets: Vec::new() };
         let scanned = self.scan(
-            &Scan { numbered: false, threads: self.threads, again: None },
+            &Scan { numbers: Numbers::None, threads: self.threads, again: None },
             || Collector {
                 keys: KeyReader::new(&keys, self.book.as_deref()),
                 values: KeyReader::new(&values, self.book.as_deref()),

@@ -9,7 +9,7 @@ use crate::error::QueryError;
 use crate::list::{Edit, Printing};
 use crate::report::Report;
 use crate::request::{By, Sorting};
-use crate::scan::{Place, Query, Scan};
+use crate::scan::{Numbers, Place, Query, Scan};
 use crate::table::Origin;
 use crate::top::{Merged, Top, first};
 use output::{Counts, Format, Kind};
@@ -83,7 +83,15 @@ impl<'q> JoinedFlows<'q> {
             Some(top) => self.join(&top, row, flow),
             None => Edit::AsRead,
         };
-        self.query.print_picks(ranked, origin, edit, &self.places, format, document, report);
+        let shown = self.shown();
+        let query = self.query;
+        query.print_picks(ranked, origin, edit, shown, &self.places, format, document, report);
+    }
+
+    /// What is known of a flow: all of a record, or the fields of the user's choice and the sums.
+    fn shown(&self) -> Option<u128> {
+        let key = self.grouping.key.parts().iter().map(|part| part.field);
+        self.grouping.is_custom.then(|| output::shown_of_sums(key))
     }
 
     /// The question that these flows answer.
@@ -101,12 +109,16 @@ impl<'q> JoinedFlows<'q> {
     ) {
         let ranked = self.groups.ranked(sorting, n, self.query.threads);
         let origin = |t: &Top<'_>| t.group.origin;
+        let is_proto_borrowed = self.grouping.is_custom && !self.grouping.has(Field::Proto);
         let mut flow = Flow::new();
         let damage = self.query.windows(ranked, origin, &self.places, |window, fetched| {
             for (i, top) in window.iter().enumerate() {
                 let Some(found) = fetched.row(i) else { continue };
                 if self.join(top, found.row, &mut flow) == Edit::AsRead {
                     flow.assign(found.row);
+                }
+                if is_proto_borrowed {
+                    flow.set(Field::Proto, 0);
                 }
                 take(found.file, &mut flow)?;
             }
@@ -135,7 +147,7 @@ impl<'q> JoinedFlows<'q> {
         let sums = top.group.counts;
         if self.grouping.is_custom {
             flow.clear();
-            // The destination port of ICMP is shown as type and code: its reader has to know.
+            // The destination port of ICMP is shown as type and code: its printer has to know.
             flow.set(Field::Proto, row.number(Field::Proto));
         } else if sums.flows == row.flows() {
             return Edit::AsRead; // alone in its group
@@ -152,6 +164,11 @@ impl<'q> JoinedFlows<'q> {
 }
 
 impl Grouping {
+    /// Whether a field is part of the key.
+    fn has(&self, field: Field) -> bool {
+        self.key.parts().iter().any(|part| part.field == field)
+    }
+
     /// Whether both directions of a conversation are one flow.
     pub(crate) fn merges_directions(&self) -> bool {
         self.direction != Direction::Kept
@@ -241,7 +258,7 @@ impl Query {
         let mut document = Document::open(format.kind(), out);
         let as_read = |_: &Origin, _: Row<'_>, _: &mut Flow| Edit::AsRead;
         let Sorted { places, mut report, .. } = sorted;
-        self.print_picks(origins, |o| *o, as_read, &places, format, &mut document, &mut report);
+        self.print_picks(origins, |o| *o, as_read, None, &places, format, &mut document, &mut report);
         document.close()?;
         Ok(report)
     }
@@ -256,6 +273,7 @@ impl Query {
         picks: impl Iterator<Item = T>,
         origin: impl Fn(&T) -> Origin,
         edit: impl Fn(&T, Row<'_>, &mut Flow) -> Edit + Sync,
+        shown: Option<u128>,
         places: &[Place],
         format: &Format,
         document: &mut Document<'_>,
@@ -273,7 +291,7 @@ impl Query {
                 None => Edit::AsRead,
             };
             let (names, printed, seen) = (&names, &printed, &seen);
-            let how = Printing { format, names, edit: &edit, printed, seen };
+            let how = Printing { format, names, edit: &edit, shown, printed, seen };
             self.print_window(fetched, window.len(), &how, document)
         });
         report.tell(damage);
@@ -283,7 +301,7 @@ impl Query {
     pub(crate) fn sort(&self, sorting: Sorting, n: usize) -> Result<Sorted, QueryError> {
         let budget = Budget::new(self.memory);
         let scanned = self.scan(
-            &Scan { numbered: false, threads: self.threads, again: None },
+            &Scan { numbers: Numbers::None, threads: self.threads, again: None },
             || (Vec::new(), Account::new(&budget)),
             |(found, account): &mut (Vec<SortKey>, Account), batch| {
                 let keys = batch.selected.iter().filter_map(|i| {

@@ -5,7 +5,7 @@ use crate::budget::{Budget, HashRange, Pass, Relief};
 use crate::error::QueryError;
 use crate::report::Report;
 use crate::request::Sorting;
-use crate::scan::{Batch, Place, Query, Scan, Scanned};
+use crate::scan::{Batch, Numbers, Place, Query, Scan, Scanned};
 use crate::table::Hasher;
 use crate::top::RANKED_OCTETS;
 use std::ops::ControlFlow;
@@ -116,7 +116,7 @@ impl Query {
                 .with_book(self.book.as_deref())
         };
         self.scan(
-            &Scan { numbered: false, threads: self.threads, again },
+            &Scan { numbers: Numbers::None, threads: self.threads, again },
             || {
                 let range = pass.join();
                 Gatherer { aggregators: wanted.iter().map(|w| new(w, range)).collect(), range }

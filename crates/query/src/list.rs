@@ -5,7 +5,7 @@ use crate::fetch::Fetched;
 use crate::names::AllNames;
 use crate::ordered::{Ordered, Pieces};
 use crate::report::Report;
-use crate::scan::{Batch, Query, Scan};
+use crate::scan::{Batch, Numbers, Query, Scan};
 use output::{Format, Kind, Printer, RecordContext};
 use record::{Flow, Row};
 use std::io::{self, Write};
@@ -57,10 +57,15 @@ impl<'o, F: FnMut(&[u8]) -> ControlFlow<()>> Pen<'o, F> {
     }
 }
 
-/// Whether records of this format show their running number.
-fn is_numbered(format: &Format) -> bool {
-    let fixed = matches!(format.kind(), Kind::Json | Kind::Ndjson | Kind::Raw | Kind::CsvFast);
-    fixed || format.tokens().any(|t| t == "cnt")
+/// What the running numbers in records of this format count: in most of those with fixed fields
+/// what is printed, elsewhere what is read, as in filters. nfdump has it so.
+fn numbers(format: &Format) -> Numbers {
+    match format.kind() {
+        Kind::Json | Kind::Ndjson | Kind::CsvFast => Numbers::Passed,
+        Kind::Raw => Numbers::Read,
+        _ if format.tokens().any(|t| t == "cnt") => Numbers::Read,
+        _ => Numbers::None,
+    }
 }
 
 impl Query {
@@ -73,15 +78,17 @@ impl Query {
         let mut document = Document::open(format.kind(), out);
         document.header(format);
         let names = self.names(format);
-        let scan = Scan { numbered: is_numbered(format), threads: self.threads, again: None };
+        let numbers = numbers(format);
+        let scan = Scan { numbers, threads: self.threads, again: None };
         let ordered = Ordered::new(|text: &[u8]| document.records(text));
         let state = || Pen::new(format, &ordered);
         let step = |pen: &mut Pen<'_, _>, batch: &mut Batch<'_>| {
             let _abort = ordered.abort_on_panic();
             if format.kind() != Kind::Null {
-                for i in batch.selected.iter() {
+                for (n, i) in batch.selected.iter().enumerate() {
                     let Some(row) = batch.rows.row(i) else { break };
-                    let count = batch.first_count + i as u64;
+                    let before = if numbers == Numbers::Passed { n } else { i };
+                    let count = batch.first_count + before as u64;
                     let context = self.context(&names, batch.file, batch.ident, count);
                     pen.record(batch.block, row, &context)?;
                 }
@@ -132,7 +139,10 @@ impl Query {
                 let Some(found) = fetched.row(*i as usize) else { continue };
                 let row = (how.edit)(*i as usize, found.row, &mut flow).of(found.row, &flow);
                 let count = before + (job * STRETCH + n) as u64 + 1;
-                let context = self.context(how.names, found.file, found.ident, count);
+                let mut context = self.context(how.names, found.file, found.ident, count);
+                if let Some(shown) = how.shown {
+                    (context.shown, context.ident) = (shown, "");
+                }
                 if pen.record(number, row, &context).is_break() {
                     break;
                 }
@@ -174,6 +184,8 @@ pub(crate) struct Printing<'a> {
     pub(crate) names: &'a AllNames,
     /// May change record `i` of the window on the way.
     pub(crate) edit: &'a (dyn Fn(usize, Row<'_>, &mut Flow) -> Edit + Sync),
+    /// The fields that sums of several records show, if these are such.
+    pub(crate) shown: Option<u128>,
     /// Records printed in earlier windows.
     pub(crate) printed: &'a AtomicU64,
     /// Records of earlier windows, printed or not.

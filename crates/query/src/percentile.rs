@@ -17,7 +17,7 @@ use crate::keyed::{KeyReader, KeySums, Keys, PARTITIONS, partition, selected};
 use crate::page::{KeyColumns, Page};
 use crate::report::Report;
 use crate::request::{By, Sorting};
-use crate::scan::{Batch, Query, Scan};
+use crate::scan::{Batch, Numbers, Query, Scan};
 use crate::series::{Ranking, rate};
 use crate::statistics::Tables;
 use crate::table::{Hasher, Origin};
@@ -328,7 +328,7 @@ impl Query {
         let hasher = Hasher::new();
         let budget = Budget::new(self.analysis_memory());
         let scanned = self.scan(
-            &Scan { numbered: false, threads: self.threads, again: None },
+            &Scan { numbers: Numbers::None, threads: self.threads, again: None },
             || Meterer {
                 reader: KeyReader::new(&specs, self.book.as_deref()),
                 hasher,

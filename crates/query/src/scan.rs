@@ -74,7 +74,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) meta: &'a [MetaRecord],
     /// Number of the block in reading order.
     pub(crate) block: u32,
-    /// Running number of the first row, from 1. Only if [`Scan::numbered`].
+    /// Running number, from 1, of the first row or of the first one that passed, as
+    /// [`Scan::numbers`] says.
     pub(crate) first_count: u64,
     pub(crate) ident: &'a str,
     /// Index into [`Query::files`].
@@ -86,13 +87,24 @@ pub(crate) struct Batch<'a> {
 /// How to scan.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scan<'p> {
-    /// Whether rows need running numbers.
-    pub(crate) numbered: bool,
+    /// Which running numbers rows need.
+    pub(crate) numbers: Numbers,
     /// How many threads, unless [`Query::limit`] wants one: 1 where the answer is made in order.
     pub(crate) threads: usize,
     /// The blocks that an earlier scan found: only they are read, under the same numbers, also
     /// where a collector has added some since.
     pub(crate) again: Option<&'p [Place]>,
+}
+
+/// What running numbers count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    /// Nobody asks.
+    None,
+    /// All rows that are read.
+    Read,
+    /// Rows that passed.
+    Passed,
 }
 
 /// Where a block is: index of the file, number of the block in it.
@@ -121,10 +133,12 @@ impl Query {
         let shared = Shared {
             cursor: Mutex::default(),
             opened: Condvar::new(),
-            numbers: Turn::default(),
+            read: Turn::default(),
+            passed: Turn::default(),
             stop: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
-            numbered: scan.numbered || self.filters.iter().any(Filter::uses_count),
+            numbers: scan.numbers,
+            filters_count: self.filters.iter().any(Filter::uses_count),
             again: scan.again,
         };
         let run = || {
@@ -324,10 +338,14 @@ struct Shared<'p> {
     cursor: Mutex<Cursor>,
     /// A file was opened.
     opened: Condvar,
-    numbers: Turn,
+    /// Rows read, and rows that passed, in the blocks before.
+    read: Turn,
+    passed: Turn,
     stop: AtomicBool,
     interrupted: AtomicBool,
-    numbered: bool,
+    numbers: Numbers,
+    /// Whether a filter asks for the numbers of rows.
+    filters_count: bool,
     again: Option<&'p [Place]>,
 }
 
@@ -338,7 +356,8 @@ impl Drop for AbortOnPanic<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.stop.store(true, Relaxed);
-            self.0.numbers.abort();
+            self.0.read.abort();
+            self.0.passed.abort();
             // Under the lock, so that nobody is between looking and waiting.
             let _cursor = lock(&self.0.cursor);
             self.0.opened.notify_all();
@@ -398,14 +417,19 @@ impl<'q> Worker<'q> {
                 (Rows { bytes: &[], index: &[], table: &self.nothing }, [].as_slice())
             }
         };
-        let first_count = match shared.numbered {
-            true => shared.numbers.take(task.number, rows.len() as u64) + 1,
+        let first_read = match shared.filters_count || shared.numbers == Numbers::Read {
+            true => shared.read.take(task.number, rows.len() as u64) + 1,
             false => 0,
         };
-        let ctx = Context { ident, first_count };
+        let ctx = Context { ident, first_count: first_read };
         select(&mut self.filters, &rows, &ctx, &mut self.selected, &mut self.also);
         self.selected.keep_first(usize::try_from(self.left).unwrap_or(usize::MAX));
-        self.left -= self.selected.count() as u64;
+        let passed = self.selected.count() as u64;
+        self.left -= passed;
+        let first_count = match shared.numbers {
+            Numbers::Passed => shared.passed.take(task.number, passed) + 1,
+            Numbers::None | Numbers::Read => first_read,
+        };
         self.report.records += rows.len() as u64;
         let is_exporter =
             |m: &&MetaRecord| matches!(m, MetaRecord::Exporter(_) | MetaRecord::Sampler(_));

@@ -8,7 +8,7 @@ use crate::keyed::{KeyReader, Keys, selected};
 use crate::page::{KeyColumns, Page};
 use crate::report::Report;
 use crate::request::{By, Sorting};
-use crate::scan::{Batch, Query, Scan};
+use crate::scan::{Batch, Numbers, Query, Scan};
 use crate::statistics::Tables;
 use crate::table::Hasher;
 use crate::value::Shown;
@@ -280,7 +280,7 @@ impl Query {
             Some(ranking) => (ranking.by.keys(), self.top_keys(ranking, hasher)?),
         };
         let scanned = self.scan(
-            &Scan { numbered: false, threads: self.threads, again: None },
+            &Scan { numbers: Numbers::None, threads: self.threads, again: None },
             || {
                 let reader = KeyReader::new(&specs, self.book.as_deref());
                 Spreader::new(reader, &top, hasher, bins)

@@ -4,7 +4,7 @@ use crate::error::QueryError;
 use crate::flows::JoinedFlows;
 use crate::report::Report;
 use crate::request::Sorting;
-use crate::scan::{Query, Scan, lock};
+use crate::scan::{Numbers, Query, Scan, lock};
 use record::{Exporter, Field, FlowSink as _, Row, Sampler};
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
@@ -95,7 +95,7 @@ impl Query {
     pub fn write(&self, writer: &mut Writer) -> Result<Report, StoreError> {
         let state = Mutex::new((Output::new(writer, self), None));
         // One file is written in order, so one worker goes through the input.
-        let scan = Scan { numbered: false, threads: 1, again: None };
+        let scan = Scan { numbers: Numbers::None, threads: 1, again: None };
         let scanned = self.scan(
             &scan,
             || (),

@@ -452,6 +452,82 @@ fn joined_by_network_both_families() {
     }
 }
 
+/// A sum of several records has no port, no flags and no file: nothing is shown of what was left
+/// out of the key.
+#[test]
+fn joined_by_chosen_fields_show_these_and_the_sums() {
+    let input = input();
+    let grouping = Grouping::parse("srcip4/24,dstport").unwrap();
+    for row in joined(&input, &grouping, Sorting::parse("bytes").ok(), 2) {
+        let known = ["cnt", "type", "first", "last", "in_packets", "in_bytes", "dst_port"];
+        let sums = ["out_packets", "out_bytes", "aggr_flows"];
+        let keys: Vec<_> = row.as_object().unwrap().keys().map(String::as_str).collect();
+        let is_known = |k: &&str| known.contains(k) || sums.contains(k) || k.starts_with("src4_");
+        assert!(keys.iter().all(|k| is_known(k)) && row["dst_port"].is_u64(), "{row}");
+    }
+    let query = query(&input, "any", 2);
+    let (flows, mut report) = query.join_flows(&grouping, None, 0).unwrap();
+    for (spec, want) in [
+        ("csv:%pr,%sp,%da,%flg,%idt,%dp", ",,,,<no ident>,80"),
+        ("fmt:%pr|%flg|%idt|", "     |        |        <no ident>|"),
+    ] {
+        let mut out = Vec::new();
+        flows.print(None, 0, &format(spec), &mut out, &mut report).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.lines().any(|l| l == want), "{spec}: {text}");
+    }
+}
+
+/// The protocol is looked at to print a port of ICMP; it is no part of the key, and not written.
+#[test]
+fn joined_flows_are_written_without_a_protocol_that_is_no_key() {
+    let input = input();
+    let query = query(&input, "any", 2);
+    for (key, has_proto) in [("dstport", false), ("proto,dstport", true)] {
+        let (flows, mut report) =
+            query.join_flows(&Grouping::parse(key).unwrap(), None, 0).unwrap();
+        let path = input.files[0].with_file_name("written");
+        let mut writer = Writer::create(&path, &WriterOptions::default()).unwrap();
+        flows.write(None, 0, &mut writer, &mut report).unwrap();
+        writer.close(&[]).unwrap();
+        let mut out = Vec::new();
+        let written = Query { files: vec![path], ..Query::default() };
+        written.list(&format("csv:%pr"), &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let numbers: Vec<u64> = text.lines().skip(1).map(|l| l.parse().unwrap()).collect();
+        assert_eq!(numbers.len(), flows.len());
+        assert!(numbers.iter().all(|n| (*n != 0) == has_proto), "{key}: {numbers:?}");
+    }
+}
+
+/// JSON numbers what it prints, `%cnt` what was read, on any number of threads.
+#[test]
+fn running_numbers_count_what_is_printed_or_what_is_read() {
+    let input = input();
+    let numbers = |spec: &str, query: &Query| {
+        let mut out = Vec::new();
+        query.list(&format(spec), &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let number = |l: &str| match spec {
+            "ndjson" => serde_json::from_str::<Value>(l).unwrap()["cnt"].as_u64(),
+            _ => l.split(',').next()?.trim().parse().ok(),
+        };
+        text.lines().filter_map(number).collect::<Vec<u64>>()
+    };
+    let is_80 = |f: &Flow| f.number(Field::DstPort) == 80;
+    let read: Vec<u64> =
+        (1..).zip(&input.flows).filter(|(_, f)| is_80(f)).map(|(n, _)| n).collect();
+    let printed: Vec<u64> = (1..=read.len() as u64).collect();
+    for threads in THREADS {
+        let query = query(&input, "dst port 80", threads);
+        for (spec, want) in
+            [("ndjson", &printed), ("csv-fast", &printed), ("csv:%cnt", &read), ("fmt:%cnt", &read)]
+        {
+            assert_eq!(&numbers(spec, &query), want, "{spec} on {threads} threads");
+        }
+    }
+}
+
 #[test]
 fn sorted_lists_are_sorted_and_stable() {
     let input = input();
