@@ -104,13 +104,17 @@ impl StatTable<'_> {
     ///
     /// Columns that the user chose must be those of a table: see [`Format::check_table`].
     pub fn print(&self, format: &Format, more: bool, out: &mut Vec<u8>) {
+        self.header(format, out);
+        self.print_rows(format, more, 0, out);
+    }
+
+    /// Appends rows that have `before` others above them: a long table need not be in memory as a
+    /// whole. The first ones stand below the [`header`](Self::header).
+    pub fn print_rows(&self, format: &Format, more: bool, before: usize, out: &mut Vec<u8>) {
         let mut clock = Clock::new(format.options.time_zone);
         let kind = format.kind;
-        if kind == Kind::Null {
-            return;
-        }
-        self.header(format, out);
-        for (i, row) in self.rows.iter().enumerate() {
+        for (n, row) in self.rows.iter().enumerate() {
+            let i = before + n;
             match kind {
                 Kind::Text | Kind::Csv if format.is_spelt_out => {
                     self.chosen_columns(i, row, format, &mut clock, out);
@@ -119,7 +123,7 @@ impl StatTable<'_> {
                 Kind::Csv => self.csv_row(row, format, &mut clock, out),
                 Kind::CsvFast => self.fast_row(row, format, out),
                 Kind::Json => {
-                    if more || i > 0 {
+                    if more || n > 0 {
                         kind.separator(out);
                     }
                     out.push(b'\n');
@@ -135,8 +139,8 @@ impl StatTable<'_> {
         }
     }
 
-    /// What stands above the rows.
-    fn header(&self, format: &Format, out: &mut Vec<u8>) {
+    /// Appends what stands above the rows.
+    pub fn header(&self, format: &Format, out: &mut Vec<u8>) {
         match format.kind {
             Kind::Text if format.options.quiet => {}
             Kind::Text => {

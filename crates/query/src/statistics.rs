@@ -85,6 +85,9 @@ impl Query {
     }
 }
 
+/// Rows of a table that are made into text in one go.
+const PIECE: usize = 4096;
+
 /// Tables of one run, one below the other: of values, and of flows. One array in JSON, whatever
 /// the number of tables.
 #[derive(Debug)]
@@ -109,7 +112,29 @@ impl<'o> Tables<'o> {
 
     /// Adds the table of the first `n` values (0: all) by `sorting`.
     pub fn add(&mut self, table: &ElementTable, sorting: Sorting, n: usize) {
-        let top: Vec<_> = table.groups.ranked(Some(sorting), n, table.threads).collect();
+        let mut ranked = table.groups.ranked(Some(sorting), n, table.threads);
+        let mut before = 0;
+        loop {
+            let rows: Vec<_> = ranked.by_ref().take(PIECE).collect();
+            if before == 0 || !rows.is_empty() {
+                self.add_rows(table, sorting, n, &rows, before);
+            }
+            before += rows.len();
+            if rows.len() < PIECE || !self.document.is_sound() {
+                return;
+            }
+        }
+    }
+
+    /// Adds rows of a table that has `before` others already.
+    fn add_rows(
+        &mut self,
+        table: &ElementTable,
+        sorting: Sorting,
+        n: usize,
+        top: &[Top<'_>],
+        before: usize,
+    ) {
         let field = table.field();
         let part = field.and_then(|_| table.key.parts().first().copied());
         let style = Style {
@@ -122,15 +147,12 @@ impl<'o> Tables<'o> {
             Shown::new(part, t.class & 1 == 1, &octets, style)
         };
         let values: Vec<Shown> = top.iter().map(value).collect();
-        let rows: Vec<StatRow<'_>> = top
-            .iter()
-            .zip(&values)
-            .map(|(t, value)| StatRow {
-                key: value.key(),
-                proto: table.proto_of(t.class, t.group.key),
-                counts: t.group.counts,
-            })
-            .collect();
+        let rows = top.iter().zip(&values).map(|(t, value)| StatRow {
+            key: value.key(),
+            proto: table.proto_of(t.class, t.group.key),
+            counts: t.group.counts,
+        });
+        let rows: Vec<StatRow<'_>> = rows.collect();
         let page = StatTable {
             title: table.element.title,
             element: table.element.name,
@@ -143,8 +165,11 @@ impl<'o> Tables<'o> {
             book: table.book.as_deref(),
         };
         let mut text = Vec::new();
-        // The document puts what stands between two records also between two tables.
-        page.print(&self.format, false, &mut text);
+        if before == 0 {
+            page.header(&self.format, &mut text);
+        }
+        // The document puts what stands between two records also between two pieces.
+        page.print_rows(&self.format, false, before, &mut text);
         self.add_text(&text, !rows.is_empty());
     }
 
@@ -168,11 +193,8 @@ impl<'o> Tables<'o> {
         ) -> io::Result<TablePrinter>,
     ) {
         let (kind, options) = (self.format.kind(), self.format.options());
-        let mut text = Vec::new();
-        // Writing to memory does not fail.
-        if let Ok(printer) = print(TablePrinter::new(kind, options), kind, options, &mut text) {
-            self.add_text(&text, printer.has_rows());
-        }
+        let mut out = TableOut { document: &mut self.document, is_first: true };
+        let _ = print(TablePrinter::new(kind, options), kind, options, &mut out); // told by `finish`
     }
 
     /// Adds the table of the first `n` flows (0: all) by `sorting`.
@@ -203,6 +225,30 @@ impl<'o> Tables<'o> {
     /// The first that writing it met.
     pub fn finish(self) -> io::Result<()> {
         self.document.close()
+    }
+}
+
+/// Writes the pieces of a table that puts what stands between its records itself.
+struct TableOut<'a, 'o> {
+    document: &'a mut Document<'o>,
+    is_first: bool,
+}
+
+impl Write for TableOut<'_, '_> {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        if std::mem::take(&mut self.is_first) {
+            let _ = self.document.records(text);
+        } else {
+            self.document.plain(text);
+        }
+        match self.document.is_sound() {
+            true => Ok(text.len()),
+            false => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
