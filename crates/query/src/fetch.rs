@@ -14,17 +14,22 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use store::{BlockReader, FlowFile, ReadOptions};
 
-/// Octets of records in memory at one time, with all that is kept beside each.
-const WINDOW: usize = 160 << 20;
-/// The same where memory is scarce: a quarter of the limit, but not less than this.
+/// Octets of records in memory at one time, with all that is kept beside each, where one look at
+/// each block is enough.
+const IN_ORDER: usize = 48 << 20;
+/// The same for records that lie all over the files, so that every window reads most blocks.
+const SCATTERED: usize = 160 << 20;
+/// Where nothing else takes memory, a window may hold a quarter of all records, up to this.
+const LARGEST_WINDOW: usize = 1 << 29;
+/// Where memory is scarce: a quarter of the limit, but not less than this.
 const SMALLEST_WINDOW: usize = 4 << 20;
 /// Octets kept beside each record and its pick.
 const BESIDE: usize = 40;
-/// Records of the first window: before it nothing is known about their size. Few, so that the
-/// first lines do not wait for many blocks.
-const FIRST: usize = 1024;
+/// Records of the first window: before it nothing is known about their size. Few, because each
+/// may lie in another block.
+const FIRST: usize = 64;
 /// Blocks of a file that one job reads.
-const JOB_BLOCKS: usize = 8;
+const JOB_BLOCKS: usize = 2;
 
 /// Records read again, in the order they were asked for.
 #[derive(Debug, Default)]
@@ -80,16 +85,22 @@ impl Query {
         mut picks: impl Iterator<Item = T>,
         origin: impl Fn(&T) -> Origin,
         places: &[Place],
+        memory: Memory,
         mut take: impl FnMut(&[T], &Fetched) -> ControlFlow<()>,
     ) -> Vec<Damage> {
-        let octets = self.memory.map_or(WINDOW, |m| (m / 4).clamp(SMALLEST_WINDOW, WINDOW));
+        let limit = self.memory.map_or(usize::MAX, |m| (m / 4).max(SMALLEST_WINDOW));
         let (mut damage, mut window) = (Vec::<Damage>::new(), Vec::new());
-        let mut size = FIRST;
+        let (mut size, mut largest) = (FIRST, FIRST);
         loop {
             window.clear();
             window.extend(picks.by_ref().take(size));
             if window.is_empty() {
                 return damage;
+            }
+            let left = picks.size_hint().1.unwrap_or(0);
+            if largest > size && left > 0 && is_scattered(window.iter().map(&origin), left, places)
+            {
+                window.extend(picks.by_ref().take(largest - size));
             }
             let (fetched, lost) = self.fetch(window.iter().map(&origin), places);
             for d in lost {
@@ -101,7 +112,14 @@ impl Query {
                 return damage;
             }
             let each = fetched.octets() / window.len() + BESIDE + size_of::<T>();
-            size = (octets / each).max(1024);
+            let quarter = match memory {
+                Memory::Shared => 0,
+                Memory::Free => (left.saturating_mul(each) / 4).min(LARGEST_WINDOW),
+            };
+            let records = |octets: usize| (octets.min(limit) / each).max(1024);
+            size = records(IN_ORDER);
+            // Once is enough: the share of what is left would become smaller and smaller.
+            largest = largest.max(records(SCATTERED.max(quarter)));
         }
     }
 
@@ -159,6 +177,31 @@ impl Query {
         }
         (jobs, files)
     }
+}
+
+/// Whether windows like this one would look at every block several times: it has records out of
+/// so many blocks that those which are left must have theirs in the same ones.
+fn is_scattered(window: impl Iterator<Item = Origin>, left: usize, places: &[Place]) -> bool {
+    let mut seen = vec![false; places.len()];
+    let (mut blocks, mut records) = (0usize, 0usize);
+    for origin in window {
+        records += 1;
+        if let Some(seen) = seen.get_mut(origin.block() as usize).filter(|s| !**s) {
+            *seen = true;
+            blocks += 1;
+        }
+    }
+    let windows = (records + left) as f64 / records.max(1) as f64;
+    blocks as f64 * windows > 2.0 * places.len() as f64
+}
+
+/// What else takes memory while records are read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// Nothing that counts.
+    Free,
+    /// Groups, which take more than their records.
+    Shared,
 }
 
 impl Fetched {

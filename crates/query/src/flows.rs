@@ -6,6 +6,7 @@ use crate::direction::{Direction, comes_from_server, turn};
 use crate::document::Document;
 use crate::element::Grouping;
 use crate::error::QueryError;
+use crate::fetch::Memory;
 use crate::list::{Edit, Printing};
 use crate::report::Report;
 use crate::request::{By, Sorting};
@@ -83,9 +84,18 @@ impl<'q> JoinedFlows<'q> {
             Some(top) => self.join(&top, row, flow),
             None => Edit::AsRead,
         };
-        let shown = self.shown();
+        let joined = Joined { shown: self.shown() };
         let query = self.query;
-        query.print_picks(ranked, origin, edit, shown, &self.places, format, document, report);
+        query.print_picks(
+            ranked,
+            origin,
+            edit,
+            Some(joined),
+            &self.places,
+            format,
+            document,
+            report,
+        );
     }
 
     /// What is known of a flow: all of a record, or the fields of the user's choice and the sums.
@@ -111,7 +121,8 @@ impl<'q> JoinedFlows<'q> {
         let origin = |t: &Top<'_>| t.group.origin;
         let is_proto_borrowed = self.grouping.is_custom && !self.grouping.has(Field::Proto);
         let mut flow = Flow::new();
-        let damage = self.query.windows(ranked, origin, &self.places, |window, fetched| {
+        let (places, memory) = (&self.places, Memory::Shared);
+        let damage = self.query.windows(ranked, origin, places, memory, |window, fetched| {
             for (i, top) in window.iter().enumerate() {
                 let Some(found) = fetched.row(i) else { continue };
                 if self.join(top, found.row, &mut flow) == Edit::AsRead {
@@ -195,6 +206,13 @@ fn write_sums(sums: &Counts, flags: u8, flow: &mut Flow) {
     }
 }
 
+/// What is particular about flows that were joined.
+#[derive(Clone, Copy, Debug)]
+struct Joined {
+    /// The fields they show, unless they show all.
+    shown: Option<u128>,
+}
+
 /// A record and its place in an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct SortKey {
@@ -258,7 +276,16 @@ impl Query {
         let mut document = Document::open(format.kind(), out);
         let as_read = |_: &Origin, _: Row<'_>, _: &mut Flow| Edit::AsRead;
         let Sorted { places, mut report, .. } = sorted;
-        self.print_picks(origins, |o| *o, as_read, None, &places, format, &mut document, &mut report);
+        self.print_picks(
+            origins,
+            |o| *o,
+            as_read,
+            None,
+            &places,
+            format,
+            &mut document,
+            &mut report,
+        );
         document.close()?;
         Ok(report)
     }
@@ -273,7 +300,7 @@ impl Query {
         picks: impl Iterator<Item = T>,
         origin: impl Fn(&T) -> Origin,
         edit: impl Fn(&T, Row<'_>, &mut Flow) -> Edit + Sync,
-        shown: Option<u128>,
+        joined: Option<Joined>,
         places: &[Place],
         format: &Format,
         document: &mut Document<'_>,
@@ -283,9 +310,11 @@ impl Query {
         if format.kind() == Kind::Null {
             return; // nothing of any record is shown
         }
+        let (is_joined, shown) = (joined.is_some(), joined.and_then(|j| j.shown));
         let names = self.names(format);
         let (printed, seen) = (AtomicU64::new(0), AtomicU64::new(0));
-        let damage = self.windows(picks, origin, places, |window, fetched| {
+        let memory = if is_joined { Memory::Shared } else { Memory::Free };
+        let damage = self.windows(picks, origin, places, memory, |window, fetched| {
             let edit = |i: usize, row: Row<'_>, flow: &mut Flow| match window.get(i) {
                 Some(pick) => edit(pick, row, flow),
                 None => Edit::AsRead,

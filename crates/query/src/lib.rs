@@ -39,6 +39,7 @@ mod ordered;
 mod page;
 mod parallel;
 mod percentile;
+mod post;
 mod report;
 mod request;
 mod scan;

@@ -1,9 +1,10 @@
 //! Lists records: every worker formats the block it filtered, and the blocks come out in order.
 
 use crate::document::Document;
-use crate::fetch::Fetched;
+use crate::fetch::{Fetched, FetchedRow};
 use crate::names::AllNames;
-use crate::ordered::{Ordered, Pieces};
+use crate::ordered::{Ordered, Pieces, Turn};
+use crate::post::PostFilter;
 use crate::report::Report;
 use crate::scan::{Batch, Numbers, Query, Scan};
 use output::{Format, Kind, Printer, RecordContext};
@@ -113,6 +114,20 @@ impl Query {
         RecordContext { names: names.of(file), book, ..RecordContext::new(ident, count) }
     }
 
+    /// The same of a record that was fetched. Sums of several records are of no file.
+    fn fetched_context<'a>(
+        &'a self,
+        how: &Printing<'a>,
+        found: &FetchedRow<'a>,
+        count: u64,
+    ) -> RecordContext<'a> {
+        let mut context = self.context(how.names, found.file, found.ident, count);
+        if let Some(shown) = how.shown {
+            (context.shown, context.ident) = (shown, "");
+        }
+        context
+    }
+
     /// Prints one window of records that were fetched.
     pub(crate) fn print_window(
         &self,
@@ -123,59 +138,67 @@ impl Query {
     ) -> ControlFlow<()> {
         /// Records formatted in one go by one worker.
         const STRETCH: usize = 4096;
-        let shown = self.shown(fetched, records, how);
         let ordered = Ordered::new(|text: &[u8]| document.records(text));
-        let jobs: Vec<_> = shown.chunks(STRETCH).enumerate().collect();
-        let is_done = AtomicBool::new(false);
+        let jobs: Vec<_> = (0..records).step_by(STRETCH).enumerate().collect();
         let before = how.printed.load(Relaxed);
-        crate::parallel::map(jobs, self.threads, |(job, stretch)| {
+        let (is_done, turn) = (AtomicBool::new(false), Turn::default());
+        let post = self.post.as_ref().filter(|p| !p.is_any());
+        let state = || Stretch {
+            pen: Pen::new(how.format, &ordered),
+            flow: Flow::new(),
+            post: post.map(PostFilter::new),
+        };
+        crate::parallel::map_with(jobs, self.threads, state, |stretch, (job, from)| {
             if is_done.load(Relaxed) {
-                return;
+                return turn.abort(); // nobody gets a number any more
             }
-            let _abort = ordered.abort_on_panic();
-            let number = job as u32;
-            let (mut pen, mut flow) = (Pen::new(how.format, &ordered), Flow::new());
-            for (n, i) in stretch.iter().enumerate() {
-                let Some(found) = fetched.row(*i as usize) else { continue };
-                let row = (how.edit)(*i as usize, found.row, &mut flow).of(found.row, &flow);
-                let count = before + (job * STRETCH + n) as u64 + 1;
-                let mut context = self.context(how.names, found.file, found.ident, count);
-                if let Some(shown) = how.shown {
-                    (context.shown, context.ident) = (shown, "");
+            let _abort = (ordered.abort_on_panic(), turn.abort_on_panic());
+            let (number, to) = (job as u32, records.min(from + STRETCH));
+            let Stretch { pen, flow, post } = stretch;
+            let mut rows = (from..to).filter_map(|i| Some((i, fetched.row(i)?)));
+            let _ = match post {
+                None => rows.try_for_each(|(i, found)| {
+                    let row = (how.edit)(i, found.row, flow).of(found.row, flow);
+                    pen.record(
+                        number,
+                        row,
+                        &self.fetched_context(how, &found, before + i as u64 + 1),
+                    )
+                }),
+                Some(post) => {
+                    post.clear();
+                    for (i, found) in rows {
+                        let row = (how.edit)(i, found.row, flow).of(found.row, flow);
+                        post.push(i as u32, row, found.ident);
+                    }
+                    let passing = post.passing(how.seen.load(Relaxed) + 1);
+                    let first = before + turn.take(number, passing.len() as u64) + 1;
+                    how.printed.fetch_add(passing.len() as u64, Relaxed);
+                    let found = |(i, row)| Some((row, fetched.row(i as usize)?));
+                    let mut passing = passing.into_iter().filter_map(found).zip(first..);
+                    passing.try_for_each(|((row, found), count)| {
+                        pen.record(number, row, &self.fetched_context(how, &found, count))
+                    })
                 }
-                if pen.record(number, row, &context).is_break() {
-                    break;
-                }
-            }
+            };
             if pen.finish(number).is_break() {
                 is_done.store(true, Relaxed); // a reader that went away is reported at the end
             }
         });
         drop(ordered);
-        how.printed.fetch_add(shown.len() as u64, Relaxed);
+        how.seen.fetch_add(records as u64, Relaxed);
+        if post.is_none() {
+            how.printed.fetch_add(records as u64, Relaxed);
+        }
         if document.is_sound() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
+}
 
-    /// The records of a window that [`Query::post`] lets through.
-    fn shown(&self, fetched: &Fetched, records: usize, how: &Printing<'_>) -> Vec<u32> {
-        const STRETCH: usize = 4096;
-        let all = 0..records as u32;
-        let Some(post) = self.post.as_ref().filter(|p| !p.is_any()) else { return all.collect() };
-        let jobs: Vec<u32> = all.clone().step_by(STRETCH).collect();
-        let before = how.seen.fetch_add(records as u64, Relaxed);
-        let passing = crate::parallel::map(jobs, self.threads, |from| {
-            let mut flow = Flow::new();
-            let passes = |i: &u32| {
-                let Some(found) = fetched.row(*i as usize) else { return false };
-                let row = (how.edit)(*i as usize, found.row, &mut flow).of(found.row, &flow);
-                let first_count = before + u64::from(*i) + 1;
-                post.matches(row, &filter::Context { ident: found.ident, first_count })
-            };
-            let to = from.saturating_add(STRETCH as u32).min(all.end);
-            (from..to).filter(passes).collect::<Vec<u32>>()
-        });
-        passing.concat()
-    }
+/// What one worker prints stretches of a window with.
+struct Stretch<'o, 'a, F> {
+    pen: Pen<'o, F>,
+    flow: Flow,
+    post: Option<PostFilter<'a>>,
 }
 
 /// How the windows of one list are printed.

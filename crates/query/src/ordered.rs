@@ -25,10 +25,25 @@ impl Turn {
         before
     }
 
+    /// Keep this while something waits for its turn: should that panic, nobody waits for it.
+    pub(crate) const fn abort_on_panic(&self) -> AbortTurn<'_> {
+        AbortTurn(self)
+    }
+
     /// Lets everybody go who waits, because one that they wait for is gone.
     pub(crate) fn abort(&self) {
         lock(&self.state).2 = true;
         self.moved.notify_all();
+    }
+}
+
+pub(crate) struct AbortTurn<'a>(&'a Turn);
+
+impl Drop for AbortTurn<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.abort();
+        }
     }
 }
 

@@ -191,6 +191,11 @@ impl<T: Copy, F: Fn(&T, &T) -> Ordering> Iterator for Merged<T, F> {
         self.sift_down(0);
         Some(item)
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.heads.len() + self.runs.iter().map(ExactSizeIterator::len).sum::<usize>();
+        (left, Some(left))
+    }
 }
 
 /// The `n` first items by `compare`, in no order; all if `n` is 0. Memory for 2 `n` items.
@@ -258,8 +263,16 @@ mod tests {
                 sorted_runs.push(run);
             }
             all.sort_unstable();
-            let merged: Vec<u64> = Merged::new(sorted_runs, u64::cmp).collect();
-            assert_eq!(merged, all, "{runs} runs");
+            let mut merged = Merged::new(sorted_runs, u64::cmp);
+            let mut rest = all.iter();
+            loop {
+                assert_eq!(merged.size_hint(), rest.size_hint(), "{runs} runs");
+                let item = merged.next();
+                assert_eq!(item, rest.next().copied(), "{runs} runs");
+                if item.is_none() {
+                    break;
+                }
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Writes flows that pass to a new file: records as they are, or joined ones.
 
 use crate::error::QueryError;
+use crate::fetch::Memory;
 use crate::flows::JoinedFlows;
 use crate::report::Report;
 use crate::request::Sorting;
@@ -138,6 +139,7 @@ impl Query {
             origins,
             |o| *o,
             &sorted.places,
+            Memory::Free,
             |window, fetched| {
                 for i in 0..window.len() {
                     let Some(found) = fetched.row(i) else { continue };

@@ -463,13 +463,13 @@ fn joined_by_chosen_fields_show_these_and_the_sums() {
         let sums = ["out_packets", "out_bytes", "aggr_flows"];
         let keys: Vec<_> = row.as_object().unwrap().keys().map(String::as_str).collect();
         let is_known = |k: &&str| known.contains(k) || sums.contains(k) || k.starts_with("src4_");
-        assert!(keys.iter().all(|k| is_known(k)) && row["dst_port"].is_u64(), "{row}");
+        assert!(keys.iter().all(is_known) && row["dst_port"].is_u64(), "{row}");
     }
     let query = query(&input, "any", 2);
     let (flows, mut report) = query.join_flows(&grouping, None, 0).unwrap();
     for (spec, want) in [
         ("csv:%pr,%sp,%da,%flg,%idt,%dp", ",,,,<no ident>,80"),
-        ("fmt:%pr|%flg|%idt|", "     |        |        <no ident>|"),
+        ("fmt:%pr|%flg|%idt|", "     |        |<no ident>  |"),
     ] {
         let mut out = Vec::new();
         flows.print(None, 0, &format(spec), &mut out, &mut report).unwrap();
