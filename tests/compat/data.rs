@@ -21,7 +21,7 @@ const TABLES: &[(&str, &str)] = &[
 
 /// Makes all files of the comparison below `dir`: those of [`TABLES`], `mixed` with generated
 /// traffic, `empty`, `all` with copies of some, and three slots of two exporters in `flat` and,
-/// with a directory for each day, in `tree`.
+/// with a directory for each day, in `tree`; and in `side` a file with what a collector says of it.
 pub(crate) fn write(dir: &Path) {
     for (name, table) in TABLES {
         from_table(table, &dir.join(name));
@@ -46,10 +46,15 @@ pub(crate) fn write(dir: &Path) {
             }
         }
     }
+    let side = dir.join("side/.flowsuite");
+    std::fs::create_dir_all(&side).expect("create directory");
+    std::fs::copy(dir.join("v5"), dir.join("side/nfcapd.202611201000")).expect("copy");
+    std::fs::write(side.join("nfcapd.202611201000.loss.no-pcap"), "{}").expect("write");
     let conf = "[nfdump]\nfmt.mine = \"%sa %da %byt\"\nfmt.wide = \"%sap %dap %tos\"\n\
                 csv.pair = \"%sa,%da\"\ncsv.short = \"%ts,%sa,%byt\"\nmaxworkers = 1\n";
     let texts = [
         ("conf", conf),
+        ("odd", "[nfdump]\nzebra = 1\n"),
         ("list", "192.0.2.53 10.1.0.0/24\n2001:db8::/64\n"),
         ("ports", "53\n443 # web\n"),
         ("outer", "proto tcp and\n@include filter\n"),
