@@ -156,6 +156,28 @@ fn encrypted_files_open_with_their_passphrase() {
     }
 }
 
+/// Who asks for two things and gets one of them believes that both are done.
+#[test]
+fn files_are_changed_in_one_way_at_a_time() {
+    let (scene, file) = file_of(50);
+    let before = fs::read(&file).unwrap();
+    let new = scene.path("new");
+    let (method, ident, write) = (["-J", "lz4"], ["-i", "x"], ["-w", new.to_str().unwrap()]);
+    for (one, other) in [
+        (&method[..], &write[..]),
+        (&method, &ident),
+        (&ident, &write),
+        (&["--repair"], &method),
+        (&["--repair"], &ident),
+        (&["--repair"], &write),
+    ] {
+        let output = run(FLOWDUMP, [&["-r", &file], one, other].concat());
+        assert_eq!(output.status.code(), Some(1), "{one:?} {other:?}");
+        assert!(said(&output).contains("cannot be used with"), "{}", said(&output));
+        assert!(fs::read(&file).unwrap() == before && !new.exists(), "{one:?} {other:?}");
+    }
+}
+
 #[test]
 fn files_are_verified() {
     let (_scene, file) = file_of(500);

@@ -230,15 +230,15 @@ pub struct Files {
     pub verify: Option<PathBuf>,
 
     /// Rewrite damaged files with all that can be read; the originals are kept in .flowsuite
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["write", "recompress", "set_ident"])]
     pub repair: bool,
 
     /// Compress files again in place: none, lzo, bz2, lz4, zstd, or nfdump's number 0 to 4
-    #[arg(short = 'J', long, value_name = "METHOD")]
+    #[arg(short = 'J', long, value_name = "METHOD", conflicts_with_all = ["write", "set_ident"])]
     pub recompress: Option<String>,
 
     /// Change the ident of the file of -r
-    #[arg(short = 'i', long, value_name = "IDENT")]
+    #[arg(short = 'i', long, value_name = "IDENT", conflicts_with = "write")]
     pub set_ident: Option<String>,
 }
 
