@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::answers::{flowdump, json, ndjson, number, sum, tables, text};
+use common::answers::{flowdump, json, ndjson, number, rows, sum, tables, text};
 use common::flows::FlowFile;
 use common::{FLOWDUMP, Scene, run};
 use serde_json::Value;
@@ -222,5 +222,44 @@ fn plots_are_for_people() {
         assert_eq!(output.status.code(), Some(1), "{args:?}");
         assert_eq!(output.stdout, b"", "{args:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("--plot "), "{args:?}");
+    }
+}
+
+/// What is not part of the key is not known of a group, and 0 would be a value.
+#[test]
+fn groups_say_their_key_and_their_sums_alone() {
+    let (_scene, file) = file_of(600);
+    const SUMS: [&str; 9] = [
+        "cnt",
+        "type",
+        "first",
+        "last",
+        "in_packets",
+        "in_bytes",
+        "out_packets",
+        "out_bytes",
+        "aggr_flows",
+    ];
+    for (fields, keys) in [
+        ("proto", &["proto"][..]),
+        ("srcas", &["src_as"]),
+        ("proto,dstport", &["proto", "dst_port", "icmp_type", "icmp_code"]),
+        ("srcip4/24", &["src4_addr", "src4_geo"]),
+    ] {
+        for of in [&["-A", fields][..], &["-A", fields, "-s", "record", "-n", "0"]] {
+            for group in json(&[&["-r", &file], of].concat()) {
+                for key in group.as_object().unwrap().keys().map(String::as_str) {
+                    let is_known = SUMS.contains(&key) || keys.contains(&key);
+                    assert!(is_known, "{key} of {of:?} is not known: {group}");
+                }
+            }
+        }
+    }
+    let csv = flowdump(&["-r", &file, "-A", "srcas", "-o", "csv:%sas,%sa,%pr,%sp,%pkt"]);
+    let table = rows(&csv);
+    assert!(table.len() > 5);
+    for row in &table[1..] {
+        assert!(!row[0].is_empty() && row[1..4].iter().all(String::is_empty), "{row:?}");
+        assert!(!row[4].is_empty(), "{row:?}");
     }
 }
