@@ -10,6 +10,9 @@ use std::process::ExitCode;
 pub fn run(main: impl FnOnce(&str, Vec<OsString>) -> anyhow::Result<Exit>) -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let name = program_name(&args);
+    if let Err(e) = sys::signal::survive_size_limit() {
+        eprintln!("{name}: {e}"); // a limit ends the program then, as it did before
+    }
     let exit = match main(&name, args) {
         Ok(exit) => exit,
         Err(e) if is_broken_pipe(&e) => Exit::Success,

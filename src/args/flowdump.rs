@@ -263,8 +263,8 @@ pub struct Setup {
     pub memory: Option<String>,
 
     /// Threads that read and count [default: all cores]
-    #[arg(short = 'W', long, value_name = "N")]
-    pub threads: Option<usize>,
+    #[arg(short = 'W', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
 
     /// Extension maps of files of 1.6: our files have none
     #[arg(short = 'x', value_name = "FILE", hide = true)]

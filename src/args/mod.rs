@@ -33,19 +33,28 @@ pub(crate) fn parse<A: Parser>(
         .and_then(|matches| Ok(Read { args: A::from_arg_matches(&matches)?, matches }));
     match read {
         Ok(read) => Ok(Ok(read)),
-        Err(e) => {
+        Err(e) if !e.use_stderr() => {
             e.print().context("print help")?;
-            Ok(Err(match e.kind() {
-                _ if !e.use_stderr() => Exit::Success,
-                // What the old tools do about it, scripts may rely on.
-                ErrorKind::UnknownArgument if is_old_name(name) => {
-                    command.print_help().context("print help")?;
-                    Exit::Incomplete
-                }
-                _ => Exit::Failure,
-            }))
+            Ok(Err(Exit::Success))
+        }
+        Err(e) => {
+            eprintln!("{name}: {}; see {name} --help", one_line(&e.to_string()));
+            // What the old tools do about it, scripts may rely on.
+            if e.kind() == ErrorKind::UnknownArgument && is_old_name(name) {
+                command.print_help().context("print help")?;
+                return Ok(Err(Exit::Incomplete));
+            }
+            Ok(Err(Exit::Failure))
         }
     }
+}
+
+/// What clap says over several lines, down to the usage, in one.
+fn one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
+    let said = lines.take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more"));
+    let said: Vec<&str> = said.map(|l| l.strip_prefix("error: ").unwrap_or(l)).collect();
+    said.join(" ")
 }
 
 /// How files are compressed; nothing said is not at all.
@@ -76,5 +85,27 @@ impl Compress {
             (None, _, true) => Packing::from(Compression::Lz4),
             (None, false, false) => Packing::from(Compression::None),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_options_are_told_in_one_line() {
+        let said = |args: &[&str]| {
+            let args = [&["flowdump"], args].concat();
+            one_line(&flowdump::Args::try_parse_from(args).unwrap_err().to_string())
+        };
+        assert_eq!(
+            said(&["--colour"]),
+            "unexpected argument '--colour' found tip: a similar argument exists: '--color'"
+        );
+        assert_eq!(
+            said(&["--color", "zebra"]),
+            "invalid value 'zebra' for '--color <WHEN>' [possible values: auto, always, never]"
+        );
+        assert!(said(&["-W", "x"]).starts_with("invalid value 'x' for '--threads <N>': "));
     }
 }

@@ -13,6 +13,7 @@ mod setup;
 mod verify;
 mod write;
 
+use crate::app::WithExit;
 use crate::args::Read;
 use crate::args::flowdump::Args;
 use crate::exit::Exit;
@@ -63,6 +64,11 @@ fn run(name: &str, read: &Read<Args>) -> anyhow::Result<Exit> {
         bail!("-x shows the extension maps of nfdump 1.6, which this program does not keep");
     }
     let Some(files) = inputs::files(name, args)? else {
+        let work = &args.files;
+        if work.repair || work.recompress.is_some() || work.set_ident.is_some() {
+            let message = "which files? name them with -r or -R".to_owned();
+            return Err(WithExit { exit: Exit::Incomplete, message }.into());
+        }
         Args::command().name(name.to_owned()).print_help().context("print help")?;
         return Ok(Exit::Success);
     };

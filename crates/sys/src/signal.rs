@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::signal::{SigHandler, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::Error;
@@ -103,6 +104,18 @@ impl Signals {
     }
 }
 
+/// Makes a limit on the size of files an error of the write that meets it, instead of the end of
+/// the process.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn survive_size_limit() -> Result<(), Error> {
+    // SAFETY: ignoring a signal runs no handler.
+    unsafe { nix::sys::signal::signal(Signal::SIGXFSZ, SigHandler::SigIgn) }
+        .map(|_| ())
+        .map_err(|e| Error::Signal { source: e.into() })
+}
+
 /// A flag for a program that answers and ends: INT or TERM set it, so that the program can show
 /// what it has. A second one ends the process at once, as if nobody had asked.
 ///
@@ -125,7 +138,7 @@ pub fn interrupt() -> Result<&'static AtomicBool, Error> {
 mod tests {
     use super::*;
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    use nix::sys::signal::{Signal, raise};
+    use nix::sys::signal::raise;
 
     fn is_readable(stop: &Stop) -> bool {
         let mut fds = [PollFd::new(stop.as_fd(), PollFlags::POLLIN)];

@@ -63,7 +63,7 @@ impl Setup {
         }
         let config = config::flowdump(args.setup.config.as_deref())?;
         let book = open_book(name, args, &config)?;
-        let threads = args.setup.threads.or(config.maxworkers);
+        let threads = args.setup.threads.map(usize::from).or(config.maxworkers);
         let memory = args.setup.memory.as_ref().or(config.memory.as_ref());
         let memory = memory.map(|m| config::size(m)).transpose()?;
         let formats = |formats: std::collections::BTreeMap<String, String>, csv| {
