@@ -120,6 +120,26 @@ fn filters_come_from_arguments_files_and_standard_input() {
 }
 
 #[test]
+fn flows_come_on_standard_input() {
+    let (_scene, file) = file_of(300);
+    let by_name = stdout_of(FLOWDUMP, ["-q", "-r", &file, "-o", "ndjson", "-O", "bytes"]);
+    let mut child = Command::new(FLOWDUMP)
+        .args(["-q", "-r", "-", "-o", "ndjson", "-O", "bytes"])
+        .env("TZ", "UTC")
+        .stdin(fs::File::open(&file).unwrap())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("start flowdump");
+    let mut piped = String::new();
+    std::io::Read::read_to_string(&mut child.stdout.take().unwrap(), &mut piped).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(piped == by_name && by_name.lines().count() == 300);
+    let both = flowdump(&["-r", "-", "-f", "-"]);
+    assert_eq!(both.status.code(), Some(1));
+    assert!(text(&both.stderr).contains("standard input"), "{}", text(&both.stderr));
+}
+
+#[test]
 fn exit_statuses_and_messages() {
     let (scene, file) = file_of(20);
     let wrong = scene.path("wrong");

@@ -63,7 +63,7 @@ fn run(name: &str, read: &Read<Args>) -> anyhow::Result<Exit> {
     if args.setup.extension_maps.is_some() {
         bail!("-x shows the extension maps of nfdump 1.6, which this program does not keep");
     }
-    let Some(files) = inputs::files(name, args)? else {
+    let Some(inputs) = inputs::files(name, args)? else {
         let work = &args.files;
         if work.repair || work.recompress.is_some() || work.set_ident.is_some() {
             let message = "which files? name them with -r or -R".to_owned();
@@ -72,9 +72,9 @@ fn run(name: &str, read: &Read<Args>) -> anyhow::Result<Exit> {
         Args::command().name(name.to_owned()).print_help().context("print help")?;
         return Ok(Exit::Success);
     };
-    match about_files(name, args, &setup, &files)? {
+    match about_files(name, args, &setup, &inputs.files)? {
         Some(exit) => Ok(exit),
-        None => ask(name, read, &setup, (filter, post), files),
+        None => ask(name, read, &setup, (filter, post), inputs.files.clone()),
     }
 }
 

@@ -1,15 +1,27 @@
-//! Which files `-r`, `-R` and `-M` name.
+//! Which files `-r`, `-R` and `-M` name, and standard input as a file.
 
 use crate::app::WithExit;
 use crate::args::flowdump::Args;
 use crate::exit::Exit;
+use anyhow::{Context as _, ensure};
+use std::io;
 use std::path::PathBuf;
 use store::StoreError;
 use store::select::{Input, select};
+use tempfile::NamedTempFile;
+
+/// Files to read, in order.
+#[derive(Debug, Default)]
+pub(super) struct Inputs {
+    pub(super) files: Vec<PathBuf>,
+    /// What came on standard input: blocks are read where they lie, and some twice, so it needs a
+    /// file, which goes when this does.
+    _copy: Option<NamedTempFile>,
+}
 
 /// The files in order; `None` if no option names any. What lies beside them and is no flow file is
 /// told in one line.
-pub(super) fn files(name: &str, args: &Args) -> anyhow::Result<Option<Vec<PathBuf>>> {
+pub(super) fn files(name: &str, args: &Args) -> anyhow::Result<Option<Inputs>> {
     let input = Input {
         read: args.input.read.as_deref(),
         range: args.input.range.as_deref(),
@@ -17,6 +29,9 @@ pub(super) fn files(name: &str, args: &Args) -> anyhow::Result<Option<Vec<PathBu
     };
     if input == Input::default() {
         return Ok(None);
+    }
+    if input.read == Some("-") && input.sources.is_none() {
+        return standard_input(args).map(Some);
     }
     let named_range = args.input.range.is_some();
     let selected = select(&input).map_err(|e| match &e {
@@ -29,5 +44,20 @@ pub(super) fn files(name: &str, args: &Args) -> anyhow::Result<Option<Vec<PathBu
     if let Some(warning) = selected.warning() {
         eprintln!("{name}: {warning}");
     }
-    Ok(Some(selected.files))
+    Ok(Some(Inputs { files: selected.files, _copy: None }))
+}
+
+/// Flows from a pipe: `zcat nfcapd.gz | flowdump -r -`.
+fn standard_input(args: &Args) -> anyhow::Result<Inputs> {
+    let has_filter = args.select.filter_file.as_ref().is_some_and(|f| f.as_os_str() == "-");
+    ensure!(
+        !has_filter || !args.filter.is_empty(),
+        "-r - and -f - both want standard input: put one of them into a file"
+    );
+    let mut copy = tempfile::Builder::new()
+        .prefix("standard-input.")
+        .tempfile()
+        .context("a temporary file for standard input; TMPDIR says where")?;
+    io::copy(&mut io::stdin().lock(), &mut copy).context("standard input into a temporary file")?;
+    Ok(Inputs { files: vec![copy.path().to_owned()], _copy: Some(copy) })
 }
