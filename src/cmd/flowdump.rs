@@ -31,6 +31,8 @@ use std::path::PathBuf;
 /// Runs `flowdump` under the name it was started by.
 pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
     sys::memory::give_back_large_areas();
+    // Where that is refused, the usual number does for all but the widest questions.
+    let _ = sys::process::raise_file_limit();
     match crate::args::parse(name, args)? {
         Ok(read) => run(name, &read),
         Err(exit) => Ok(exit),

@@ -180,7 +180,6 @@ impl Pass {
             return Relief::Fail;
         }
         if s.range != range {
-            s.behind = s.behind.saturating_sub(1);
             return Relief::Narrow(s.range);
         }
         if s.behind > 0 || !self.budget.is_exceeded() {
@@ -192,9 +191,15 @@ impl Pass {
             return Relief::Fail;
         };
         s.range = half;
-        s.behind = s.workers.saturating_sub(1);
+        s.behind = s.workers;
         self.level.store(half.level, Relaxed);
         Relief::Narrow(half)
+    }
+
+    /// A worker has dropped what it was told to.
+    pub(crate) fn has_narrowed(&self) {
+        let mut s = self.lock();
+        s.behind = s.behind.saturating_sub(1);
     }
 
     /// The part that this pass has counted, `None` if it gave up.
@@ -235,8 +240,11 @@ mod tests {
         account.charge(11);
         let Relief::Narrow(half) = pass.relief(a) else { panic!("too much") };
         assert_eq!(half.level, 1);
+        pass.has_narrowed();
         assert_eq!(pass.relief(half), Relief::None, "the other one has not dropped its groups");
         assert_eq!(pass.relief(b), Relief::Narrow(half));
+        assert_eq!(pass.relief(half), Relief::None, "the other one is still about it");
+        pass.has_narrowed();
         assert!(matches!(pass.relief(half), Relief::Narrow(r) if r.level == 2));
         drop(account);
         assert!(budget.has_room(10) && !budget.has_room(11));

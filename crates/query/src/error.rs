@@ -1,5 +1,6 @@
 //! Why there is no answer.
 
+use std::fmt;
 use std::io;
 use store::StoreError;
 
@@ -10,8 +11,9 @@ use store::StoreError;
 pub enum QueryError {
     /// The answer needs more memory than [`Query::memory`](crate::Query::memory) allows.
     #[error(
-        "{what} need more than the {limit} octets of memory allowed: {count} were there when it \
-         was used up; narrow the filter or the time window, {less}, or allow more with --memory"
+        "{what} need more than the {} of memory allowed: {count} were there when it \
+         was used up; narrow the filter or the time window, {less}, or allow more with --memory",
+        Octets(*limit)
     )]
     Memory {
         /// What takes the memory: groups, or records to be sorted.
@@ -29,6 +31,18 @@ pub enum QueryError {
     /// A flow file could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// So much memory, as it is given on the command line.
+struct Octets(usize);
+
+impl fmt::Display for Octets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 >> 20 {
+            0 => write!(f, "{} KiB", self.0 >> 10),
+            mib => write!(f, "{mib} MiB"),
+        }
+    }
 }
 
 impl QueryError {

@@ -5,12 +5,13 @@
 //! many records as memory is meant for, each block once a window. Records in the order of the
 //! input, or nearly so, cost one look at each block.
 
-use crate::report::Damage;
-use crate::scan::{Place, Query};
+use crate::report::{Damage, Report};
+use crate::scan::{Place, Query, lock};
 use crate::table::Origin;
 use record::{Row, RowRef, ShapeTable};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use store::{BlockReader, FlowFile, ReadOptions};
 
@@ -79,7 +80,11 @@ impl Fetched {
 
 impl Query {
     /// Reads the records of `picks` again, window by window, and hands each window to `take`,
-    /// until that breaks. `places` is what the scan left behind. Returns what could not be read.
+    /// until that breaks or the run is told to stop. `places` is what the scan left behind. What
+    /// could not be read is told in `report`.
+    ///
+    /// An answer of a scan that was told to stop is shown as a whole: only what happens from here
+    /// on ends it early.
     pub(crate) fn windows<T>(
         &self,
         mut picks: impl Iterator<Item = T>,
@@ -87,66 +92,104 @@ impl Query {
         places: &[Place],
         memory: Memory,
         mut take: impl FnMut(&[T], &Fetched) -> ControlFlow<()>,
-    ) -> Vec<Damage> {
+        report: &mut Report,
+    ) {
         let limit = self.memory.map_or(usize::MAX, |m| (m / 4).max(SMALLEST_WINDOW));
-        let (mut damage, mut window) = (Vec::<Damage>::new(), Vec::new());
+        let was_stopped = self.is_stopped();
+        let mut window = Vec::new();
         let (mut size, mut largest) = (FIRST, FIRST);
+        let (mut room, mut most) = (IN_ORDER.min(limit), IN_ORDER.min(limit));
         loop {
             window.clear();
             window.extend(picks.by_ref().take(size));
             if window.is_empty() {
-                return damage;
+                return;
             }
             let left = picks.size_hint().1.unwrap_or(0);
             if largest > size && left > 0 && is_scattered(window.iter().map(&origin), left, places)
             {
                 window.extend(picks.by_ref().take(largest - size));
+                room = most;
             }
-            let (fetched, lost) = self.fetch(window.iter().map(&origin), places);
-            for d in lost {
-                if !damage.contains(&d) {
-                    damage.push(d);
+            let (mut done, mut octets) = (0, 0);
+            while let Some(rest) = window.get(done..).filter(|rest| !rest.is_empty()) {
+                if !was_stopped && self.is_stopped() {
+                    report.interrupted = true;
+                    return;
+                }
+                // Some more than meant: records that are a little larger are no reason to begin
+                // again.
+                let (part, fetched) = self.fetch_some(rest, &origin, places, room + room / 2);
+                report.tell(fetched.damage);
+                octets += fetched.records.octets();
+                done += part.len();
+                if take(part, &fetched.records).is_break() {
+                    return;
                 }
             }
-            if take(&window, &fetched).is_break() {
-                return damage;
-            }
-            let each = fetched.octets() / window.len() + BESIDE + size_of::<T>();
+            let each = octets / window.len() + BESIDE + size_of::<T>();
             let quarter = match memory {
                 Memory::Shared => 0,
                 Memory::Free => (left.saturating_mul(each) / 4).min(LARGEST_WINDOW),
             };
             let records = |octets: usize| (octets.min(limit) / each).max(1024);
-            size = records(IN_ORDER);
+            (size, room) = (records(IN_ORDER), IN_ORDER.min(limit));
             // Once is enough: the share of what is left would become smaller and smaller.
             largest = largest.max(records(SCATTERED.max(quarter)));
+            most = most.max(SCATTERED.max(quarter).min(limit));
         }
     }
 
-    /// Reads the records at `origins` again.
+    fn is_stopped(&self) -> bool {
+        self.stop.is_some_and(|s| s.load(Relaxed))
+    }
+
+    /// Reads as many of the first `picks` as fit into `room` octets, one at least.
+    fn fetch_some<'p, T>(
+        &self,
+        picks: &'p [T],
+        origin: &impl Fn(&T) -> Origin,
+        places: &[Place],
+        room: usize,
+    ) -> (&'p [T], Again) {
+        let mut part = picks;
+        loop {
+            let room = Room { octets: AtomicUsize::new(0), limit: room, is_one: part.len() < 2 };
+            if let Some(again) = self.fetch(part.iter().map(origin), places, &room) {
+                return (part, again);
+            }
+            part = part.get(..part.len() / 2).unwrap_or(part);
+        }
+    }
+
+    /// Reads the records at `origins` again; `None` if there is no room for them.
     fn fetch(
         &self,
         origins: impl Iterator<Item = Origin>,
         places: &[Place],
-    ) -> (Fetched, Vec<Damage>) {
+        room: &Room,
+    ) -> Option<Again> {
         let mut wanted: Vec<Wanted> =
             origins.enumerate().map(|(i, o)| Wanted { origin: o, index: i as u32 }).collect();
         wanted.sort_unstable();
         let (jobs, files) = self.jobs(&wanted, places);
         let read = |reader: &mut BlockReader, job: Job| {
             let wanted = wanted.get(job.from..job.to)?;
-            Some((files.get(job.file)?.read(wanted, places, reader), wanted))
+            Some((files.get(job.file)?.read(wanted, places, reader, room), wanted))
         };
         let results = crate::parallel::map_with(jobs, self.threads, BlockReader::new, read);
-        let mut fetched = Fetched { arenas: Vec::new(), found: vec![GONE; wanted.len()] };
+        if room.is_exceeded() {
+            return None;
+        }
+        let mut records = Fetched { arenas: Vec::new(), found: vec![GONE; wanted.len()] };
         let mut damage = Vec::new();
         for (result, wanted) in results.into_iter().flatten() {
             match result {
-                Ok(arena) => fetched.add(arena, wanted),
+                Ok(arena) => records.add(arena, wanted),
                 Err(lost) => damage.push(lost),
             }
         }
-        (fetched, damage)
+        Some(Again { records, damage })
     }
 
     /// Jobs of a few blocks of one file each, and the files.
@@ -160,7 +203,7 @@ impl Query {
             if files.last().is_none_or(|f| f.number != number) {
                 let Some(path) = self.files.get(number) else { continue };
                 let (path, read) = (path.clone(), self.read.clone());
-                files.push(OpenFile { number, path, read, file: Mutex::default() });
+                files.push(OpenFile { number, path, read, state: Mutex::default() });
                 blocks = JOB_BLOCKS;
             }
             if last != Some(block) {
@@ -172,10 +215,39 @@ impl Query {
                 _ => {
                     blocks = 1;
                     jobs.push(Job { file: files.len() - 1, from: i, to: i + 1 });
+                    if let Some(file) = files.last_mut() {
+                        file.state.get_mut().unwrap_or_else(PoisonError::into_inner).jobs += 1;
+                    }
                 }
             }
         }
         (jobs, files)
+    }
+}
+
+/// What was read again, and what could not be.
+struct Again {
+    records: Fetched,
+    damage: Vec<Damage>,
+}
+
+/// Octets that all jobs of a window may read together.
+struct Room {
+    octets: AtomicUsize,
+    limit: usize,
+    /// One record is read whatever its size.
+    is_one: bool,
+}
+
+impl Room {
+    fn is_exceeded(&self) -> bool {
+        !self.is_one && self.octets.load(Relaxed) > self.limit
+    }
+
+    /// Takes so much of it. Returns whether it is there.
+    fn take(&self, octets: usize) -> bool {
+        self.octets.fetch_add(octets, Relaxed);
+        !self.is_exceeded()
     }
 }
 
@@ -231,23 +303,40 @@ struct Job {
     to: usize,
 }
 
-/// A file that is opened when the first job needs it, and closed with the window.
+/// A file that is opened when the first job needs it, and closed with the last one: a window may
+/// have records of thousands of files.
 struct OpenFile {
     number: usize,
     path: PathBuf,
     read: ReadOptions,
-    file: Mutex<Option<Arc<FlowFile>>>,
+    state: Mutex<FileState>,
+}
+
+#[derive(Default)]
+struct FileState {
+    file: Option<Arc<FlowFile>>,
+    /// Jobs that have yet to be done.
+    jobs: usize,
 }
 
 impl OpenFile {
     fn open(&self) -> Result<Arc<FlowFile>, String> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = &*file {
+        let mut state = lock(&self.state);
+        if let Some(file) = &state.file {
             return Ok(Arc::clone(file));
         }
-        let opened = Arc::new(FlowFile::open_with(&self.path, &self.read).map_err(|e| again(&e))?);
-        *file = Some(Arc::clone(&opened));
+        let opened = FlowFile::open_with(&self.path, &self.read);
+        let opened = Arc::new(opened.map_err(|e| format!("{e}, on reading it again"))?);
+        state.file = Some(Arc::clone(&opened));
         Ok(opened)
+    }
+
+    fn finish_job(&self) {
+        let mut state = lock(&self.state);
+        state.jobs = state.jobs.saturating_sub(1);
+        if state.jobs == 0 {
+            state.file = None;
+        }
     }
 
     fn read(
@@ -255,8 +344,11 @@ impl OpenFile {
         wanted: &[Wanted],
         places: &[Place],
         reader: &mut BlockReader,
+        room: &Room,
     ) -> Result<Arena, Damage> {
-        self.try_read(wanted, places, reader).map_err(|what| Damage::loss(&self.path, what))
+        let arena = self.try_read(wanted, places, reader, room);
+        self.finish_job();
+        arena.map_err(|what| Damage::loss(&self.path, what))
     }
 
     fn try_read(
@@ -264,6 +356,7 @@ impl OpenFile {
         wanted: &[Wanted],
         places: &[Place],
         reader: &mut BlockReader,
+        room: &Room,
     ) -> Result<Arena, String> {
         let file = self.open()?;
         let mut out = Arena {
@@ -276,15 +369,21 @@ impl OpenFile {
         let mut shapes = ShapeCopies::default();
         for of_block in wanted.chunk_by(|a, b| a.origin.block() == b.origin.block()) {
             let place = of_block.first().and_then(|w| places.get(w.origin.block() as usize));
-            let place = place.ok_or_else(|| again(&"a block is gone"))?;
-            let block = reader.load(&file, place.block as usize).map_err(|e| again(&e))?;
+            let number = place.map(|p| p.block as usize).filter(|n| *n < file.blocks().len());
+            let number = number.ok_or_else(|| again("a block is gone"))?;
+            let block = reader.load(&file, number);
+            let block = block.map_err(|e| format!("{e}, on reading it again"))?;
             let size = |w: &Wanted| block.rows.row_bytes(w.origin.row() as usize).len();
-            out.bytes.reserve_exact(of_block.iter().map(size).sum());
+            let octets = of_block.iter().map(size).sum();
+            if !room.take(octets) {
+                return Ok(out); // nobody will look at it
+            }
+            out.bytes.reserve_exact(octets);
             for w in of_block {
                 let row = w.origin.row() as usize;
-                let r = block.rows.index.get(row).ok_or_else(|| again(&"a record is gone"))?;
+                let r = block.rows.index.get(row).ok_or_else(|| again("a record is gone"))?;
                 let shape = shapes.copy(block.rows.table, r.shape, &mut out.table);
-                let shape = shape.ok_or_else(|| again(&"too many shapes of records"))?;
+                let shape = shape.ok_or_else(|| again("too many shapes of records"))?;
                 out.rows.push(RowRef { at: out.bytes.len() as u32, len: r.len, shape });
                 out.bytes.extend_from_slice(block.rows.row_bytes(row));
             }
@@ -293,8 +392,9 @@ impl OpenFile {
     }
 }
 
-fn again(e: &dyn std::fmt::Display) -> String {
-    format!("changed while it was read: {e}; ask again")
+/// What is not there any more was there before.
+fn again(what: &str) -> String {
+    format!("changed while it was read: {what}; ask again")
 }
 
 /// Which shapes of a reader's table have a copy in an arena. Readers start new tables now and then.
@@ -316,5 +416,100 @@ impl ShapeCopies {
             *copy = to.push(from.shapes().get(usize::from(shape))?.clone());
         }
         *copy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Sorting;
+    use record::{Addr, Field, Flow, FlowSink as _};
+    use store::{Writer, WriterOptions};
+
+    /// Nine files of four blocks each, and the records of all of them by size.
+    fn query(dir: &std::path::Path) -> (Query, Vec<Origin>, Vec<Place>) {
+        let mut files = Vec::new();
+        for n in 0..9u64 {
+            let path = dir.join(format!("nfcapd.20260410120{n}"));
+            let mut writer = Writer::create(&path, &WriterOptions::default()).unwrap();
+            for i in 0..40u64 {
+                let mut flow = Flow::new();
+                flow.set_addr(Field::SrcAddr, Addr::V4(n as u32));
+                flow.set(Field::Bytes, (i * 7919 + n * 104_729) % 1_000_003);
+                flow.set_bytes(Field::InPayload, &vec![7; (i * 31 % 200) as usize]);
+                writer.flow(&flow);
+                if i % 10 == 9 {
+                    writer.flush().unwrap();
+                }
+            }
+            writer.close(&[]).unwrap();
+            files.push(path);
+        }
+        let query = Query { files, threads: 2, ..Query::default() };
+        let mut sorted = query.sort(Sorting::parse("bytes").unwrap(), 0).unwrap();
+        let origins: Vec<Origin> = sorted.take_origins().collect();
+        assert_eq!(origins.len(), 360);
+        (query, origins, sorted.places)
+    }
+
+    #[test]
+    fn files_are_closed_with_their_last_job() {
+        let dir = tempfile::tempdir().unwrap();
+        let (query, origins, places) = query(dir.path());
+        let wanted = |(i, o): (usize, &Origin)| Wanted { origin: *o, index: i as u32 };
+        let mut wanted: Vec<Wanted> = origins.iter().enumerate().map(wanted).collect();
+        wanted.sort_unstable();
+        let (jobs, files) = query.jobs(&wanted, &places);
+        assert_eq!((jobs.len(), files.len()), (18, 9));
+        let room = Room { octets: AtomicUsize::new(0), limit: usize::MAX, is_one: false };
+        for (n, job) in jobs.into_iter().enumerate() {
+            let wanted = &wanted[job.from..job.to];
+            files[job.file].read(wanted, &places, &mut BlockReader::new(), &room).unwrap();
+            let open = files.iter().filter(|f| lock(&f.state).file.is_some()).count();
+            assert_eq!(open, 1 - n % 2, "after job {n}");
+        }
+    }
+
+    /// Windows that are too large are cut, whatever records are next to each other.
+    #[test]
+    fn no_more_is_read_than_there_is_room_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (query, origins, places) = query(dir.path());
+        let (all, whole) = query.fetch_some(&origins, &|o| *o, &places, usize::MAX);
+        assert_eq!((all.len(), whole.damage.len()), (origins.len(), 0));
+        let octets =
+            |f: &Fetched, i| f.row(i).map(|r| r.row.bytes(Field::InPayload).map(<[u8]>::to_vec));
+        for room in [0, 1, 700, 5000, 40_000] {
+            let (mut done, mut windows) = (0, 0);
+            while done < origins.len() {
+                let (part, again) = query.fetch_some(&origins[done..], &|o| *o, &places, room);
+                assert!(part.len() == 1 || again.records.octets() <= room);
+                for i in 0..part.len() {
+                    let got = octets(&again.records, i);
+                    assert!(got.is_some() && got == octets(&whole.records, done + i));
+                }
+                done += part.len();
+                windows += 1;
+            }
+            assert!(windows > 1 && (room > 1 || windows == origins.len()), "{windows} windows");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_not_called_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (query, origins, places) = query(dir.path());
+        std::fs::remove_file(&query.files[3]).unwrap();
+        let mut writer = Writer::create(&query.files[5], &WriterOptions::default()).unwrap();
+        writer.flow(&Flow::new());
+        writer.close(&[]).unwrap();
+        let (_, again) = query.fetch_some(&origins, &|o| *o, &places, usize::MAX);
+        let said = |file: usize| -> Vec<&str> {
+            let of_file = again.damage.iter().filter(|d| d.file == query.files[file]);
+            of_file.map(|d| d.what.as_str()).collect()
+        };
+        assert!(said(3).iter().all(|w| !w.contains("changed") && w.contains("again")));
+        assert!(said(5).iter().all(|w| w.starts_with("changed while it was read: a ")));
+        assert!(!said(3).is_empty() && !said(5).is_empty() && said(4).is_empty());
     }
 }

@@ -6,7 +6,7 @@ use crate::direction::{Direction, comes_from_server, turn};
 use crate::document::Document;
 use crate::element::Grouping;
 use crate::error::QueryError;
-use crate::fetch::Memory;
+use crate::fetch::{Fetched, Memory};
 use crate::list::{Edit, Printing};
 use crate::report::Report;
 use crate::request::{By, Sorting};
@@ -122,7 +122,7 @@ impl<'q> JoinedFlows<'q> {
         let is_proto_borrowed = self.grouping.is_custom && !self.grouping.has(Field::Proto);
         let mut flow = Flow::new();
         let (places, memory) = (&self.places, Memory::Shared);
-        let damage = self.query.windows(ranked, origin, places, memory, |window, fetched| {
+        let take = |window: &[Top<'_>], fetched: &Fetched| {
             for (i, top) in window.iter().enumerate() {
                 let Some(found) = fetched.row(i) else { continue };
                 if self.join(top, found.row, &mut flow) == Edit::AsRead {
@@ -134,8 +134,8 @@ impl<'q> JoinedFlows<'q> {
                 take(found.file, &mut flow)?;
             }
             ControlFlow::Continue(())
-        });
-        report.tell(damage);
+        };
+        self.query.windows(ranked, origin, places, memory, take, report);
     }
 
     /// The record of a group. Joined by `-a` it is the first record with the sums of all; joined
@@ -314,7 +314,7 @@ impl Query {
         let names = self.names(format);
         let (printed, seen) = (AtomicU64::new(0), AtomicU64::new(0));
         let memory = if is_joined { Memory::Shared } else { Memory::Free };
-        let damage = self.windows(picks, origin, places, memory, |window, fetched| {
+        let take = |window: &[T], fetched: &Fetched| {
             let edit = |i: usize, row: Row<'_>, flow: &mut Flow| match window.get(i) {
                 Some(pick) => edit(pick, row, flow),
                 None => Edit::AsRead,
@@ -322,8 +322,8 @@ impl Query {
             let (names, printed, seen) = (&names, &printed, &seen);
             let how = Printing { format, names, edit: &edit, shown, printed, seen };
             self.print_window(fetched, window.len(), &how, document)
-        });
-        report.tell(damage);
+        };
+        self.windows(picks, origin, places, memory, take, report);
     }
 
     /// Finds the first `n` records (0: all) by `sorting`.

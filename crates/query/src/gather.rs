@@ -45,6 +45,7 @@ impl Gatherer<'_> {
             Relief::Narrow(range) => {
                 self.range = range;
                 self.aggregators.iter_mut().for_each(|a| a.narrow(range));
+                pass.has_narrowed();
                 ControlFlow::Continue(())
             }
         }
@@ -66,14 +67,20 @@ impl Query {
             let pass = Pass::new(&budget, range, n > 0);
             let again = first.as_ref().map(|(_, places)| places.as_slice());
             let scanned = self.count(wanted, hasher, &pass, &budget, again);
-            match &mut first {
-                None => first = Some((scanned.report, scanned.places)),
-                // The sums are those of the first pass; the others saw the same.
-                Some((report, _)) => {
-                    report.tell(scanned.report.damage);
-                    report.interrupted |= scanned.report.interrupted;
+            let report = match &mut first {
+                None => &mut first.insert((scanned.report, scanned.places)).0,
+                Some((report, places)) => {
+                    let is_whole = scanned.places.len() == places.len();
+                    // The sums are those of the first pass; the others saw the same.
+                    report.tell_again(scanned.report);
+                    if report.interrupted || !is_whole {
+                        // Sums of a part of the blocks, beside sums of all of them: worth nothing.
+                        report.is_partial = true;
+                        break;
+                    }
+                    report
                 }
-            }
+            };
             let Some(counted) = pass.counted() else {
                 let all = scanned.states.iter().flat_map(|g| &g.aggregators);
                 return Err(QueryError::groups(budget.limit(), all.map(Aggregator::len).sum()));
@@ -86,9 +93,12 @@ impl Query {
             for ((kept, merged), w) in kept.iter_mut().zip(merged).zip(wanted) {
                 self.keep_first(kept, &merged, &w.sortings, n);
             }
-            let interrupted = first.as_ref().is_some_and(|(report, _)| report.interrupted);
             match counted.next() {
-                Some(next) if !interrupted && budget.has_room(0) => range = next,
+                Some(_) if report.interrupted => {
+                    report.is_partial = true;
+                    break;
+                }
+                Some(next) if budget.has_room(0) => range = next,
                 _ => break,
             }
         }

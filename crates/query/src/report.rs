@@ -26,6 +26,10 @@ pub struct Report {
     pub damage: Vec<Damage>,
     /// The run was told to stop: everything here is about what was read until then.
     pub interrupted: bool,
+    /// Memory was too scarce to count all groups in one reading, and later readings were not
+    /// finished: the answer shows some of the groups only, and groups that are not counted at all
+    /// may be larger. The sums in `passed` are those of all groups.
+    pub is_partial: bool,
     /// Exporters and samplers of each file.
     pub(crate) meta: Vec<(usize, MetaRecord)>,
     /// What workers found, with the number of the block: sorted into the two above at the end, so
@@ -74,6 +78,13 @@ impl Report {
                 self.damage.push(d);
             }
         }
+    }
+
+    /// Tells what went wrong in a later reading of the same blocks.
+    pub fn tell_again(&mut self, later: Self) {
+        self.interrupted |= later.interrupted;
+        self.is_partial |= later.is_partial;
+        self.tell(later.damage);
     }
 
     pub(crate) fn absorb(&mut self, other: Self) {

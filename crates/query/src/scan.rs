@@ -246,7 +246,7 @@ impl Query {
             Err(e) => {
                 let Some(path) = self.files.get(index) else { return };
                 let what = match shared.again {
-                    Some(_) => format!("changed while it was read: {e}; ask again"),
+                    Some(_) => format!("{e}, on reading it again; ask again"),
                     None => e.to_string(),
                 };
                 c.report.damage.push(Damage::loss(path, what));

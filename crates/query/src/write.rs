@@ -135,7 +135,7 @@ impl Query {
         let mut report = sorted.report;
         let mut output = Output::with_exporters(writer, self, &report);
         let mut failed = None;
-        let damage = self.windows(
+        self.windows(
             origins,
             |o| *o,
             &sorted.places,
@@ -147,8 +147,8 @@ impl Query {
                 }
                 output.check(&mut failed)
             },
+            &mut report,
         );
-        report.tell(damage);
         failed.map_or(Ok(report), |e| Err(e.into()))
     }
 }

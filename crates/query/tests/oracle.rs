@@ -1,6 +1,9 @@
 //! Questions answered twice: by the query engine on files, and by plain loops over the flows that
 //! went into them. On one thread and on several, with rows of many shapes and both families.
 
+mod common;
+
+use common::{Input, Random, THREADS, format, input, options, query, requests};
 use output::{Counts, Format, FormatOptions, TimeZone};
 use payload::Transport;
 use payload::tls::ClientHello;
@@ -10,113 +13,6 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use store::{Compression, Packing, Writer, WriterOptions};
-
-const THREADS: [usize; 3] = [1, 2, 5];
-
-struct Input {
-    _dir: tempfile::TempDir,
-    files: Vec<PathBuf>,
-    flows: Vec<Flow>,
-}
-
-/// Three files of eight blocks each, with few enough values that groups are large.
-fn input() -> Input {
-    let dir = tempfile::tempdir().unwrap();
-    let (mut files, mut flows) = (Vec::new(), Vec::new());
-    let mut random = Random(0x5eed);
-    for n in 0..3 {
-        let path = dir.path().join(format!("nfcapd.20260410120{n}"));
-        let options = WriterOptions {
-            compression: Packing::from(if n == 1 { Compression::Lz4 } else { Compression::None }),
-            ident: format!("ident-{n}"),
-            ..WriterOptions::default()
-        };
-        let mut writer = Writer::create(&path, &options).unwrap();
-        for sysid in 1..=2 {
-            let addr = Addr::V4(0xc000_0200 + n * 10 + sysid);
-            writer.meta(Meta::Exporter(Exporter { sysid, version: 9, addr, id: 0 }));
-        }
-        for i in 0..700 {
-            let flow = random.flow();
-            writer.flow(&flow);
-            flows.push(flow);
-            if i % 90 == 89 {
-                writer.flush().unwrap();
-            }
-        }
-        writer.close(&[]).unwrap();
-        files.push(path);
-    }
-    Input { _dir: dir, files, flows }
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % n
-    }
-
-    fn flow(&mut self) -> Flow {
-        let mut f = Flow::new();
-        let first = 1_795_000_000_000 + self.below(300_000);
-        let packets = 1 + self.below(1000);
-        let bytes = packets * (40 + self.below(1400));
-        for (field, value) in [
-            (Field::First, first),
-            (Field::Last, first + self.below(5_000)),
-            (Field::Packets, packets),
-            (Field::Bytes, bytes),
-            (Field::Proto, [6, 17, 1][self.below(3) as usize]),
-            (Field::TcpFlags, self.below(64)),
-            (Field::SrcPort, self.below(4)),
-            (Field::DstPort, 80 + self.below(3)),
-            (Field::ExporterId, 1 + self.below(2)),
-            (Field::SrcTos, self.below(2)),
-        ] {
-            f.set(field, value);
-        }
-        let v6 = self.below(4) == 0;
-        let addr = |n: u64| {
-            if v6 {
-                Addr::V6(0x2001_0db8 << 96 | u128::from(n))
-            } else {
-                Addr::V4(0x0a00_0000 | n as u32)
-            }
-        };
-        f.set_addr(Field::SrcAddr, addr(self.below(9) * 77));
-        f.set_addr(Field::DstAddr, addr(self.below(5) * 300));
-        if self.below(3) == 0 {
-            f.set(Field::Input, self.below(3));
-            f.set(Field::SrcMask, [0, 8, 24][self.below(3) as usize]);
-        }
-        if self.below(5) == 0 {
-            f.set(Field::Flows, 1 + self.below(3));
-            f.set(Field::OutPackets, self.below(9));
-            f.set(Field::OutBytes, self.below(900));
-        }
-        f
-    }
-}
-
-fn query(input: &Input, filter: &str, threads: usize) -> Query {
-    Query {
-        files: input.files.clone(),
-        filters: vec![filter::Filter::parse(filter).unwrap()],
-        threads,
-        ..Query::default()
-    }
-}
-
-fn options() -> FormatOptions {
-    FormatOptions { time_zone: TimeZone::Utc, plain_numbers: true, ..FormatOptions::default() }
-}
-
-fn format(spec: &str) -> Format {
-    Format::parse(spec, &options()).unwrap()
-}
 
 /// Flows that pass, by the filter's interpreter.
 fn passing<'i>(input: &'i Input, filter: &str) -> Vec<&'i Flow> {
@@ -335,7 +231,7 @@ fn clients() -> Input {
         }
     }
     writer.close(&[]).unwrap();
-    Input { _dir: dir, files: vec![path], flows }
+    Input::new(dir, vec![path], flows)
 }
 
 #[test]
@@ -651,125 +547,6 @@ fn damage_is_told_in_reading_order() {
     }
 }
 
-/// Octets of memory so small that the groups of [`scattered`] take several passes.
-const SCARCE: usize = 400 << 10;
-
-/// Flows that hardly have anything in common.
-fn scattered() -> Input {
-    let dir = tempfile::tempdir().unwrap();
-    let (mut files, mut flows) = (Vec::new(), Vec::new());
-    let mut random = Random(0x5ca7);
-    for n in 0..3 {
-        let path = dir.path().join(format!("nfcapd.20260410120{n}"));
-        let mut writer = Writer::create(&path, &WriterOptions::default()).unwrap();
-        for i in 0..4000 {
-            let mut flow = random.flow();
-            flow.set(Field::SrcPort, 1 + random.below(3000));
-            flow.set(Field::DstPort, 1 + random.below(3));
-            writer.flow(&flow);
-            flows.push(flow);
-            if i % 300 == 299 {
-                writer.flush().unwrap();
-            }
-        }
-        writer.close(&[]).unwrap();
-        files.push(path);
-    }
-    Input { _dir: dir, files, flows }
-}
-
-/// What all tables of one run say, as JSON.
-fn tables(query: &Query, requests: &[Request], n: usize) -> Result<String, query::QueryError> {
-    let (answers, mut report) = query.statistics(requests, n)?;
-    assert!(report.damage.is_empty(), "{:?}", report.damage);
-    let (mut out, format) = (Vec::new(), format("json"));
-    let mut tables = Tables::new(&format, &report, &mut out);
-    for (answer, request) in answers.iter().zip(requests) {
-        for sorting in &request.sortings {
-            match answer {
-                Answer::Element(table) => tables.add(table, *sorting, n),
-                Answer::Flows(flows) => tables.add_flows(flows, *sorting, n, &mut report),
-            }
-        }
-    }
-    tables.finish()?;
-    assert_eq!((report.records, report.passed), counted(query));
-    Ok(String::from_utf8(out).unwrap())
-}
-
-/// What the report of any question has to say.
-fn counted(query: &Query) -> (u64, query::Passed) {
-    let filters =
-        query.filters.iter().map(|f| filter::Filter::parse(&f.tree().to_string()).unwrap());
-    let plain =
-        Query { files: query.files.clone(), filters: filters.collect(), ..Query::default() };
-    let report = plain.list(&format("null"), &mut Vec::new()).unwrap();
-    (report.records, report.passed)
-}
-
-fn requests(texts: &[&str], grouping: &Grouping) -> Vec<Request> {
-    texts.iter().map(|t| Request::parse(t, grouping, None).unwrap()).collect()
-}
-
-/// Passes over a part of the hash space each find the same as one over all of it.
-#[test]
-fn scarce_memory_gives_the_same_answer() {
-    let input = scattered();
-    let questions: [(&[&str], Grouping); 3] = [
-        (&["record/bytes/flows/tstart:a"], Grouping::five_tuple()),
-        (&["record/ibytes", "ip/bytes", "srcport:p/packets:a"], Grouping::bidirectional(false)),
-        (&["record/bps"], Grouping::parse("srcip,dstip,srcport,dstport,proto,srctos").unwrap()),
-    ];
-    for (texts, grouping) in questions {
-        let requests = requests(texts, &grouping);
-        for n in [1, 5, 17] {
-            let want = tables(&query(&input, "any", 1), &requests, n).unwrap();
-            for threads in THREADS {
-                let scarce = Query { memory: Some(SCARCE), ..query(&input, "any", threads) };
-                assert_eq!(tables(&scarce, &requests, n).unwrap(), want, "{texts:?} -n {n}");
-            }
-        }
-        // The question is only a question of memory if all groups do not fit.
-        for threads in THREADS {
-            let scarce = Query { memory: Some(SCARCE), ..query(&input, "any", threads) };
-            let error = tables(&scarce, &requests, 0).unwrap_err();
-            assert!(matches!(error, query::QueryError::Memory { .. }), "{error}");
-            let error = error.to_string();
-            assert!(error.contains("409600 octets") && error.contains("--memory"), "{error}");
-        }
-    }
-}
-
-#[test]
-fn scarce_memory_keeps_the_order_of_appearance() {
-    let input = scattered();
-    let print = |query: &Query| {
-        let (flows, mut report) = query.join_flows(&Grouping::five_tuple(), None, 7).unwrap();
-        let mut out = Vec::new();
-        flows.print(None, 7, &format("ndjson"), &mut out, &mut report).unwrap();
-        (flows.len(), String::from_utf8(out).unwrap())
-    };
-    let want = print(&query(&input, "any", 1));
-    assert_eq!(want.1.lines().count(), 7);
-    for threads in THREADS {
-        let scarce = Query { memory: Some(SCARCE), ..query(&input, "any", threads) };
-        assert_eq!(print(&scarce), want);
-    }
-}
-
-#[test]
-fn too_many_records_to_sort_are_an_error() {
-    let input = input();
-    let sorting = Sorting::parse("bytes").unwrap();
-    for threads in THREADS {
-        let scarce = Query { memory: Some(24 << 10), ..query(&input, "any", threads) };
-        let mut out = Vec::new();
-        let error = scarce.sorted(sorting, 0, &format("csv:%byt"), &mut out).unwrap_err();
-        assert!(error.to_string().starts_with("records to be sorted need more"), "{error}");
-        assert!(out.is_empty(), "half an answer");
-    }
-}
-
 /// One array over all tables; what stands in it is what the tables say one by one.
 #[test]
 fn several_tables_are_one_json_document() {
@@ -876,7 +653,7 @@ fn talk() -> Input {
         writer.close(&[]).unwrap();
         files.push(path);
     }
-    Input { _dir: dir, files, flows }
+    Input::new(dir, files, flows)
 }
 
 fn json_end(row: &Value, side: &str) -> (Addr, u64) {
@@ -964,27 +741,6 @@ fn a_post_filter_sees_the_sums_of_the_first_n() {
     let query = Query { post: post(u64::MAX), ..query(&input, "any", 2) };
     query.list(&format, &mut out).unwrap();
     assert_eq!(numbers(out).len(), 2100);
-}
-
-#[test]
-fn a_run_that_is_told_to_stop_says_so() {
-    use std::sync::atomic::AtomicBool;
-    static STOPPED: AtomicBool = AtomicBool::new(true);
-    static GOING: AtomicBool = AtomicBool::new(false);
-    let input = input();
-    for threads in THREADS {
-        let mut out = Vec::new();
-        let stopped = Query { stop: Some(&STOPPED), ..query(&input, "any", threads) };
-        let report = stopped.list(&format("json"), &mut out).unwrap();
-        assert!(report.interrupted && report.records == 0);
-        assert_eq!(serde_json::from_slice::<Value>(&out).unwrap(), Value::Array(vec![]));
-        let all = requests(&["record", "srcip"], &Grouping::five_tuple());
-        let (answers, report) = stopped.statistics(&all, 10).unwrap();
-        assert!(report.interrupted && answers.len() == 2);
-        let going = Query { stop: Some(&GOING), ..query(&input, "any", threads) };
-        let report = going.list(&format("json"), &mut Vec::new()).unwrap();
-        assert!(!report.interrupted && report.records == 2100);
-    }
 }
 
 /// Names hold for all flows of their file, wherever they are in it, and for no other file.

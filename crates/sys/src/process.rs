@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::kill;
 use nix::unistd::{
     ForkResult, Gid, Group, Pid, Uid, User, dup2_stderr, dup2_stdin, dup2_stdout, fork, getresgid,
@@ -51,6 +52,21 @@ pub fn daemonize() -> Result<(), Error> {
 /// being alone is then not safe.
 pub(crate) fn threads() -> usize {
     fs::read_dir("/proc/self/task").map_or(usize::MAX, Iterator::count)
+}
+
+/// Raises the number of files this process may have open to the most that it may ask for, which is
+/// often many times the usual 1024. Returns how many that is.
+///
+/// For programs that do not use `select`: its sets end at 1024 descriptors.
+///
+/// # Errors
+/// If the system refuses it. Everything goes on with the limit as it was.
+pub fn raise_file_limit() -> io::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    Ok(hard)
 }
 
 /// A file with our process number, removed when dropped.
@@ -212,6 +228,15 @@ mod tests {
 
     fn test_dir() -> PathBuf {
         std::env::var_os("FLOWSUITE_TEST_DIR").expect("run by its parent test").into()
+    }
+
+    #[test]
+    fn the_limit_of_files_is_raised_as_far_as_it_goes() {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, hard.min(512), hard).unwrap();
+        assert_eq!(raise_file_limit().unwrap(), hard);
+        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (hard, hard));
+        assert_eq!(raise_file_limit().unwrap(), hard, "again");
     }
 
     #[test]

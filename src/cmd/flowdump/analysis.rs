@@ -2,7 +2,7 @@
 
 use super::plan::Plan;
 use query::{
-    BinWidth, Damage, Measure, Percentile, PercentileRequest, Query, Ranking, Report, Request,
+    BinWidth, Measure, Percentile, PercentileRequest, Query, Ranking, Report, Request,
     SeriesRequest, Sorting, Tables,
 };
 use std::io::Write;
@@ -73,10 +73,7 @@ pub(super) fn joined(reports: impl IntoIterator<Item = Report>) -> Report {
     let mut reports = reports.into_iter();
     let mut all = reports.next().unwrap_or_default();
     for later in reports {
-        all.interrupted |= later.interrupted;
-        let is_new = |d: &Damage| !all.damage.contains(d);
-        let found: Vec<Damage> = later.damage.into_iter().filter(is_new).collect();
-        all.damage.extend(found);
+        all.tell_again(later);
     }
     all
 }

@@ -116,6 +116,12 @@ pub(super) fn damage(name: &str, report: &Report) -> Exit {
     if report.interrupted {
         eprintln!("{name}: interrupted: this is what was read until then");
     }
+    if report.is_partial {
+        eprintln!(
+            "{name}: only a part of the values was counted, and others may be larger: allow more \
+             with --memory, or ask again"
+        );
+    }
     for d in &report.damage {
         complain(name, &d.file, &d.what);
     }
