@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{Input, Random, THREADS, format, input, query, requests};
-use query::{Answer, Grouping, Query, Request, Sorting, Tables};
+use common::{Input, Random, THREADS, format, input, query, requests, tables};
+use query::{Grouping, Query, Sorting};
 use record::{Field, FlowSink as _};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -36,35 +36,6 @@ fn scattered() -> Input {
         files.push(path);
     }
     Input::new(dir, files, flows)
-}
-
-/// What all tables of one run say, as JSON.
-fn tables(query: &Query, requests: &[Request], n: usize) -> Result<String, query::QueryError> {
-    let (answers, mut report) = query.statistics(requests, n)?;
-    assert!(report.damage.is_empty(), "{:?}", report.damage);
-    let (mut out, format) = (Vec::new(), format("json"));
-    let mut tables = Tables::new(&format, &report, &mut out);
-    for (answer, request) in answers.iter().zip(requests) {
-        for sorting in &request.sortings {
-            match answer {
-                Answer::Element(table) => tables.add(table, *sorting, n),
-                Answer::Flows(flows) => tables.add_flows(flows, *sorting, n, &mut report),
-            }
-        }
-    }
-    tables.finish()?;
-    assert_eq!((report.records, report.passed), counted(query));
-    Ok(String::from_utf8(out).unwrap())
-}
-
-/// What the report of any question has to say.
-fn counted(query: &Query) -> (u64, query::Passed) {
-    let filters =
-        query.filters.iter().map(|f| filter::Filter::parse(&f.tree().to_string()).unwrap());
-    let plain =
-        Query { files: query.files.clone(), filters: filters.collect(), ..Query::default() };
-    let report = plain.list(&format("null"), &mut Vec::new()).unwrap();
-    (report.records, report.passed)
 }
 
 /// Passes over a part of the hash space each find the same as one over all of it.

@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{Input, Random, THREADS, format, input, options, query, requests};
-use output::{Counts, Format, FormatOptions, TimeZone};
+use common::{Input, Random, THREADS, format, input, query, requests, tables};
+use output::Counts;
 use payload::Transport;
 use payload::tls::ClientHello;
 use query::{Answer, Grouping, Query, Report, Request, Sorting, Tables};
@@ -12,7 +12,7 @@ use record::{Addr, Exporter, Field, Flow, FlowSink as _, Meta};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use store::{Compression, Packing, Writer, WriterOptions};
+use store::{Writer, WriterOptions};
 
 /// Flows that pass, by the filter's interpreter.
 fn passing<'i>(input: &'i Input, filter: &str) -> Vec<&'i Flow> {

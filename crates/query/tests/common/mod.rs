@@ -1,7 +1,7 @@
 //! Files of flows that are known, for questions whose answers are worked out twice.
 
 use output::{Format, FormatOptions, TimeZone};
-use query::{Grouping, Query, Request};
+use query::{Answer, Grouping, Query, Request, Tables};
 use record::{Addr, Exporter, Field, Flow, FlowSink as _, Meta};
 use std::path::PathBuf;
 use store::{Compression, Packing, Writer, WriterOptions};
@@ -122,4 +122,37 @@ pub(crate) fn format(spec: &str) -> Format {
 
 pub(crate) fn requests(texts: &[&str], grouping: &Grouping) -> Vec<Request> {
     texts.iter().map(|t| Request::parse(t, grouping, None).unwrap()).collect()
+}
+
+/// What all tables of one run say, as JSON.
+pub(crate) fn tables(
+    query: &Query,
+    requests: &[Request],
+    n: usize,
+) -> Result<String, query::QueryError> {
+    let (answers, mut report) = query.statistics(requests, n)?;
+    assert!(report.damage.is_empty(), "{:?}", report.damage);
+    let (mut out, format) = (Vec::new(), format("json"));
+    let mut tables = Tables::new(&format, &report, &mut out);
+    for (answer, request) in answers.iter().zip(requests) {
+        for sorting in &request.sortings {
+            match answer {
+                Answer::Element(table) => tables.add(table, *sorting, n),
+                Answer::Flows(flows) => tables.add_flows(flows, *sorting, n, &mut report),
+            }
+        }
+    }
+    tables.finish()?;
+    assert_eq!((report.records, report.passed), counted(query));
+    Ok(String::from_utf8(out).unwrap())
+}
+
+/// What the report of any question has to say.
+fn counted(query: &Query) -> (u64, query::Passed) {
+    let filters =
+        query.filters.iter().map(|f| filter::Filter::parse(&f.tree().to_string()).unwrap());
+    let plain =
+        Query { files: query.files.clone(), filters: filters.collect(), ..Query::default() };
+    let report = plain.list(&format("null"), &mut Vec::new()).unwrap();
+    (report.records, report.passed)
 }
