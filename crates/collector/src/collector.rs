@@ -178,10 +178,10 @@ impl Collector {
     fn finish(&mut self) {
         let is_alone = matches!(self.config.sources, Sources::One { .. });
         let outside = self.outside.since(&self.at_slot_start);
-        let shared = if is_alone { Vec::new() } else { outside.shared_losses() };
+        let losses = if is_alone { outside.outside_losses() } else { outside.shared_losses() };
         for source in &mut self.sources {
             let drops = is_alone.then_some(outside.socket_drops);
-            self.finisher.put(source.finish(drops, shared.clone()));
+            self.finisher.put(source.finish(drops, losses.clone()));
         }
         let account = self.account();
         let line = TotalLine {

@@ -143,6 +143,7 @@ impl Worker {
             line.blocks = closed.blocks;
             place.publish(&path, slot)
         });
+        line.is_unfinished = result.is_err();
         log::info!("{line}");
         state(&place, slot, &line, result.as_ref().ok().map(Published::path));
         match result {
@@ -180,7 +181,7 @@ fn state(place: &Place, slot: Slot, line: &SourceLine, path: Option<&Path>) {
         from: slot.start,
         until: slot.end(),
         received: line.slot.received,
-        stored: line.totals.all_flows(),
+        stored: line.stored(),
         losses: line.losses(),
     };
     if let Err(e) = statement.append(&place.dir) {

@@ -102,8 +102,10 @@ pub(crate) struct SourceLine {
     /// What this source and its decoder counted during the slot.
     pub(crate) slot: Account,
     pub(crate) decoder: Counters,
-    /// What was lost before it could be told apart by source.
-    pub(crate) shared: Vec<Loss>,
+    /// What was lost before a datagram reached its source.
+    pub(crate) outside: Vec<Loss>,
+    /// Whether the file could not be closed or did not get its name: its flows are not stored.
+    pub(crate) is_unfinished: bool,
 }
 
 impl fmt::Display for SourceLine {
@@ -146,25 +148,42 @@ impl SourceLine {
     /// What is missing in the file, cause by cause.
     pub(crate) fn losses(&self) -> Vec<Loss> {
         let drops = self.socket_drops.unwrap_or(0);
+        let unfinished = if self.is_unfinished { self.totals.all_flows() } else { 0 };
         let own = [
             loss(Place::Kernel, "Socket drops", "datagrams", drops),
             loss(Place::Exporter, "Bad packets", "datagrams", self.slot.bad),
             loss(Place::Collector, "Decoder bugs", "datagrams", self.slot.panicked),
             loss(Place::Disk, "Flows not written", "flows", self.slot.flows_lost),
+            loss(Place::Disk, "Flows in an unfinished file", "flows", unfinished),
         ];
         let decoder =
             LOSSES.iter().map(|c| loss(c.place, c.label, c.unit, self.decoded(c.counter)));
-        let shared = self.shared.iter().cloned().map(Some);
-        own.into_iter().chain(decoder).chain(shared).flatten().collect()
+        let outside = self.outside.iter().cloned().map(Some);
+        own.into_iter().chain(decoder).chain(outside).flatten().collect()
+    }
+
+    /// Flows that are in a file that has its name.
+    pub(crate) fn stored(&self) -> u64 {
+        if self.is_unfinished { 0 } else { self.totals.all_flows() }
     }
 }
 
 impl Account {
+    /// What a collector with one source lost before it, beside the drops that the source's line
+    /// has.
+    pub(crate) fn outside_losses(&self) -> Vec<Loss> {
+        self.cut_short().into_iter().collect()
+    }
+
+    fn cut_short(&self) -> Option<Loss> {
+        loss(Place::Kernel, "Datagrams cut short", "datagrams", self.truncated)
+    }
+
     /// What a collector with several sources lost before it knew the source.
     pub(crate) fn shared_losses(&self) -> Vec<Loss> {
         let all = [
             loss(Place::Kernel, "Socket drops", "datagrams", self.socket_drops),
-            loss(Place::Kernel, "Datagrams cut short", "datagrams", self.truncated),
+            self.cut_short(),
             loss(Place::Collector, "Unknown senders", "datagrams", self.unknown_sender),
             loss(Place::Collector, "Senders over the limit", "datagrams", self.refused),
         ];
@@ -293,7 +312,7 @@ mod tests {
                 lost_datagrams: 0u64.wrapping_sub(2),
                 ..Counters::default()
             },
-            shared: Account { refused: 1, ..Account::default() }.shared_losses(),
+            outside: Account { refused: 1, ..Account::default() }.shared_losses(),
             ..SourceLine::default()
         };
         let told: Vec<_> = line.losses().iter().map(|l| (l.place, l.count, l.shared)).collect();

@@ -111,8 +111,8 @@ impl Source {
     }
 
     /// Ends the file of the slot. Name and log line are left to the job that is returned.
-    /// Drops are those of its own, `shared` what was lost before anybody knew the source.
-    pub(crate) fn finish(&mut self, socket_drops: Option<u64>, shared: Vec<Loss>) -> Job {
+    /// Drops are those of its own, `outside` what else was lost before it got here.
+    pub(crate) fn finish(&mut self, socket_drops: Option<u64>, outside: Vec<Loss>) -> Job {
         self.spool.flush(); // what is lost now belongs to this slot
         let stats = self.decoder.take_stats();
         let account = self.account();
@@ -123,7 +123,7 @@ impl Source {
             socket_drops,
             slot: account.since(account_before),
             decoder: self.decoder.counters().since(counters_before),
-            shared,
+            outside,
             ..SourceLine::default()
         };
         self.at_slot_start = (account, *self.decoder.counters());

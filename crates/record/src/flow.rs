@@ -55,22 +55,27 @@ impl Flow {
         Row::new(&self.bytes, &self.shape)
     }
 
-    /// Copies every field of a row, replacing what was here.
-    pub fn assign(&mut self, row: Row<'_>) {
+    /// Copies every field of a row, replacing what was here. Returns how many values did not fit as
+    /// a whole: one that is too wide for its field is left out, too long a text is cut.
+    pub fn assign(&mut self, row: Row<'_>) -> u32 {
         self.clear();
+        let mut misfits = 0;
         for field in row.shape().fields().filter(|f| !f.is_part()) {
             let Some(value) = row.bytes(field) else { continue };
-            match field.kind().width() {
-                None => {
-                    self.set_bytes(field, value);
-                }
+            let fits = match field.kind().width() {
+                None => value.is_empty() || self.set_bytes(field, value) && !is_cut(field, value),
                 // A row may have more room for a number than a flow has.
                 Some(width) if value.len() > usize::from(width) => {
-                    self.set(field, row.number(field));
+                    self.set(field, row.number(field))
                 }
-                Some(_) => self.set_raw(field, value),
-            }
+                Some(_) => {
+                    self.set_raw(field, value);
+                    true
+                }
+            };
+            misfits += u32::from(!fits);
         }
+        misfits
     }
 
     /// Whether `field` is set.
@@ -156,6 +161,15 @@ impl Flow {
     }
 }
 
+/// Whether text is longer than its field may be; zeros behind it are padding.
+fn is_cut(field: Field, value: &[u8]) -> bool {
+    let max = match field.kind() {
+        Kind::Text(max) if max > 0 => usize::from(max),
+        _ => return false,
+    };
+    value.get(max).is_some() && value.iter().take_while(|b| **b != 0).count() > max
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,13 +239,28 @@ mod tests {
     }
 
     #[test]
+    fn copying_a_row_tells_of_text_that_is_cut() {
+        let mut copy = Flow::new();
+        for (text, zeros, want) in [(65, 0, 0), (65, 7, 0), (66, 0, 1), (0, 72, 0)] {
+            let octets = [vec![b'x'; text], vec![0; zeros]].concat();
+            let mut shape = Shape::default();
+            shape.set(Field::Username, 0, octets.len() as u16);
+            assert_eq!(copy.assign(Row::new(&octets, &shape)), want, "{text} and {zeros}");
+        }
+        let octets = [1; 60_001];
+        let mut shape = Shape::default();
+        shape.set(Field::InPayload, 0, 60_001);
+        assert_eq!(copy.assign(Row::new(&octets, &shape)), 1);
+    }
+
+    #[test]
     fn numbers_with_more_room_in_a_row_are_copied_if_they_fit() {
         let mut shape = Shape::default();
         shape.set(Field::ExporterId, 0, 4);
         let mut copy = Flow::new();
         for (octets, want) in [([7, 1, 0, 0], Some(263)), ([7, 1, 1, 0], None)] {
             copy.set(Field::RecordFlags, 2);
-            copy.assign(Row::new(&octets, &shape));
+            assert_eq!(copy.assign(Row::new(&octets, &shape)), u32::from(want.is_none()));
             assert_eq!(copy.as_row().u64(Field::ExporterId), want);
             assert!(!copy.has(Field::RecordFlags));
             // What lies behind it in the flow stays as it was.

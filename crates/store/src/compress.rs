@@ -115,18 +115,17 @@ impl Unpacker {
 
     /// Unpacks one payload. `None` if it is damaged or larger than a payload may be.
     pub(crate) fn unpack(&mut self, method: Compression, packed: &[u8]) -> Option<&[u8]> {
-        if self.buffer.is_empty() {
-            self.buffer = vec![0; Self::USUAL];
-        }
+        // The buffer may be larger than a payload of this layout: others share it.
+        let mut room = self.buffer.len().clamp(Self::USUAL, MAX_PAYLOAD);
         loop {
-            match self.try_unpack(method, packed) {
+            if self.buffer.len() < room {
+                // A new buffer: what is in the old one need not be copied.
+                self.buffer = Vec::new();
+                self.buffer = vec![0; room];
+            }
+            match self.try_unpack(method, packed, room) {
                 Ok(len) => return self.buffer.get(..len),
-                Err(Failed::NoRoom) if self.buffer.len() < MAX_PAYLOAD => {
-                    let room = (2 * self.buffer.len()).min(MAX_PAYLOAD);
-                    // A new buffer: what is in the old one need not be copied.
-                    self.buffer = Vec::new();
-                    self.buffer = vec![0; room];
-                }
+                Err(Failed::NoRoom) if room < MAX_PAYLOAD => room = (2 * room).min(MAX_PAYLOAD),
                 Err(_) => return None,
             }
         }
@@ -143,13 +142,18 @@ impl Unpacker {
             self.buffer = Vec::new();
             self.buffer = vec![0; len.max(Self::USUAL)];
         }
-        let done = self.try_unpack(method, packed).ok()?;
+        let done = self.try_unpack(method, packed, self.buffer.len()).ok()?;
         self.buffer.get(..len).filter(|_| done == len)
     }
 
-    /// Unpacks into the room there is and returns the length.
-    fn try_unpack(&mut self, method: Compression, packed: &[u8]) -> Result<usize, Failed> {
-        let out = self.buffer.as_mut_slice();
+    /// Unpacks into the first `room` octets of the buffer and returns the length.
+    fn try_unpack(
+        &mut self,
+        method: Compression,
+        packed: &[u8],
+        room: usize,
+    ) -> Result<usize, Failed> {
+        let out = self.buffer.get_mut(..room).ok_or(Failed::NoRoom)?;
         match method {
             Compression::None => {
                 let room = out.get_mut(..packed.len()).ok_or(Failed::NoRoom)?;
@@ -167,25 +171,28 @@ impl Unpacker {
                     _ => Failed::Damaged,
                 })
             }
-            Compression::Zstd => self.unpack_zstd(packed),
+            Compression::Zstd => unpack_zstd(&mut self.zstd, packed, out),
         }
     }
+}
 
-    fn unpack_zstd(&mut self, packed: &[u8]) -> Result<usize, Failed> {
-        if self.zstd.is_none() {
-            self.zstd = Some(zstd::bulk::Decompressor::new().map_err(|_| Failed::Damaged)?);
-        }
-        let zstd = self.zstd.as_mut().ok_or(Failed::Damaged)?;
-        let out = self.buffer.as_mut_slice();
-        zstd.decompress_to_buffer(packed, out).map_err(|_| {
-            // The error is text only, but most frames say how long their content is.
-            match zstd::zstd_safe::get_frame_content_size(packed) {
-                Ok(Some(len)) if len <= out.len() as u64 => Failed::Damaged,
-                Ok(_) => Failed::NoRoom,
-                Err(_) => Failed::Damaged,
-            }
-        })
+fn unpack_zstd(
+    zstd: &mut Option<zstd::bulk::Decompressor<'static>>,
+    packed: &[u8],
+    out: &mut [u8],
+) -> Result<usize, Failed> {
+    if zstd.is_none() {
+        *zstd = Some(zstd::bulk::Decompressor::new().map_err(|_| Failed::Damaged)?);
     }
+    let zstd = zstd.as_mut().ok_or(Failed::Damaged)?;
+    zstd.decompress_to_buffer(packed, out).map_err(|_| {
+        // The error is text only, but most frames say how long their content is.
+        match zstd::zstd_safe::get_frame_content_size(packed) {
+            Ok(Some(len)) if len <= out.len() as u64 => Failed::Damaged,
+            Ok(_) => Failed::NoRoom,
+            Err(_) => Failed::Damaged,
+        }
+    })
 }
 
 /// Why a payload was not unpacked.
@@ -346,6 +353,17 @@ mod tests {
             let packed = packer.pack(&zeros[..MAX_PAYLOAD]).unwrap().to_vec();
             assert!(unpacker.unpack(method, &packed).is_some(), "{method}");
             let packed = packer.pack(&zeros).unwrap().to_vec();
+            assert_eq!(unpacker.unpack(method, &packed), None, "{method}");
+        }
+    }
+
+    #[test]
+    fn the_limit_holds_whatever_was_unpacked_before() {
+        let zeros = vec![0; MAX_PAYLOAD + 1];
+        for method in ALL {
+            let packed = Packer::new(method.into()).unwrap().pack(&zeros).unwrap().to_vec();
+            let mut unpacker = Unpacker::default();
+            assert!(unpacker.unpack_to(method, &packed, zeros.len()).is_some(), "{method}");
             assert_eq!(unpacker.unpack(method, &packed), None, "{method}");
         }
     }

@@ -24,6 +24,16 @@ pub(crate) struct Directory {
     pub(crate) state: FileState,
 }
 
+/// What a sound directory says.
+struct Listed {
+    entries: Vec<Entry>,
+    /// The entries as they are in the file.
+    octets: Vec<u8>,
+    /// Octets that no entry has, and where the first of them are.
+    gaps: u64,
+    first_gap: Option<u64>,
+}
+
 /// One entry of a directory, or what was found in its stead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
@@ -36,6 +46,8 @@ struct Entry {
 const MAX_BLOCKS: usize = 1 << 22;
 /// Statistics of a payload: 18 numbers.
 const STATISTICS_LEN: usize = 144;
+/// Idents are shorter than this.
+const IDENT_ROOM: usize = 256;
 /// Octets that a search for the next block looks at in one go.
 const WINDOW: usize = 1 << 20;
 
@@ -52,11 +64,12 @@ impl Directory {
         let io = |e| StoreError::io("read", path)(e);
         let footer = read_footer(source, len).map_err(io)?;
         let listed = listed(source, head, footer.as_ref(), len).map_err(io)?;
-        let (entries, octets, lost) = match listed {
-            Some((entries, octets)) => (entries, octets, None),
+        let is_listed = listed.is_some();
+        let Listed { entries, octets, gaps: lost, first_gap } = match listed {
+            Some(listed) => listed,
             None => {
-                let (entries, lost) = walk(source, len).map_err(io)?;
-                (entries, Vec::new(), Some(lost))
+                let (entries, gaps) = walk(source, len).map_err(io)?;
+                Listed { entries, octets: Vec::new(), gaps, first_gap: None }
             }
         };
         let mut all = Self {
@@ -67,39 +80,39 @@ impl Directory {
             key: None,
             state: FileState::Closed,
         };
-        let mut reason = match (lost, &footer) {
-            (Some(_), _) if !header.is_closed() => Some(SalvageReason::NotClosed),
-            (Some(_), _) => Some(SalvageReason::Directory { offset: header.appendix }),
-            (None, None) => Some(SalvageReason::Footer),
-            (None, Some(_)) => None,
+        let mut reason = match (is_listed, &footer) {
+            (false, _) if !header.is_closed() => Some(SalvageReason::NotClosed),
+            (false, _) => Some(SalvageReason::Directory { offset: header.appendix }),
+            (true, None) => Some(SalvageReason::Footer),
+            (true, Some(_)) => first_gap.map(|offset| SalvageReason::Gap { offset }),
         };
         if head.is_encrypted() {
             let (key, is_sealed) =
                 unlock(source, path, head, &entries, (footer.as_ref(), &octets), pass)?;
             all.key = Some(key);
-            if lost.is_none() && !is_sealed {
+            if is_listed && !is_sealed {
                 reason.get_or_insert(SalvageReason::Seal);
             }
         }
         all.read_about(source, &entries);
-        if lost.is_none() {
+        if is_listed {
             header.blocks = all.blocks.len() as u32;
         }
         if let Some(reason) = reason {
-            all.state = FileState::Salvaged {
-                complete_blocks: all.blocks.len(),
-                bytes_lost: lost.unwrap_or(0),
-                reason,
-            };
+            all.state =
+                FileState::Salvaged { complete_blocks: all.blocks.len(), bytes_lost: lost, reason };
         }
         Ok(all)
     }
 
     /// Ident and statistics, which are blocks of their own. One that is damaged is as none.
     fn read_about(&mut self, source: &Source, entries: &[Entry]) {
-        let mut buffers = Buffers::default();
+        let (mut buffers, mut head) = (Buffers::default(), Vec::new());
         for e in entries {
             if !matches!(e.kind, block_type::STATISTICS | block_type::IDENT) {
+                continue;
+            }
+            if !may_be_about(source, e, &mut head) {
                 continue;
             }
             let key = self.key.as_ref();
@@ -108,7 +121,7 @@ impl Directory {
                 continue;
             };
             match e.kind {
-                block_type::IDENT if payload.len() < 256 => {
+                block_type::IDENT if payload.len() < IDENT_ROOM => {
                     self.ident = Some(until_nul(payload).to_vec());
                     self.ident_at = Some(e.offset);
                 }
@@ -124,6 +137,10 @@ impl Directory {
 impl Entry {
     const fn end(&self) -> u64 {
         self.offset.saturating_add(self.size as u64)
+    }
+
+    const fn has_sound_size(&self) -> bool {
+        self.size > BlockHead::LEN as u32 && self.size <= BlockHead::MAX_SIZE
     }
 
     /// The block, unless it is one that is read when the file is opened.
@@ -146,19 +163,32 @@ impl Entry {
     }
 }
 
+/// Whether a block can be an ident or statistics, by the sizes in its header: anything larger is
+/// not worth reading, still less unpacking.
+fn may_be_about(source: &Source, e: &Entry, buffer: &mut Vec<u8>) -> bool {
+    let Ok(head) = source.read(e.offset, BlockHead::LEN, buffer) else { return false };
+    let max = match e.kind {
+        block_type::IDENT => IDENT_ROOM,
+        _ => STATISTICS_LEN,
+    };
+    // Packed, so little may grow.
+    (e.size as usize) < BlockHead::LEN + 4 * IDENT_ROOM
+        && BlockHead::decode(head).is_some_and(|h| h.raw_payload() <= max)
+}
+
 fn read_footer(source: &Source, len: u64) -> io::Result<Option<Footer>> {
     let Some(at) = len.checked_sub(Footer::LEN as u64) else { return Ok(None) };
     let mut buffer = Vec::new();
     Ok(Footer::decode(source.read(at, Footer::LEN, &mut buffer)?))
 }
 
-/// Entries of the directory that the header or the footer points to, and their octets.
+/// The directory that the header or the footer points to.
 fn listed(
     source: &Source,
     head: &Head3,
     footer: Option<&Footer>,
     len: u64,
-) -> io::Result<Option<(Vec<Entry>, Vec<u8>)>> {
+) -> io::Result<Option<Listed>> {
     let sum = footer.map_or(0, |f| f.directory.sum);
     let places = [Some(Place { sum, ..head.directory }), footer.map(|f| f.directory)];
     for place in places.into_iter().flatten().filter(|p| p.offset != 0) {
@@ -170,11 +200,7 @@ fn listed(
 }
 
 /// The directory at a place, `None` if there is none or it is damaged.
-fn read_directory(
-    source: &Source,
-    place: Place,
-    len: u64,
-) -> io::Result<Option<(Vec<Entry>, Vec<u8>)>> {
+fn read_directory(source: &Source, place: Place, len: u64) -> io::Result<Option<Listed>> {
     let size = place.size as usize;
     let fits = place.offset.checked_add(u64::from(place.size)).is_some_and(|end| end <= len);
     let max = layout3::DIRECTORY_HEAD_LEN + MAX_BLOCKS * layout3::ENTRY_LEN;
@@ -186,23 +212,45 @@ fn read_directory(
     if octets.len() < size || place.sum != 0 && layout3::sum_of(octets) != place.sum {
         return Ok(None);
     }
-    let Some(count) = layout3::directory_count(octets) else { return Ok(None) };
-    let rest = octets.get(layout3::DIRECTORY_HEAD_LEN..).unwrap_or_default();
-    let Some(rest) = rest.get(..(count as usize).saturating_mul(layout3::ENTRY_LEN)) else {
-        return Ok(None);
-    };
-    let entry =
-        |e: &[u8]| Some(Entry { kind: u32_at(e, 0)?, size: u32_at(e, 4)?, offset: u64_at(e, 8)? });
-    let entries: Vec<Entry> = rest.chunks_exact(layout3::ENTRY_LEN).filter_map(entry).collect();
-    // Blocks lie one behind the other. A directory that says otherwise would have some read twice.
-    let mut at = layout3::HEADER_LEN as u64;
-    for e in &entries {
-        if e.offset < at || e.size as usize <= BlockHead::LEN || e.end() > place.offset {
-            return Ok(None);
-        }
-        at = e.end();
+    Ok(decode_directory(octets, place.offset))
+}
+
+/// The entries of a directory that lies at `end`, behind all blocks.
+fn decode_directory(octets: &[u8], end: u64) -> Option<Listed> {
+    let count = layout3::directory_count(octets)? as usize;
+    let rest = octets.get(layout3::DIRECTORY_HEAD_LEN..)?;
+    if rest.len() != count.checked_mul(layout3::ENTRY_LEN)? {
+        return None;
     }
-    Ok(Some((entries, rest.to_vec())))
+    let mut all = Listed {
+        entries: Vec::with_capacity(count),
+        octets: rest.to_vec(),
+        gaps: 0,
+        first_gap: None,
+    };
+    let mut at = layout3::HEADER_LEN as u64;
+    for e in rest.chunks_exact(layout3::ENTRY_LEN) {
+        let e = Entry { kind: u32_at(e, 0)?, size: u32_at(e, 4)?, offset: u64_at(e, 8)? };
+        // Blocks lie one behind the other. A directory that says otherwise would have some read
+        // twice.
+        if e.offset < at || !e.has_sound_size() || e.end() > end {
+            return None;
+        }
+        all.add_gap(at, e.offset);
+        at = e.end();
+        all.entries.push(e);
+    }
+    all.add_gap(at, end);
+    Some(all)
+}
+
+impl Listed {
+    fn add_gap(&mut self, from: u64, to: u64) {
+        if let Some(gap @ 1..) = to.checked_sub(from) {
+            self.gaps += gap;
+            self.first_gap.get_or_insert(from);
+        }
+    }
 }
 
 /// All blocks from the front, and how many octets are none. Where a header is damaged, or threads
@@ -211,6 +259,7 @@ fn walk(source: &Source, len: u64) -> io::Result<(Vec<Entry>, u64)> {
     let (mut entries, mut lost) = (Vec::new(), 0);
     let mut at = layout3::HEADER_LEN as u64;
     let mut buffer = Vec::new();
+    let mut search = Search::new(source, len);
     while at < len && entries.len() < MAX_BLOCKS {
         let head = source.read(at, BlockHead::LEN, &mut buffer)?;
         if let Some(entry) = entry_of(head, at, len) {
@@ -221,7 +270,7 @@ fn walk(source: &Source, len: u64) -> io::Result<(Vec<Entry>, u64)> {
         if is_end(head) {
             return Ok((entries, lost));
         }
-        let next = search(source, at + 1, len)?.unwrap_or(len);
+        let next = search.from(at + 1)?.unwrap_or(len);
         lost += next - at;
         at = next;
     }
@@ -239,21 +288,84 @@ fn entry_of(head: &[u8], offset: u64, len: u64) -> Option<Entry> {
     (entry.end() <= len).then_some(entry)
 }
 
-/// The first place from `from` on where a block or the directory begins.
-fn search(source: &Source, from: u64, len: u64) -> io::Result<Option<u64>> {
-    let mut buffer = Vec::new();
-    let mut at = from;
-    while at < len {
-        let window = source.read(at, WINDOW + BlockHead::LEN, &mut buffer)?;
-        for (i, head) in window.windows(BlockHead::LEN).enumerate() {
-            let here = at + i as u64;
-            if entry_of(head, here, len).is_some() || layout3::directory_count(head).is_some() {
-                return Ok(Some(here));
-            }
-        }
-        at += WINDOW as u64;
+/// Looking for where blocks go on behind damage.
+struct Search<'a> {
+    source: &'a Source,
+    len: u64,
+    /// Octets whose sum may still be computed, so that a file made for it does not have each of its
+    /// octets summed up a million times.
+    budget: u64,
+    window: Vec<u8>,
+    block: Vec<u8>,
+}
+
+impl<'a> Search<'a> {
+    /// Times the length of a file that sums may take.
+    const PASSES: u64 = 8;
+
+    fn new(source: &'a Source, len: u64) -> Self {
+        let budget = len.saturating_mul(Self::PASSES);
+        Self { source, len, budget, window: Vec::new(), block: Vec::new() }
     }
-    Ok(None)
+
+    /// The first place from `from` on where a block or the directory begins.
+    fn from(&mut self, from: u64) -> io::Result<Option<u64>> {
+        let Self { source, len, budget, window, block } = self;
+        let mut at = from;
+        while at < *len {
+            let octets = source.read(at, WINDOW + BlockHead::LEN, window)?;
+            for (i, head) in octets.windows(BlockHead::LEN).enumerate() {
+                let here = at + i as u64;
+                let is_found = match BlockHead::decode(head).filter(BlockHead::is_plausible) {
+                    Some(head) => is_block(source, &head, here, *len, budget, block)?,
+                    None => is_directory(head, here, *len),
+                };
+                if is_found {
+                    return Ok(Some(here));
+                }
+            }
+            at += WINDOW as u64;
+        }
+        Ok(None)
+    }
+}
+
+/// Whether octets that look like the header of a block are one: the payload has the sum that the
+/// header says. Where there is none, another block or the end has to follow.
+fn is_block(
+    source: &Source,
+    head: &BlockHead,
+    at: u64,
+    len: u64,
+    budget: &mut u64,
+    buffer: &mut Vec<u8>,
+) -> io::Result<bool> {
+    let size = u64::from(head.size);
+    let end = at.saturating_add(size);
+    if end > len {
+        return Ok(false);
+    }
+    if head.sum != 0
+        && let Some(left) = budget.checked_sub(size)
+    {
+        *budget = left;
+        let payload = head.size as usize - BlockHead::LEN;
+        let payload = source.read(at + BlockHead::LEN as u64, payload, buffer)?;
+        return Ok(head.checked(payload).is_some());
+    }
+    let next = source.read(end, BlockHead::LEN, buffer)?;
+    Ok(next.len() < BlockHead::LEN
+        || is_end(next)
+        || BlockHead::decode(next).is_some_and(|h| h.is_plausible()))
+}
+
+/// Whether a directory begins here that ends before the file does.
+fn is_directory(head: &[u8], at: u64, len: u64) -> bool {
+    layout3::directory_count(head).is_some_and(|count| {
+        let size =
+            layout3::DIRECTORY_HEAD_LEN as u64 + u64::from(count) * layout3::ENTRY_LEN as u64;
+        at.saturating_add(size) <= len
+    })
 }
 
 /// The key of an encrypted file, and whether its structure is the one that was sealed.
@@ -281,4 +393,64 @@ fn unlock(
     let sum = key.structure_sum(&head.octets, &crypto, octets);
     let is_sealed = footer.is_some_and(|f| Some(f.seal) == sum);
     Ok((key, is_sealed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn what_cannot_be_an_ident_is_not_read() {
+        for (kind, size, raw, want) in [
+            (block_type::IDENT, 24 + 128, 24 + 128, true),
+            (block_type::IDENT, 24 + 40, 24 + 255, true),
+            (block_type::IDENT, 24 + 40, 24 + 257, false),
+            (block_type::IDENT, 24 + 40, 60 << 20, false),
+            (block_type::IDENT, 60 << 20, 24 + 128, false),
+            (block_type::STATISTICS, 24 + 160, 24 + 144, true),
+            (block_type::STATISTICS, 24 + 160, 24 + 145, false),
+        ] {
+            let mut file = tempfile::tempfile().unwrap();
+            let words = [kind, size, raw, 5, 0, 0];
+            file.write_all(&words.map(u32::to_le_bytes).concat()).unwrap();
+            let entry = Entry { kind, size, offset: 0 };
+            let got = may_be_about(&Source::Read(file), &entry, &mut Vec::new());
+            assert_eq!(got, want, "type {kind}, {size} for {raw}");
+        }
+    }
+
+    #[test]
+    fn a_directory_is_as_long_as_it_counts_and_lists_blocks_in_order() {
+        let directory = |count: u32, entries: &[(u32, u64)]| {
+            let mut out = 0xB10C_B10Cu32.to_le_bytes().to_vec();
+            out.extend(count.to_le_bytes());
+            for (size, offset) in entries {
+                out.extend(1u32.to_le_bytes());
+                out.extend(size.to_le_bytes());
+                out.extend(offset.to_le_bytes());
+            }
+            out
+        };
+        let end = 100 << 20;
+        let max = BlockHead::MAX_SIZE;
+        for (what, count, entries, gaps) in [
+            ("one", 1, vec![(end as u32 - 48, 48)], None),
+            ("sound", 2, vec![(100, 48), (50, 148)], Some((end - 198, 198))),
+            ("a gap", 2, vec![(100, 48), (50, 150)], Some((end - 198, 148))),
+            ("largest", 1, vec![(max, 48)], Some((end - 48 - u64::from(max), 48 + u64::from(max)))),
+            ("too large", 1, vec![(max + 1, 48)], None),
+            ("no payload", 1, vec![(24, 48)], None),
+            ("backwards", 2, vec![(100, 48), (50, 147)], None),
+            ("beyond the end", 1, vec![(100, end - 99)], None),
+            ("counts less", 1, vec![(100, 48), (50, 148)], None),
+            ("counts more", 3, vec![(100, 48), (50, 148)], None),
+        ] {
+            let got = decode_directory(&directory(count, &entries), end);
+            let got = got.map(|l| (l.gaps, l.first_gap.unwrap_or(0)));
+            assert_eq!(got, gaps, "{what}");
+        }
+        let whole = decode_directory(&directory(1, &[(152, 48)]), 200).unwrap();
+        assert_eq!((whole.gaps, whole.first_gap), (0, None));
+    }
 }

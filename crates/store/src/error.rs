@@ -1,6 +1,7 @@
 //! What can go wrong with a file as a whole, and with one of its blocks.
 
 use crate::Compression;
+use crate::rewrite::NotKept;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -100,6 +101,16 @@ pub enum StoreError {
         /// Why, and what to do.
         why: &'static str,
     },
+    /// The file cannot become one of layout 2 as a whole.
+    #[error(
+        "{path} is left as it is: layout 2 has no place for {what}; write the rest with -w if that will do"
+    )]
+    NotKept {
+        /// The file.
+        path: PathBuf,
+        /// What would be lost.
+        what: NotKept,
+    },
     /// A block of another file could not be copied.
     #[error("{path}: {source}")]
     Block {
@@ -170,7 +181,8 @@ pub enum BlockCause {
         /// Octets on disk.
         size: usize,
     },
-    /// The payload is encrypted and not what was written there, or the method is not known.
+    /// The payload is encrypted and not what was written there, or the method is not known; or it is
+    /// not encrypted in a file that is.
     #[error("{size} octets do not decrypt: changed since they were written")]
     Decrypt {
         /// Octets on disk.

@@ -75,11 +75,12 @@ pub struct FileHeader {
     pub compression: Compression,
     /// Who wrote it.
     pub creator: Creator,
-    /// Whether blocks are encrypted.
+    /// Whether blocks are encrypted; only those of layout 3 can be.
     pub encrypted: bool,
-    /// Data blocks; 0 while the file is open. In layout 3 what the directory counts.
+    /// Data blocks; 0 while the file is open. In layout 3 the blocks of the directory without ident,
+    /// statistics and what makes the key; 0 if there is no sound directory.
     pub blocks: u32,
-    /// Appendix blocks; 0 while the file is open, and in layout 1.
+    /// Appendix blocks; 0 while the file is open, and in layouts 1 and 3.
     pub appendix_blocks: u16,
     /// Offset of the appendix, in layout 3 of the directory; 0 while the file is open, and in
     /// layout 1.
@@ -137,7 +138,8 @@ impl FileHeader {
         len as u64
     }
 
-    /// Whether the file was closed by its writer: an open file counts no blocks (2.2).
+    /// Whether the file was closed by its writer: an open file counts no blocks of either kind, and
+    /// has no offset of an appendix or a directory (2.2).
     pub const fn is_closed(&self) -> bool {
         self.blocks != 0 || self.appendix_blocks != 0 || self.appendix != 0
     }

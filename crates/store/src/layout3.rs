@@ -112,7 +112,7 @@ pub(crate) struct BlockHead {
 impl BlockHead {
     pub(crate) const LEN: usize = 24;
     /// Largest block on disk: data that does not compress grow a little, and a tag is added.
-    const MAX_SIZE: u32 = (MAX_PAYLOAD + MAX_PAYLOAD / 64) as u32;
+    pub(crate) const MAX_SIZE: u32 = (MAX_PAYLOAD + MAX_PAYLOAD / 64) as u32;
     pub(crate) const NOT_ENCRYPTED: u16 = 0;
     pub(crate) const CHACHA20_POLY1305: u16 = 1;
 

@@ -193,32 +193,14 @@ impl<'a> Rest<'a> {
     fn extension(&mut self, flow: &mut Flow, id: u16, skipped: &mut Skipped) -> Option<()> {
         use Field as F;
         match id {
-            4 => self.numbers(flow, 2, &[F::Input, F::Output]),
-            5 => self.numbers(flow, 4, &[F::Input, F::Output]),
-            6 => self.numbers(flow, 2, &[F::SrcAs, F::DstAs]),
-            7 => self.numbers(flow, 4, &[F::SrcAs, F::DstAs]),
-            8 => self.numbers(flow, 1, &[F::DstTos, F::Direction, F::SrcMask, F::DstMask]),
             9 => self.addr(flow, F::NextHop, 4),
             10 => self.addr(flow, F::NextHop, 16),
             11 => self.addr(flow, F::BgpNextHop, 4),
             12 => self.addr(flow, F::BgpNextHop, 16),
-            13 => self.numbers(flow, 2, &[F::SrcVlan, F::DstVlan]),
-            14 => self.number(flow, F::OutPackets, 4),
-            15 => self.number(flow, F::OutPackets, 8),
-            16 => self.number(flow, F::OutBytes, 4),
-            17 => self.number(flow, F::OutBytes, 8),
-            18 => self.number(flow, F::Flows, 4),
-            19 => self.number(flow, F::Flows, 8),
-            20 => self.numbers(flow, 8, &[F::InSrcMac, F::OutDstMac]),
-            21 => self.numbers(flow, 8, &[F::InDstMac, F::OutSrcMac]),
-            22 => self.numbers(flow, 4, &MPLS),
             23 => self.addr(flow, F::Router, 4),
             24 => self.addr(flow, F::Router, 16),
             25 => self.take(2).and_then(|_| self.numbers(flow, 1, &[F::EngineType, F::EngineId])),
-            26 => self.numbers(flow, 4, &[F::NextAs, F::PrevAs]),
-            27 => self.number(flow, F::Received, 8),
             37 => self.firewall(flow),
-            38 => self.numbers(flow, 2, &[F::XlateSrcPort, F::XlateDstPort]),
             39 => self.addrs(flow, 4),
             40 => self.addrs(flow, 16),
             41 => {
@@ -231,7 +213,6 @@ impl<'a> Rest<'a> {
                 flow.set_bytes(F::Username, crate::layout::until_nul(name));
                 Some(())
             }
-            45 => self.numbers(flow, 8, &[F::ClientLatency, F::ServerLatency, F::AppLatency]),
             46 => {
                 self.number(flow, F::NatEvent, 1)?;
                 self.take(3)?;
@@ -242,15 +223,15 @@ impl<'a> Rest<'a> {
                 skipped.unknown_elements += 1;
                 self.take(8).map(|_| ())
             }
-            48 => {
-                self.numbers(flow, 2, &[F::PblockStart, F::PblockEnd, F::PblockStep, F::PblockSize])
-            }
             28..=36 | 44 | 49 => Some(()),
-            _ => {
-                skipped.unknown_elements += 1;
-                self.0 = &[];
-                Some(())
-            }
+            _ => match numbers_of(id) {
+                Some((width, fields)) => self.numbers(flow, width, fields),
+                None => {
+                    skipped.unknown_elements += 1;
+                    self.0 = &[];
+                    Some(())
+                }
+            },
         }
     }
 
@@ -279,6 +260,34 @@ impl<'a> Rest<'a> {
         flow.set(Field::FwXEvent, u64::from(u16_at(b, 16)?));
         Some(())
     }
+}
+
+/// Extensions that are numbers of one width (15.2): the width and the fields in their order.
+fn numbers_of(id: u16) -> Option<(usize, &'static [Field])> {
+    use Field as F;
+    Some(match id {
+        4 => (2, &[F::Input, F::Output]),
+        5 => (4, &[F::Input, F::Output]),
+        6 => (2, &[F::SrcAs, F::DstAs]),
+        7 => (4, &[F::SrcAs, F::DstAs]),
+        8 => (1, &[F::DstTos, F::Direction, F::SrcMask, F::DstMask]),
+        13 => (2, &[F::SrcVlan, F::DstVlan]),
+        14 => (4, &[F::OutPackets]),
+        15 => (8, &[F::OutPackets]),
+        16 => (4, &[F::OutBytes]),
+        17 => (8, &[F::OutBytes]),
+        18 => (4, &[F::Flows]),
+        19 => (8, &[F::Flows]),
+        20 => (8, &[F::InSrcMac, F::OutDstMac]),
+        21 => (8, &[F::InDstMac, F::OutSrcMac]),
+        22 => (4, &MPLS),
+        26 => (4, &[F::NextAs, F::PrevAs]),
+        27 => (8, &[F::Received]),
+        38 => (2, &[F::XlateSrcPort, F::XlateDstPort]),
+        45 => (8, &[F::ClientLatency, F::ServerLatency, F::AppLatency]),
+        48 => (2, &[F::PblockStart, F::PblockEnd, F::PblockStep, F::PblockSize]),
+        _ => return None,
+    })
 }
 
 const MPLS: [Field; 10] = [
@@ -416,12 +425,38 @@ mod tests {
         }
     }
 
-    /// Each extension of 15.2 with its size, the last field in it and that field's value if
-    /// octet `i` of the data is `i + 1`.
     #[test]
     fn every_extension_takes_its_size() {
+        for (id, size, field, value) in sizes() {
+            let data: Vec<u8> = (1..=size).collect();
+            // Two octets of another extension behind it tell if its size was right.
+            let rest = [&NUMBERS[..], &data, &[0xAA, 0xBB, 0xCC, 0xDD]].concat();
+            let probe = if id == 7 || id == 6 { (13, Field::SrcVlan) } else { (6, Field::SrcAs) };
+            let c = convert(&[vec![map(1, &[id, 30, probe.0]), flow(1, 0, 6, &rest)]]);
+            let rows = c.rows();
+            let row = rows.row(0).unwrap_or_else(|| panic!("extension {id}"));
+            assert_eq!(row.u64(probe.1), Some(0xBBAA), "extension {id}");
+            assert!(row.has(field), "extension {id}");
+            if value != 0 {
+                assert_eq!(row.u64(field), Some(value), "extension {id}");
+            }
+            // Cut anywhere, the record is refused as a whole.
+            for cut in 0..rest.len() {
+                let c = convert(&[vec![map(1, &[id, 30, probe.0]), flow(1, 0, 6, &rest[..cut])]]);
+                assert_eq!(
+                    (c.rows().len(), c.skipped.malformed),
+                    (0, 1),
+                    "extension {id} cut {cut}"
+                );
+            }
+        }
+    }
+
+    /// Each extension of 15.2 with its size, the last field in it and that field's value if
+    /// octet `i` of the data is `i + 1`.
+    fn sizes() -> impl Iterator<Item = (u16, u8, Field, u64)> {
         let le = |from: u64, n: u64| (0..n).map(|i| (from + i) << (8 * i)).sum::<u64>();
-        for (id, size, field, value) in [
+        [
             (4, 4, Field::Output, le(3, 2)),
             (5, 8, Field::Output, le(5, 4)),
             (6, 4, Field::DstAs, le(3, 2)),
@@ -456,29 +491,8 @@ mod tests {
             (45, 24, Field::AppLatency, le(17, 8)),
             (46, 12, Field::IngressVrf, le(9, 4)),
             (48, 8, Field::PblockSize, le(7, 2)),
-        ] {
-            let data: Vec<u8> = (1..=size).collect();
-            // Two octets of another extension behind it tell if its size was right.
-            let rest = [&NUMBERS[..], &data, &[0xAA, 0xBB, 0xCC, 0xDD]].concat();
-            let probe = if id == 7 || id == 6 { (13, Field::SrcVlan) } else { (6, Field::SrcAs) };
-            let c = convert(&[vec![map(1, &[id, 30, probe.0]), flow(1, 0, 6, &rest)]]);
-            let rows = c.rows();
-            let row = rows.row(0).unwrap_or_else(|| panic!("extension {id}"));
-            assert_eq!(row.u64(probe.1), Some(0xBBAA), "extension {id}");
-            assert!(row.has(field), "extension {id}");
-            if value != 0 {
-                assert_eq!(row.u64(field), Some(value), "extension {id}");
-            }
-            // Cut anywhere, the record is refused as a whole.
-            for cut in 0..rest.len() {
-                let c = convert(&[vec![map(1, &[id, 30, probe.0]), flow(1, 0, 6, &rest[..cut])]]);
-                assert_eq!(
-                    (c.rows().len(), c.skipped.malformed),
-                    (0, 1),
-                    "extension {id} cut {cut}"
-                );
-            }
-        }
+        ]
+        .into_iter()
     }
 
     #[test]

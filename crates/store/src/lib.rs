@@ -52,6 +52,7 @@ mod recompress;
 mod renumber;
 mod repair;
 mod replace;
+mod rewrite;
 pub mod rotate;
 mod row;
 mod scan;
@@ -75,6 +76,7 @@ pub use reader::{Block, BlockReader, Damage, FileState, FlowFile, ReadOptions, S
 pub use recompress::{Recompressed, recompress};
 pub use renumber::{Renumber, exporters};
 pub use repair::{RepairOptions, Repaired, repair, repair_with};
+pub use rewrite::NotKept;
 pub use row::Skipped;
 pub use set_ident::set_ident;
 pub use writer::{Closed, Dropped, Writer, WriterOptions};

@@ -12,13 +12,16 @@
 //! ```
 //!
 //! A file that was written in parts, because a slot was closed early, has as many statements.
+//!
+//! Nothing but the report of losses reads them. Whoever expires flow files may delete the files of
+//! those days, or lines of them, at any time; what is left is read as before.
 
 use crate::error::StoreError;
 use crate::side::{DIRECTORY, MARK};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 /// What became of one slot of one source.
@@ -90,7 +93,7 @@ impl Place {
     }
 }
 
-/// Larger files are not read: a day has at most 86 400 slots.
+/// What is beyond it is not read: a day has at most 86 400 slots.
 const MAX_LEN: u64 = 256 << 20;
 /// Levels between a flow file and the directory of its collector: `%Y/%m/%d/%H`, and one to spare.
 const MAX_LEVELS: usize = 5;
@@ -130,12 +133,19 @@ impl Statement {
     }
 }
 
-/// Reads the statements of flow files; keeps the days it has read.
+/// Reads the statements of flow files, and keeps those of one day: files that are asked for in
+/// their order have each day read once.
 #[derive(Debug, Default)]
 pub struct Statements {
-    days: HashMap<PathBuf, Vec<Statement>>,
-    unreadable: u64,
+    day: String,
+    /// Of that day, by directory of a collector.
+    ledgers: HashMap<PathBuf, ByFile>,
+    /// Of all days.
+    unreadable: HashMap<PathBuf, u64>,
 }
+
+/// Statements by the name of their flow file.
+type ByFile = HashMap<String, Vec<Statement>>;
 
 impl Statements {
     /// Nothing read yet.
@@ -151,43 +161,65 @@ impl Statements {
         let absolute = flow_file.canonicalize().map_err(StoreError::io("read", flow_file))?;
         let name = absolute.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         let Some(day) = day(name) else { return Ok(Vec::new()) };
+        if day != self.day {
+            self.ledgers.clear();
+            day.clone_into(&mut self.day);
+        }
         for base in absolute.ancestors().skip(1).take(MAX_LEVELS) {
-            let path = ledger(base, day);
-            if !self.days.contains_key(&path) {
-                let read = self.read(&path).map_err(StoreError::io("read", &path))?;
-                self.days.insert(path.clone(), read);
+            if !self.ledgers.contains_key(base) {
+                let path = ledger(base, day);
+                let (all, unreadable) =
+                    read(&path, MAX_LEN).map_err(StoreError::io("read", &path))?;
+                self.ledgers.insert(base.to_owned(), all);
+                if unreadable > 0 {
+                    self.unreadable.insert(path, unreadable);
+                }
             }
             let relative = absolute.strip_prefix(base).ok().and_then(Path::to_str);
-            let all = self.days.get(&path).map_or(&[][..], Vec::as_slice);
-            if all.iter().any(|s| Some(s.file.as_str()) == relative) {
-                let all = self.days.get(&path).map_or(&[][..], Vec::as_slice);
-                return Ok(all.iter().filter(|s| Some(s.file.as_str()) == relative).collect());
+            if relative.is_some_and(|name| self.has(base, name)) {
+                let all = self.ledgers.get(base).zip(relative).and_then(|(l, name)| l.get(name));
+                return Ok(all.into_iter().flatten().collect());
             }
         }
         Ok(Vec::new())
     }
 
-    /// Lines that are no statements: written half before a crash, or by somebody else.
-    pub const fn unreadable(&self) -> u64 {
-        self.unreadable
+    fn has(&self, base: &Path, name: &str) -> bool {
+        self.ledgers.get(base).is_some_and(|l| l.contains_key(name))
     }
 
-    fn read(&mut self, path: &Path) -> io::Result<Vec<Statement>> {
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(e),
-        };
-        let mut text = Vec::new();
-        file.take(MAX_LEN).read_to_end(&mut text)?;
-        let mut all = Vec::new();
-        for line in text.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
-            match serde_json::from_slice(line) {
-                Ok(statement) => all.push(statement),
-                Err(_) => self.unreadable += 1,
-            }
+    /// Lines that are no statements: written half before a crash, or by somebody else. All that is
+    /// beyond the first 256 MiB of a day counts as one more.
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable.values().sum()
+    }
+}
+
+/// The statements in the first `max` octets of a file, and how many lines are none.
+fn read(path: &Path, max: u64) -> io::Result<(ByFile, u64)> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
+        Err(e) => return Err(e),
+    };
+    let (mut all, mut unreadable) = (ByFile::new(), 0);
+    let mut lines = BufReader::new(file.take(max + 1));
+    let (mut line, mut left) = (Vec::new(), max);
+    loop {
+        line.clear();
+        let n = lines.read_until(b'\n', &mut line)? as u64;
+        if n > left {
+            return Ok((all, unreadable + 1));
         }
-        Ok(all)
+        if n == 0 {
+            return Ok((all, unreadable));
+        }
+        left -= n;
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        match serde_json::from_slice::<Statement>(text) {
+            Ok(statement) => all.entry(statement.file.clone()).or_default().push(statement),
+            Err(_) => unreadable += u64::from(!text.is_empty()),
+        }
     }
 }
 
@@ -246,6 +278,43 @@ mod tests {
         assert!(all.of(&base.join("other")).unwrap().is_empty());
         assert!(all.of(&base.join("missing")).is_err());
         assert_eq!(all.unreadable(), 0);
+    }
+
+    #[test]
+    fn days_gone_by_are_dropped_and_their_faults_counted_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path();
+        let names = ["nfcapd.202604101200", "nfcapd.202604111200", "nfcapd.202604101205"];
+        for name in names {
+            fs::write(base.join(name), "").unwrap();
+            statement(name, 1).append(base).unwrap();
+        }
+        let path = ledger(base, "20260410");
+        fs::write(&path, [&fs::read(&path).unwrap()[..], b"half\n"].concat()).unwrap();
+        let mut all = Statements::new();
+        for name in names {
+            assert_eq!(all.of(&base.join(name)).unwrap(), [&statement(name, 1)]);
+            let kept: Vec<_> = all.ledgers.values().flat_map(HashMap::keys).collect();
+            let of_day = names.iter().filter(|n| day(n) == day(name)).count();
+            assert_eq!(kept.len(), of_day, "{name}");
+        }
+        assert_eq!(all.unreadable(), 1);
+    }
+
+    #[test]
+    fn a_day_that_is_too_large_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["a.20260410", "b.20260410"] {
+            statement(file, 1).append(dir.path()).unwrap();
+        }
+        let path = ledger(dir.path(), "20260410");
+        let len = path.metadata().unwrap().len();
+        for (max, found, unreadable) in
+            [(len, 2, 0), (len - 1, 1, 1), (len / 2, 1, 1), (len / 2 - 1, 0, 1), (0, 0, 1)]
+        {
+            let (all, n) = read(&path, max).unwrap();
+            assert_eq!((all.len(), n), (found, unreadable), "{max} of {len}");
+        }
     }
 
     #[test]

@@ -13,7 +13,11 @@ use std::net::Ipv6Addr;
 const EXPORTER_LEN: usize = 56;
 const SAMPLER_LEN: usize = 24;
 
-/// Reads a payload of exporters; returns how many records it says it has and how many there are.
+/// Names of a block that are delivered. In memory a name is many times as long as on disk.
+const MAX_NAMES: usize = 1 << 16;
+
+/// Reads a payload of exporters; returns how many records there are, twice: what it says it has is
+/// no measure of damage, see below.
 pub(crate) fn exporters(
     payload: &[u8],
     out: &mut Vec<MetaRecord>,
@@ -69,8 +73,8 @@ fn exporter(r: &[u8], out: &mut Vec<MetaRecord>) -> Option<()> {
     Some(())
 }
 
-/// Reads a payload of entries of one size; returns how many it says it has and how many there are.
-/// Tables that are no names say nothing about exporters.
+/// Reads a payload of entries of one size; returns how many it says it has and how many of them
+/// there are, delivered or not. Tables that are no names say nothing about exporters.
 pub(crate) fn array(
     payload: &[u8],
     out: &mut Vec<MetaRecord>,
@@ -80,18 +84,29 @@ pub(crate) fn array(
     let size = usize::from(u16_at(payload, 4).unwrap_or(0));
     let entries = payload.get(ARRAY_HEAD_LEN..).unwrap_or_default();
     let entries = entries.chunks_exact(size.max(1)).take(declared as usize);
-    let mut records = 0;
-    for e in entries {
-        let is_read = match u16_at(payload, 6).unwrap_or(0) {
+    let kind = u16_at(payload, 6).unwrap_or(0);
+    let records = entries.len();
+    if is_names(kind) {
+        skipped.too_many_names += records.saturating_sub(MAX_NAMES) as u64;
+    }
+    for e in entries.take(MAX_NAMES) {
+        let is_read = match kind {
             record_type::INTERFACE_NAMES => name(NameTable::Interface, e, out),
             record_type::VRF_NAMES => name(NameTable::Vrf, e, out),
             record_type::APPLICATION_NAMES => application(e, out),
             _ => Some(()),
         };
         skipped.malformed += u64::from(is_read.is_none());
-        records += 1;
     }
-    (declared, records)
+    // No more than are declared.
+    (declared, records as u32)
+}
+
+const fn is_names(kind: u16) -> bool {
+    matches!(
+        kind,
+        record_type::INTERFACE_NAMES | record_type::VRF_NAMES | record_type::APPLICATION_NAMES
+    )
 }
 
 fn name(table: NameTable, e: &[u8], out: &mut Vec<MetaRecord>) -> Option<()> {
@@ -111,4 +126,31 @@ fn application(e: &[u8], out: &mut Vec<MetaRecord>) -> Option<()> {
         description: until_nul(rest.get(..usize::from(*description))?).to_vec(),
     });
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_beyond_the_limit_are_counted() {
+        let entries = MAX_NAMES as u32 + 7;
+        let head = |kind: u16| {
+            let mut out = entries.to_le_bytes().to_vec();
+            out.extend([4, 0]);
+            out.extend(kind.to_le_bytes());
+            out.resize(out.len() + 4 * entries as usize, 0);
+            out
+        };
+        for (kind, delivered, beyond) in [
+            (record_type::INTERFACE_NAMES, MAX_NAMES, 7),
+            (record_type::VRF_NAMES, MAX_NAMES, 7),
+            (1, 0, 0),
+        ] {
+            let (mut out, mut skipped) = (Vec::new(), Skipped::default());
+            assert_eq!(array(&head(kind), &mut out, &mut skipped), (entries, entries));
+            assert_eq!(out.len(), delivered);
+            assert_eq!(skipped, Skipped { too_many_names: beyond, ..Skipped::default() });
+        }
+    }
 }

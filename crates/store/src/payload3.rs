@@ -3,7 +3,7 @@
 use crate::compress::{Compression, Unpacker};
 use crate::crypt::FileKey;
 use crate::error::BlockCause;
-use crate::layout3::BlockHead;
+use crate::layout3::{BlockHead, block_type};
 use crate::source::Source;
 
 /// What loading blocks needs, kept from block to block.
@@ -35,7 +35,12 @@ pub(crate) fn load<'a>(
     let size = payload.len();
     let payload = head.checked(payload).ok_or(BlockCause::Checksum { size })?;
     let payload = match (head.encryption, key) {
-        (BlockHead::NOT_ENCRYPTED, _) => payload,
+        (BlockHead::NOT_ENCRYPTED, None) => payload,
+        // Somebody may have put a block of his own into the file: the key did not write this one.
+        (BlockHead::NOT_ENCRYPTED, Some(_)) if !may_be_plain(head.kind) => {
+            return Err(BlockCause::Decrypt { size });
+        }
+        (BlockHead::NOT_ENCRYPTED, Some(_)) => payload,
         (BlockHead::CHACHA20_POLY1305, Some(key)) => {
             plain.clear();
             plain.extend_from_slice(payload);
@@ -50,4 +55,10 @@ pub(crate) fn load<'a>(
             .unpack_to(method, payload, head.raw_payload())
             .ok_or(BlockCause::Unpack { method, size }),
     }
+}
+
+/// Whether an encrypted file may have blocks of this type that are not: what is said of the file as
+/// a whole, and no data.
+const fn may_be_plain(kind: u32) -> bool {
+    matches!(kind, block_type::STATISTICS | block_type::IDENT)
 }

@@ -19,7 +19,8 @@ use crate::row::{Found, Skipped, Walker};
 use crate::scan::Scan;
 use crate::source::{Source, read_at};
 use record::{RowRef, Rows, Totals};
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use sys::map::Map;
@@ -29,6 +30,8 @@ use sys::map::Map;
 #[derive(Debug)]
 pub struct FlowFile {
     path: PathBuf,
+    /// Of the file when it was opened.
+    metadata: Metadata,
     source: Source,
     header: FileHeader,
     ident: String,
@@ -87,6 +90,12 @@ pub enum SalvageReason {
         /// Where it should be.
         offset: u64,
     },
+    /// The directory leaves out octets between its blocks: something was not written, or the
+    /// directory was (layout 3).
+    Gap {
+        /// Where the first ones are.
+        offset: u64,
+    },
     /// The file does not end with a footer, so what the directory says cannot be checked
     /// (layout 3).
     Footer,
@@ -114,6 +123,7 @@ impl FileState {
             SalvageReason::Chain { offset } => format!("damaged block header at offset {offset}"),
             SalvageReason::Count { header } => format!("header counts {header} blocks"),
             SalvageReason::Directory { offset } => format!("no directory at offset {offset}"),
+            SalvageReason::Gap { offset } => format!("nothing lists the octets at offset {offset}"),
             SalvageReason::Footer => "no footer at its end".to_owned(),
             SalvageReason::Seal => "header or directory are not those that were sealed".to_owned(),
         };
@@ -164,13 +174,15 @@ impl FlowFile {
             return Err(StoreError::NotAFile(path.to_owned()));
         }
         let file = File::open(path).map_err(io)?;
-        let len = file.metadata().map_err(io)?.len();
+        let metadata = file.metadata().map_err(io)?;
+        let len = metadata.len();
         let mut head = [0; FileHeader::LEGACY_LEN];
         let n = read_at(&file, &mut head, 0).map_err(io)?;
         let head = head.get(..n).unwrap_or_default();
         let (header, more) = FileHeader::decode(head, path, len)?;
         let mut all = Self {
             path: path.to_owned(),
+            metadata,
             source: Source::Read(file),
             header,
             ident: String::new(),
@@ -246,6 +258,12 @@ impl FlowFile {
     /// Where the file was opened.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What the system said of it when it was opened: whoever replaces it looks whether that still
+    /// holds.
+    pub(crate) const fn metadata(&self) -> &Metadata {
+        &self.metadata
     }
 
     /// What its header says.
@@ -339,6 +357,22 @@ impl FlowFile {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         out.copy_from_slice(octets);
+        Ok(())
+    }
+
+    /// Copies all octets that it had when it was opened.
+    pub(crate) fn copy_to(&self, mut out: &File) -> std::io::Result<()> {
+        const STEP: usize = 1 << 20;
+        let (mut at, mut buffer) = (0, Vec::new());
+        while at < self.metadata.len() {
+            let step = usize::try_from(self.metadata.len() - at).unwrap_or(STEP).min(STEP);
+            let octets = self.source.read(at, step, &mut buffer)?;
+            if octets.len() < step {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            out.write_all(octets)?;
+            at += step as u64;
+        }
         Ok(())
     }
 

@@ -4,10 +4,11 @@ use crate::block::BlockRef;
 use crate::compress::{Packer, Packing};
 use crate::error::{BlockError, StoreError};
 use crate::header::FileHeader;
+use crate::layout::MAX_PAYLOAD;
 use crate::payload3::Buffers;
 use crate::reader::{BlockReader, FlowFile};
-use crate::repair::rewrite;
 use crate::replace::{Replacement, check_settled, read_error};
+use crate::rewrite::rewrite;
 use crate::set_ident::appendix_blocks;
 use std::fs::File;
 use std::io::{BufWriter, Seek, Write};
@@ -34,8 +35,9 @@ pub enum Recompressed {
 /// A file that has this method already is left alone, whatever its level was: files do not say.
 ///
 /// # Errors
-/// [`StoreError::Refused`] if the file is being written or damaged; others if it cannot be read or
-/// written. In either case it stays as it was.
+/// [`StoreError::Refused`] if the file is being written or damaged, or changed meanwhile;
+/// [`StoreError::NotKept`] if layout 2 has no place for something in it; others if it cannot be read
+/// or written. In either case it stays as it was.
 pub fn recompress(
     path: &Path,
     packing: Packing,
@@ -46,17 +48,16 @@ pub fn recompress(
     if file.layout() == 2 && file.header().compression == packing.method {
         return Ok(Recompressed::Already);
     }
-    let length = |p: &Path| p.metadata().map(|m| m.len()).map_err(StoreError::io("look at", p));
-    let before = length(path)?;
-    let replacement = Replacement::of(path)?;
+    let replacement = Replacement::of(&file)?;
+    let to = replacement.temporary();
     if file.layout() == 2 {
-        write(&file, replacement.temporary(), packing, threads.max(1))?;
+        write(&file, replacement.file(), to, packing, threads.max(1))?;
     } else {
         convert(&file, &replacement, packing)?;
     }
-    let after = length(replacement.temporary())?;
+    let after = replacement.file().metadata().map_err(StoreError::io("look at", to))?.len();
     replacement.finish()?;
-    Ok(Recompressed::Done { before, after })
+    Ok(Recompressed::Done { before: file.metadata().len(), after })
 }
 
 /// Writes a file of another layout as one of layout 2. Nothing may be lost on the way.
@@ -69,7 +70,11 @@ fn convert(file: &FlowFile, replacement: &Replacement, packing: Packing) -> Resu
             return Err(StoreError::Refused { path, why: "it is damaged; repair it first" });
         }
     }
-    rewrite(file, replacement, packing, file.statistics()).map(|_| ())
+    let (_, not_kept) = rewrite(file, replacement, packing, file.statistics())?;
+    match not_kept.is_empty() {
+        true => Ok(()),
+        false => Err(StoreError::NotKept { path: file.path().to_owned(), what: not_kept }),
+    }
 }
 
 fn of_block(file: &FlowFile, source: BlockError) -> StoreError {
@@ -79,9 +84,16 @@ fn of_block(file: &FlowFile, source: BlockError) -> StoreError {
 /// Blocks that a thread packs before they are written.
 const BATCH: usize = 4;
 
-fn write(file: &FlowFile, to: &Path, packing: Packing, threads: usize) -> Result<(), StoreError> {
+/// Writes all blocks of `file` to `out`, an empty file at `to`.
+fn write(
+    file: &FlowFile,
+    out: &File,
+    to: &Path,
+    packing: Packing,
+    threads: usize,
+) -> Result<(), StoreError> {
     let fail = |e| StoreError::io("write", to)(e);
-    let mut out = BufWriter::new(File::create_new(to).map_err(fail)?);
+    let mut out = BufWriter::new(out);
     let old = *file.header();
     out.write_all(&[0; FileHeader::LEN]).map_err(fail)?;
     let mut offset = FileHeader::LEN as u64;
@@ -92,7 +104,9 @@ fn write(file: &FlowFile, to: &Path, packing: Packing, threads: usize) -> Result
             offset += packed.len() as u64;
         }
     }
-    let new = FileHeader { compression: packing.method, appendix: offset, ..old };
+    // A file without an appendix says so with a 0.
+    let at = if appendix.is_empty() { 0 } else { offset };
+    let new = FileHeader { compression: packing.method, appendix: at, ..old };
     for (block, payload) in &appendix {
         let mut packer = Packer::new(packing).map_err(fail)?;
         let packed = packer.pack(payload).map_err(fail)?;
@@ -143,6 +157,11 @@ fn pack_part(
             |cause| of_block(file, BlockError { offset: block.offset, block: first + i, cause });
         let payload = file.payload(block, &mut buffers).map_err(wrong)?;
         let packed = packer.pack(payload).map_err(fail)?;
+        if packed.len() > MAX_PAYLOAD {
+            let path = file.path().to_owned();
+            let why = "a block of it does not compress, and would be longer than 5 MiB";
+            return Err(StoreError::Refused { path, why });
+        }
         let mut out = header_of(file, block, packed.len())?.to_vec();
         out.extend_from_slice(packed);
         all.push(out);

@@ -21,7 +21,8 @@ pub struct Renumber {
     by_identity: HashMap<Identity, u32>,
     /// Numbers of the new file; `None` where nothing says who that is.
     taken: HashMap<u32, Option<Identity>>,
-    highest: u32,
+    /// No lower number is free.
+    lowest: u32,
     /// Exporters whose record comes after their first flow, by file.
     later: HashMap<usize, HashMap<u32, Exporter>>,
 }
@@ -72,13 +73,21 @@ impl Renumber {
         if number == 0 { Some(0) } else { self.known.get(&(file, number)).copied() }
     }
 
-    /// Takes a number: the one wished for, or the next free one.
+    /// Takes a number: the one wished for, or the lowest that is free. Files of layout 2 have room
+    /// for 16 bits, so none beyond is given as long as there is another.
     fn take(&mut self, wish: u32, identity: Option<Identity>) -> u32 {
-        let is_free = wish != 0 && !self.taken.contains_key(&wish);
-        let number = if is_free { wish } else { self.highest.saturating_add(1) };
+        let is_free = (1..=u32::from(u16::MAX)).contains(&wish) && !self.taken.contains_key(&wish);
+        let number = if is_free { wish } else { self.lowest_free() };
         self.taken.insert(number, identity);
-        self.highest = self.highest.max(number);
         number
+    }
+
+    fn lowest_free(&mut self) -> u32 {
+        self.lowest = self.lowest.max(1);
+        while self.taken.contains_key(&self.lowest) {
+            self.lowest = self.lowest.saturating_add(1);
+        }
+        self.lowest
     }
 }
 
@@ -126,6 +135,18 @@ mod tests {
     }
 
     #[test]
+    fn the_lowest_free_number_is_taken() {
+        let mut r = Renumber::default();
+        r.add(0, &exporter(65_535, 10));
+        r.add(0, &exporter(2, 20));
+        assert_eq!(r.add(1, &exporter(65_535, 30)), Some(exporter(1, 30)));
+        assert_eq!(r.add(1, &exporter(2, 40)), Some(exporter(3, 40)));
+        assert_eq!(r.number(1, 2, none), (3, None));
+        assert_eq!(r.add(2, &exporter(1, 50)), Some(exporter(4, 50)));
+        assert_eq!(r.add(2, &exporter(70_000, 60)), Some(exporter(5, 60)), "fits 16 bits");
+    }
+
+    #[test]
     fn a_record_behind_its_flows_counts_for_them() {
         let mut r = Renumber::default();
         r.add(0, &exporter(1, 10));
@@ -141,6 +162,6 @@ mod tests {
         r.add(0, &exporter(1, 10));
         assert_eq!(r.number(1, 1, none), (2, None));
         assert_eq!(r.number(1, 5, none), (5, None));
-        assert_eq!(r.add(2, &exporter(5, 50)), Some(exporter(6, 50)), "5 is somebody else");
+        assert_eq!(r.add(2, &exporter(5, 50)), Some(exporter(3, 50)), "5 is somebody else");
     }
 }

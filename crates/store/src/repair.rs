@@ -2,17 +2,14 @@
 
 use crate::compress::Packing;
 use crate::error::StoreError;
-use crate::merge::add_stats;
-use crate::meta::MetaRecord;
-use crate::reader::{BlockReader, FileState, FlowFile, ReadOptions};
-use crate::replace::Replacement;
+use crate::reader::{FileState, FlowFile, ReadOptions};
+use crate::replace::{Replacement, check_not_current};
+use crate::rewrite::{NotKept, rewrite};
 use crate::side;
-use crate::verify::{Verification, verify_with};
-use crate::writer::{Writer, WriterOptions};
-use record::ExporterStats;
-use std::collections::BTreeMap;
-use std::fs;
+use crate::verify::{Verification, verify_file};
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// How to repair.
@@ -49,6 +46,8 @@ pub enum Repaired {
         flows_saved: u64,
         /// Flows that the old file's own sums have beyond that; `None` if it has no sums.
         flows_lost: Option<u64>,
+        /// What could be read, and is not in the new file.
+        not_kept: NotKept,
     },
 }
 
@@ -67,29 +66,41 @@ pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
 /// The original goes to the directory of [side files](crate::side), with the suffix `damaged`: beside the
 /// new file, whoever reads the whole directory would read its flows twice.
 ///
-/// A file that a collector is still writing looks like one whose writer died. Do not repair it
-/// before the collector is done.
+/// A file that a collector is still writing looks like one whose writer died. One named as such is
+/// refused as long as the process runs whose number the name has.
 ///
 /// # Errors
-/// If the file cannot be opened as a flow file, or the new one cannot be written; the old one is
-/// then where it was.
+/// [`StoreError::Refused`] if a collector may be writing the file, if it is encrypted, or if it
+/// changed meanwhile; others if it cannot be opened as a flow file, or the new one cannot be
+/// written. The old one is then where it was.
 pub fn repair_with(path: &Path, options: &RepairOptions) -> Result<Repaired, StoreError> {
-    let before = verify_with(path, &options.read)?;
+    let file = FlowFile::open_with(path, &options.read)?;
+    check_not_current(&file)?;
+    let before = verify_file(&file);
     if before.is_sound() {
         return Ok(Repaired::Sound);
     }
-    let file = FlowFile::open_with(path, &options.read)?;
-    let replacement = Replacement::of(path)?;
-    let flows_saved = rewrite(&file, &replacement, Packing::from(file.header().compression), None)?;
-    let original = match options.keeps_original {
-        true => Some(keep(replacement.target())?),
-        false => None,
-    };
-    replacement.finish()?;
-    Ok(told(&before, original, flows_saved))
+    if file.header().encrypted {
+        let why = "it is encrypted, and a repaired file would not be; \
+                   write what can be read to another file with -w";
+        return Err(StoreError::Refused { path: path.to_owned(), why });
+    }
+    let replacement = Replacement::of(&file)?;
+    let method = Packing::from(file.header().compression);
+    let (flows_saved, not_kept) = rewrite(&file, &replacement, method, None)?;
+    let original = replacement.finish_after(|target| match options.keeps_original {
+        true => keep(target).map(Some),
+        false => Ok(None),
+    })?;
+    Ok(told(&before, original, flows_saved, not_kept))
 }
 
-fn told(before: &Verification, original: Option<PathBuf>, flows_saved: u64) -> Repaired {
+fn told(
+    before: &Verification,
+    original: Option<PathBuf>,
+    flows_saved: u64,
+    not_kept: NotKept,
+) -> Repaired {
     let is_whole = |b: &&crate::verify::BlockCheck| b.result.as_ref().is_ok_and(|c| c.is_sound);
     let blocks_saved = before.blocks.iter().filter(is_whole).count() as u64;
     Repaired::Rewritten {
@@ -99,89 +110,40 @@ fn told(before: &Verification, original: Option<PathBuf>, flows_saved: u64) -> R
         blocks_lost: before.blocks.len() as u64 - blocks_saved,
         flows_saved,
         flows_lost: before.flows_in_appendix.map(|n| n.saturating_sub(flows_saved)),
+        not_kept,
     }
 }
 
-/// Gives the damaged file a second name among the side files. The first one is taken away by the
-/// new file.
+/// Gives the damaged file a second name among the side files, on disk when this returns. The first
+/// one is taken away by the new file.
 fn keep(path: &Path) -> Result<PathBuf, StoreError> {
+    side::create_directory(path)?;
     for n in 0..100 {
         let suffix = if n == 0 { "damaged".to_owned() } else { format!("damaged.{n}") };
         let kept = side::path(path, &suffix);
-        side::create_directory(path)?;
-        match fs::hard_link(path, &kept) {
-            Ok(()) => return Ok(kept),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            // File systems without links.
-            Err(_) => {
-                fs::copy(path, &kept).map_err(StoreError::io("copy", path))?;
+        // Where links cannot be made, as on some file systems, a copy does.
+        match fs::hard_link(path, &kept).or_else(|_| copy(path, &kept)) {
+            Ok(()) => {
+                side::sync(path)?;
                 return Ok(kept);
             }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(StoreError::io("copy", path)(e)),
         }
     }
     let path = path.to_owned();
     Err(StoreError::Refused { path, why: "a hundred damaged versions of it are kept already" })
 }
 
-/// Writes everything that can be read of a file to a new one of layout 2, and returns how many
-/// flows that are. `sums` are the file's own, where they hold for the new one, too.
-pub(crate) fn rewrite(
-    file: &FlowFile,
-    replacement: &Replacement,
-    compression: Packing,
-    sums: Option<&crate::Statistics>,
-) -> Result<u64, StoreError> {
-    let header = file.header();
-    let created_secs = match header.created_secs {
-        0 => replacement.modified_secs(),
-        secs => secs,
-    };
-    let options = WriterOptions {
-        compression,
-        ident: cut(file.ident()),
-        creator: header.creator,
-        created_secs,
-        ..WriterOptions::default()
-    };
-    let mut writer = Writer::create(replacement.temporary(), &options)?;
-    let mut stats = BTreeMap::new();
-    copy(file, &mut writer, &mut stats)?;
-    let stats: Vec<ExporterStats> = stats.into_values().collect();
-    writer.flush()?;
-    let closed = writer.close_as(&stats, sums)?;
-    if closed.dropped.unwritten > 0 || closed.dropped.too_long > 0 {
-        let all = io::ErrorKind::WriteZero.into();
-        return Err(StoreError::io("write all of", replacement.temporary())(all));
-    }
-    Ok(closed.totals.all_flows())
-}
-
-/// Copies the records of all blocks that can be read, and adds up what exporters sent.
-fn copy(
-    file: &FlowFile,
-    writer: &mut Writer,
-    stats: &mut BTreeMap<u32, ExporterStats>,
-) -> Result<(), StoreError> {
-    let mut reader = BlockReader::new();
-    for n in 0..file.blocks().len() {
-        let Ok(block) = reader.load(file, n) else { continue };
-        for record in block.meta {
-            match record {
-                MetaRecord::Stats(all) => all.iter().for_each(|s| add_stats(stats, *s)),
-                other => writer.meta_record(other),
-            }
-        }
-        block.rows.iter().for_each(|row| writer.row(row));
-        if let Some(e) = writer.take_error() {
-            return Err(e);
-        }
-    }
-    Ok(())
-}
-
-/// An ident of another layout may be longer than one of layout 2.
-fn cut(ident: &str) -> String {
-    let max = crate::appendix::Appendix::IDENT_MAX;
-    let end = (0..=max).rev().find(|n| ident.is_char_boundary(*n)).unwrap_or(0);
-    ident.get(..end).unwrap_or(ident).to_owned()
+/// Copies a file to a name that nothing has yet.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut from = File::open(from)?;
+    let mode = from.metadata()?.permissions().mode() & 0o777;
+    let mut out = File::options().write(true).create_new(true).mode(0o600).open(to)?;
+    let done = io::copy(&mut from, &mut out)
+        .and_then(|_| out.set_permissions(fs::Permissions::from_mode(mode)))
+        .and_then(|()| out.sync_all());
+    done.inspect_err(|_| {
+        let _ = fs::remove_file(to);
+    })
 }

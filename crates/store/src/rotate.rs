@@ -173,7 +173,7 @@ pub fn publish(
 /// Waits until no other collector gives names or merges in this directory; until the file is
 /// dropped none does. Where directories cannot be locked, as on NFS, there is nothing to wait for:
 /// there, two collectors should not write to one directory.
-fn lock(directory: &Path) -> Option<File> {
+pub(crate) fn lock(directory: &Path) -> Option<File> {
     let file = File::open(directory).ok()?;
     file.lock().ok()?;
     Some(file)

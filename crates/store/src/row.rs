@@ -24,6 +24,8 @@ pub struct Skipped {
     pub malformed: u64,
     /// Flows that were not delivered because a block has more than 65 536 kinds of records.
     pub too_many_shapes: u64,
+    /// Names that were not delivered because a block has more than 65 536 of them.
+    pub too_many_names: u64,
     /// Octets at the end of a payload that are no record.
     pub tail: u64,
 }
@@ -35,6 +37,7 @@ impl Skipped {
         self.unknown_elements += other.unknown_elements;
         self.malformed += other.malformed;
         self.too_many_shapes += other.too_many_shapes;
+        self.too_many_names += other.too_many_names;
         self.tail += other.tail;
     }
 }
@@ -64,6 +67,7 @@ pub(crate) struct Walker {
 struct Form {
     /// Type and size of the record.
     head: u32,
+    /// Elements that the record counts. In layout 3 some of them may not be there.
     elements: u16,
     /// Element headers, in layout 3 the words that stand for them, each with its offset.
     headers: Box<[(u16, u32)]>,
@@ -172,6 +176,8 @@ impl Walker {
     /// The form of a record that no candidate fits, made if there is none yet.
     #[cold]
     fn look_up(&mut self, record: &[u8], skipped: &mut Skipped) -> Option<u16> {
+        #[cfg(test)]
+        tests::LOOK_UPS.set(tests::LOOK_UPS.get() + 1);
         self.elements.clear();
         self.headers.clear();
         let head = u32_at(record, 0)?;
@@ -188,7 +194,7 @@ impl Walker {
         if let Some(form) = self.by_headers.get(&key) {
             return Some(*form);
         }
-        let made = self.add_form(head, key);
+        let made = self.add_form(head, u16_at(record, v3::ELEMENTS)?, key);
         if made.is_none() {
             skipped.too_many_shapes += 1;
         }
@@ -207,7 +213,7 @@ impl Walker {
     }
 
     /// Makes a form of the record that was just taken apart.
-    fn add_form(&mut self, head: u32, key: Box<[u32]>) -> Option<u16> {
+    fn add_form(&mut self, head: u32, counted: u16, key: Box<[u32]>) -> Option<u16> {
         let index = u16::try_from(self.forms.len()).ok().filter(|i| *i != NO_FORM)?;
         let kind = head as u16;
         let elements = &self.elements;
@@ -218,7 +224,7 @@ impl Walker {
         };
         let form = Form {
             head,
-            elements: elements.len() as u16,
+            elements: counted,
             headers: self.headers.as_slice().into(),
             unknown: elements.iter().filter(|e| !is_known(e.id)).count() as u16,
             values: Values::of(kind, elements, &shape),
@@ -323,6 +329,9 @@ fn other_record(kind: u16, record: &[u8], found: &mut Found<'_>) {
 mod tests {
     use super::*;
     use record::Rows;
+    use std::cell::Cell;
+
+    thread_local!(pub(super) static LOOK_UPS: Cell<usize> = const { Cell::new(0) });
 
     /// A record with these elements; data are given without their header.
     fn record(elements: &[(u16, &[u8])]) -> Vec<u8> {
@@ -385,6 +394,24 @@ mod tests {
         let firsts: Vec<u64> = w.rows().iter().map(|r| r.number(Field::First)).collect();
         assert_eq!(firsts, [5, 6, 5, 6, 5]);
         assert_eq!((w.records, w.skipped), (5, Skipped::default()));
+    }
+
+    #[test]
+    fn records_with_extensions_left_open_are_known_again() {
+        // Layout 3: extension 1 at 32, and 4, which the record counts and does not have.
+        let mut open = vec![0; 32 + 48];
+        open[0] = record_type3::FLOW as u8;
+        open[2] = open.len() as u8;
+        open[4] = 2;
+        open[v4::BITMAP] = 1 << 1 | 1 << 4;
+        open[v4::LEN] = 32;
+        let plain = record(&[(1, &generic(5))]);
+        for one in [open, plain] {
+            LOOK_UPS.set(0);
+            let w = walk(&vec![one; 5]);
+            assert_eq!((w.index.len(), w.skipped), (5, Skipped::default()));
+            assert_eq!(LOOK_UPS.get(), 1, "taken apart once");
+        }
     }
 
     #[test]
@@ -494,6 +521,7 @@ mod tests {
             unknown_elements: 1,
             malformed: 4,
             too_many_shapes: 0,
+            too_many_names: 0,
             tail: 4,
         };
         assert_eq!(w.skipped, want);

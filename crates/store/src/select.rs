@@ -12,6 +12,8 @@
 use crate::error::StoreError;
 use crate::layout::{MAGIC, MAGIC_SWAPPED};
 use crate::rotate::{SubDirs, time_in_name};
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -56,22 +58,23 @@ impl Selected {
 /// If a file or directory that was named is not there, a directory cannot be read, or the options
 /// contradict each other.
 pub fn select(input: &Input<'_>) -> Result<Selected, StoreError> {
-    let named = |path: &Path| {
-        let text = path.to_str().unwrap_or_default();
-        let first = |range: &str| range.split(':').next().map(str::to_owned).unwrap_or_default();
-        let is =
-            |name: Option<&str>| name.is_some_and(|n| !n.is_empty() && text.ends_with(&first(n)));
-        is(input.read) || is(input.range)
-    };
+    let Found { files, named } = find(input)?;
     let mut all = Selected::default();
-    for path in files(input)? {
-        let list = match named(&path) || is_slot(&path) || begins_like_flows(&path) {
+    for path in files {
+        let list = match named.contains(&path) || is_slot(&path) || begins_like_flows(&path) {
             true => &mut all.files,
             false => &mut all.skipped,
         };
         list.push(path);
     }
     Ok(all)
+}
+
+/// Files, and which of them the options name: the others are what lies in directories.
+#[derive(Debug, Default)]
+struct Found {
+    files: Vec<PathBuf>,
+    named: HashSet<PathBuf>,
 }
 
 /// Whether the file is named as collectors name slots: what is in it should have been flows, and
@@ -95,12 +98,16 @@ fn begins_like_flows(path: &Path) -> bool {
 /// # Errors
 /// As there.
 pub fn files(input: &Input<'_>) -> Result<Vec<PathBuf>, StoreError> {
+    find(input).map(|found| found.files)
+}
+
+fn find(input: &Input<'_>) -> Result<Found, StoreError> {
     match (input.sources, input.read, input.range) {
         (_, Some(text), Some(_)) => {
             Err(selection("-r and -R exclude each other, give one of them", text))
         }
         (Some(text), None, None) => Err(selection("-M needs -r or -R beside it", text)),
-        (None, None, None) => Ok(Vec::new()),
+        (None, None, None) => Ok(Found::default()),
         (None, Some(name), None) => read(Path::new(name)),
         (None, None, Some(range)) => self::range(range, Path::new("")),
         (Some(sources), Some(name), None) => {
@@ -117,9 +124,12 @@ fn selection(what: &'static str, text: &str) -> StoreError {
 }
 
 /// One file, or all below a directory.
-fn read(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
+fn read(path: &Path) -> Result<Found, StoreError> {
     let meta = path.metadata().map_err(StoreError::io("read", path))?;
-    if meta.is_dir() { Tree::new(path).walk() } else { Ok(vec![path.to_owned()]) }
+    if meta.is_dir() {
+        return Tree::new(path).walk();
+    }
+    Ok(Found { files: vec![path.to_owned()], named: HashSet::from([path.to_owned()]) })
 }
 
 /// Runs `find` in each of the directories that `-M` names. A directory without the file adds
@@ -127,15 +137,18 @@ fn read(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
 fn in_each(
     sources: &str,
     name: &str,
-    find: impl Fn(&Path) -> Result<Vec<PathBuf>, StoreError>,
-) -> Result<Vec<PathBuf>, StoreError> {
+    find: impl Fn(&Path) -> Result<Found, StoreError>,
+) -> Result<Found, StoreError> {
     if name.starts_with('/') {
         return Err(selection("with -M, names are relative to its directories", name));
     }
-    let (mut all, mut missing) = (Vec::new(), None);
+    let (mut all, mut missing) = (Found::default(), None);
     for directory in directories(sources)? {
         match find(&directory) {
-            Ok(files) => all.extend(files),
+            Ok(found) => {
+                all.files.extend(found.files);
+                all.named.extend(found.named);
+            }
             Err(StoreError::Io { source, path, what })
                 if source.kind() == io::ErrorKind::NotFound && directory.is_dir() =>
             {
@@ -145,7 +158,7 @@ fn in_each(
         }
     }
     match missing {
-        Some(e) if all.is_empty() => Err(e),
+        Some(e) if all.files.is_empty() => Err(e),
         _ => Ok(all),
     }
 }
@@ -159,9 +172,15 @@ fn directories(sources: &str) -> Result<Vec<PathBuf>, StoreError> {
         let base = Path::new(base);
         let mut all: Vec<PathBuf> = list(base)?
             .into_iter()
-            .filter(|e| e.is_directory && !e.name.starts_with('.'))
+            .filter(|e| e.is_directory && !is_hidden(&e.name))
             .map(|e| base.join(e.name))
             .collect();
+        if all.is_empty() {
+            return Err(selection(
+                "-M: there are no directories in what `@` stands behind",
+                sources,
+            ));
+        }
         all.sort();
         return Ok(all);
     }
@@ -185,7 +204,7 @@ fn locate(directory: &Path, name: &Path) -> PathBuf {
 }
 
 /// `DIR`, `DIR/A` or `DIR/A:B`, below `base`.
-fn range(text: &str, base: &Path) -> Result<Vec<PathBuf>, StoreError> {
+fn range(text: &str, base: &Path) -> Result<Found, StoreError> {
     let (from, to) = match text.split_once(':') {
         Some((from, to)) => (from, Some(to)),
         None => (text, None),
@@ -195,31 +214,34 @@ fn range(text: &str, base: &Path) -> Result<Vec<PathBuf>, StoreError> {
         false => locate(base, Path::new(from)),
     };
     let meta = first.metadata().map_err(StoreError::io("read", &first))?;
-    match (meta.is_dir(), to) {
-        (true, None) => Tree::new(&first).walk(),
-        (true, Some(_)) => Err(selection("the first of a range has to be a file", text)),
-        (false, None) => from_on(&first),
-        (false, Some(to)) => between(&first, to, text),
-    }
+    let mut found = match (meta.is_dir(), to) {
+        (true, None) => return Tree::new(&first).walk(),
+        (true, Some(_)) => {
+            return Err(selection("the first of a range has to be a file", text));
+        }
+        (false, None) => from_on(&first)?,
+        (false, Some(to)) => between(&first, to, text)?,
+    };
+    found.named.insert(first);
+    Ok(found)
 }
 
 /// All files of a directory from one on; sub directories are left alone.
-fn from_on(first: &Path) -> Result<Vec<PathBuf>, StoreError> {
+fn from_on(first: &Path) -> Result<Found, StoreError> {
     let directory = parent(first);
     let name = first.file_name().unwrap_or_default();
-    let mut names: Vec<String> = list(directory)?
+    let mut names: Vec<OsString> = list(directory)?
         .into_iter()
-        .filter(|e| {
-            !e.is_directory && is_data(&e.name) && e.name.as_str() >= name.to_str().unwrap_or("")
-        })
+        .filter(|e| !e.is_directory && is_data(&e.name) && *e.name >= *name)
         .map(|e| e.name)
         .collect();
     names.sort();
-    Ok(names.into_iter().map(|n| directory.join(n)).collect())
+    let files = names.into_iter().map(|n| directory.join(n)).collect();
+    Ok(Found { files, named: HashSet::new() })
 }
 
 /// From `first` to `to`: a bare name, or a path with as many directories as the tree is deep.
-fn between(first: &Path, to: &str, text: &str) -> Result<Vec<PathBuf>, StoreError> {
+fn between(first: &Path, to: &str, text: &str) -> Result<Found, StoreError> {
     let to = Path::new(to);
     if to.is_absolute() {
         return Err(selection("the end of a range is relative to its directory", text));
@@ -237,8 +259,11 @@ fn between(first: &Path, to: &str, text: &str) -> Result<Vec<PathBuf>, StoreErro
         }
     };
     let from = directory.strip_prefix(base).unwrap_or(directory).join(name);
+    let named = base.join(&last);
     let tree = Tree { root: base, from: Some(from), to: Some(last) };
-    tree.walk()
+    let mut found = tree.walk()?;
+    found.named.insert(named);
+    Ok(found)
 }
 
 /// If the directory of `first` is what a layout of `-S` makes of the time in its name: the base of
@@ -261,25 +286,33 @@ fn parent(path: &Path) -> &Path {
 }
 
 /// Whether a name inside a directory is one of a flow file (12.5).
-fn is_data(name: &str) -> bool {
-    !name.starts_with('.') && !name.starts_with("nfcapd.current") && !name.contains("pcap")
+fn is_data(name: &OsStr) -> bool {
+    let text = name.to_string_lossy();
+    !is_hidden(name) && !text.starts_with("nfcapd.current") && !text.contains("pcap")
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
 }
 
 struct Entry {
-    name: String,
+    name: OsString,
     is_directory: bool,
 }
 
-/// What is in a directory: regular files and directories, links followed. Names that are not
-/// UTF-8 are none of ours.
+/// What is in a directory: regular files and directories, links followed.
 fn list(directory: &Path) -> Result<Vec<Entry>, StoreError> {
     let here = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     let mut all = Vec::new();
     for entry in fs::read_dir(here).map_err(StoreError::io("list", here))? {
         let entry = entry.map_err(StoreError::io("list", here))?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        // A file may be gone by now: a collector rotates, a pruner deletes.
-        let Ok(meta) = fs::metadata(entry.path()) else { continue };
+        let (path, name) = (entry.path(), entry.file_name());
+        let meta = match fs::metadata(&path) {
+            Ok(meta) => meta,
+            // It is gone by now: a collector rotates, a pruner deletes.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(StoreError::io("look at", &path)(e)),
+        };
         if meta.is_dir() || meta.is_file() {
             all.push(Entry { name, is_directory: meta.is_dir() });
         }
@@ -299,10 +332,10 @@ impl<'a> Tree<'a> {
         Self { root, from: None, to: None }
     }
 
-    fn walk(&self) -> Result<Vec<PathBuf>, StoreError> {
-        let mut all = Vec::new();
-        self.add(Path::new(""), &mut Vec::new(), &mut all)?;
-        Ok(all)
+    fn walk(&self) -> Result<Found, StoreError> {
+        let mut files = Vec::new();
+        self.add(Path::new(""), &mut Vec::new(), &mut files)?;
+        Ok(Found { files, named: HashSet::new() })
     }
 
     /// Adds what lies in `root/sub`. `above` has the directories on the way here, so that links
@@ -315,7 +348,11 @@ impl<'a> Tree<'a> {
     ) -> Result<(), StoreError> {
         let directory = self.root.join(sub);
         let here = if directory.as_os_str().is_empty() { Path::new(".") } else { &directory };
-        let meta = here.metadata().map_err(StoreError::io("read", here))?;
+        let meta = match here.metadata() {
+            // An empty directory that a pruner has removed since it was listed.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && !above.is_empty() => return Ok(()),
+            meta => meta.map_err(StoreError::io("read", here))?,
+        };
         let identity = (meta.dev(), meta.ino());
         if above.contains(&identity) {
             return Ok(());
@@ -326,7 +363,7 @@ impl<'a> Tree<'a> {
         for e in entries {
             let path = sub.join(&e.name);
             if e.is_directory {
-                if !e.name.starts_with('.') && self.may_hold(&path) {
+                if !is_hidden(&e.name) && self.may_hold(&path) {
                     self.add(&path, above, all)?;
                 }
             } else if is_data(&e.name) && self.holds(&path) {
@@ -348,5 +385,68 @@ impl<'a> Tree<'a> {
         let cut = |p: &PathBuf| p.components().take(depth).collect::<PathBuf>();
         self.from.as_ref().is_none_or(|f| directory >= cut(f))
             && self.to.as_ref().is_none_or(|t| directory <= cut(t))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    fn names(paths: &[PathBuf]) -> Vec<&[u8]> {
+        paths.iter().map(|p| p.file_name().unwrap().as_bytes()).collect()
+    }
+
+    #[test]
+    fn what_ends_as_a_named_file_does_is_not_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().to_str().unwrap();
+        for name in ["log", "my.log", "z"] {
+            fs::write(dir.path().join(name), "text").unwrap();
+        }
+        let at = |name: &str| format!("{root}/{name}");
+        for (read, range, files, skipped) in [
+            (Some(at("log")), None, vec!["log"], vec![]),
+            (None, Some(at("log")), vec!["log"], vec!["my.log", "z"]),
+            (None, Some(at("log:z")), vec!["log", "z"], vec!["my.log"]),
+            (None, Some(root.to_owned()), vec![], vec!["log", "my.log", "z"]),
+        ] {
+            let input = Input { read: read.as_deref(), range: range.as_deref(), sources: None };
+            let all = select(&input).unwrap();
+            let want = |l: &[&'static str]| l.iter().map(|n| n.as_bytes()).collect::<Vec<_>>();
+            assert_eq!(names(&all.files), want(&files), "{input:?}");
+            assert_eq!(names(&all.skipped), want(&skipped), "{input:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_no_text_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let odd = OsStr::from_bytes(b"flows\xFF");
+        fs::write(dir.path().join(odd), MAGIC.to_le_bytes()).unwrap();
+        let all = select(&Input { read: dir.path().to_str(), ..Input::default() }).unwrap();
+        assert_eq!(names(&all.files), [odd.as_bytes()]);
+    }
+
+    #[test]
+    fn trouble_in_a_directory_is_told_and_what_is_gone_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let input = Input { read: dir.path().to_str(), ..Input::default() };
+        let link = |to: &str, name| std::os::unix::fs::symlink(to, dir.path().join(name)).unwrap();
+        link("nowhere", "gone");
+        assert!(select(&input).unwrap().files.is_empty());
+        link("round", "round");
+        let e = select(&input).unwrap_err().to_string();
+        assert!(e.contains(dir.path().to_str().unwrap()), "{e}");
+    }
+
+    #[test]
+    fn sources_without_directories_are_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let sources = format!("{}@", dir.path().display());
+        let input = Input { sources: Some(&sources), range: Some("."), read: None };
+        assert!(matches!(select(&input), Err(StoreError::Selection { .. })));
+        fs::create_dir(dir.path().join("router")).unwrap();
+        assert!(select(&input).unwrap().files.is_empty());
     }
 }

@@ -10,7 +10,7 @@ use crate::layout3::{self, BlockHead};
 use crate::payload3::Buffers;
 use crate::reader::FlowFile;
 use crate::replace::{Replacement, check_settled, read_error};
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -37,14 +37,13 @@ pub fn set_ident(path: &Path, ident: &str) -> Result<(), StoreError> {
         e => e,
     })?;
     check_settled(&file)?;
-    let replacement = Replacement::of(path)?;
-    let to = replacement.temporary();
-    fs::copy(path, to).map_err(StoreError::io("copy", path))?;
-    let out = File::options().write(true).open(to).map_err(StoreError::io("open", to))?;
+    let replacement = Replacement::of(&file)?;
+    let (to, out) = (replacement.temporary(), replacement.file());
+    file.copy_to(out).map_err(StoreError::io("copy", path))?;
     match file.layout() {
         1 => out.write_all_at(&padded(ident), LAYOUT_1_AT).map_err(StoreError::io("write", to))?,
-        3 => patch_block(&file, ident, &out, to)?,
-        _ => put_appendix(&file, ident, &out, to)?,
+        3 => patch_block(&file, ident, out, to)?,
+        _ => put_appendix(&file, ident, out, to)?,
     }
     replacement.finish()
 }

@@ -87,19 +87,22 @@ pub fn verify(path: &Path) -> Result<Verification, StoreError> {
 /// # Errors
 /// As there.
 pub fn verify_with(path: &Path, options: &ReadOptions) -> Result<Verification, StoreError> {
-    let file = FlowFile::open_with(path, options)?;
-    let len = path.metadata().map_err(StoreError::io("look at", path))?.len();
+    FlowFile::open_with(path, options).map(|file| verify_file(&file))
+}
+
+/// Reads all of a file that is open.
+pub(crate) fn verify_file(file: &FlowFile) -> Verification {
     let mut reader = BlockReader::new();
     let blocks: Vec<BlockCheck> = (0..file.blocks().len())
         .zip(file.blocks())
-        .map(|(n, block)| BlockCheck { block: *block, result: check(&file, n, &mut reader) })
+        .map(|(n, block)| BlockCheck { block: *block, result: check(file, n, &mut reader) })
         .collect();
     let contents = || blocks.iter().filter_map(|b| b.result.as_ref().ok());
     let flows = contents().map(|c| u64::from(c.flows)).sum();
     let records = contents().map(|c| u64::from(c.records)).sum();
-    Ok(Verification {
-        path: path.to_owned(),
-        len,
+    Verification {
+        path: file.path().to_owned(),
+        len: file.metadata().len(),
         header: *file.header(),
         ident: file.ident().to_owned(),
         state: *file.state(),
@@ -108,7 +111,7 @@ pub fn verify_with(path: &Path, options: &ReadOptions) -> Result<Verification, S
         appendix_records: file.appendix_records(),
         flows_in_appendix: file.statistics().map(|s| s.flows),
         blocks,
-    })
+    }
 }
 
 fn check(file: &FlowFile, n: usize, reader: &mut BlockReader) -> Result<BlockContent, BlockError> {

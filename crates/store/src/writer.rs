@@ -13,7 +13,7 @@ use crate::extension::{self, Extension};
 use crate::header::{Creator, FileHeader};
 use crate::layout::{BLOCK_LIMIT, BLOCK_TARGET, record_type, u16_at, v3};
 use crate::meta::{self, MetaRecord};
-use record::{ExporterStats, Flow, FlowSink, Meta, Row, Totals};
+use record::{ExporterStats, Field, Flow, FlowSink, Meta, Row, Totals};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -56,12 +56,14 @@ pub struct Dropped {
     pub too_long: u64,
     /// Exporters and samplers whose number does not fit 16 bits, and names that were cut.
     pub meta: u64,
+    /// Rows of which a value or an element was left out or cut; the rest of each is in the file.
+    pub cut: u64,
 }
 
 impl Dropped {
     /// Everything together.
     pub const fn all(&self) -> u64 {
-        self.unwritten + self.too_long + self.meta
+        self.unwritten + self.too_long + self.meta + self.cut
     }
 }
 
@@ -116,9 +118,19 @@ impl Writer {
     pub fn create(path: impl Into<PathBuf>, options: &WriterOptions) -> Result<Self, StoreError> {
         let path = path.into();
         check_ident(&options.ident)?;
+        let file = create(&path).map_err(StoreError::io("create", &path))?;
+        Self::start(path, file, options)
+    }
+
+    /// As [`create`](Self::create), in an empty file that is open for writing.
+    pub(crate) fn start(
+        path: PathBuf,
+        file: File,
+        options: &WriterOptions,
+    ) -> Result<Self, StoreError> {
+        check_ident(&options.ident)?;
         let packer = Packer::new(options.compression).map_err(StoreError::io("compress", &path))?;
         let header = FileHeader::open(packer.method(), options.creator, options.created_secs);
-        let file = create(&path).map_err(StoreError::io("create", &path))?;
         file.write_all_at(&header.encode(), 0).map_err(StoreError::io("write", &path))?;
         Ok(Self {
             path,
@@ -178,7 +190,13 @@ impl Writer {
             }
         } else {
             // Elements too short or octets behind the last one: other readers stumble over them.
-            self.scratch.assign(row);
+            let mut misfits = self.scratch.assign(row);
+            let number = row.number(Field::ExporterId);
+            if exporter.is_some() && number > u64::from(u16::MAX) {
+                misfits = misfits.saturating_sub(1); // it gets another one below
+            }
+            let is_cut = misfits > 0 || has_unknown(row.as_bytes());
+            self.dropped.cut += u64::from(is_cut);
             if !self.encoder.encode(&self.scratch, &mut self.block) {
                 self.dropped.too_long += 1;
                 return;
@@ -387,6 +405,12 @@ fn is_complete(record: &[u8]) -> bool {
     end == record.len()
         && u16_at(record, 0) == Some(record_type::FLOW)
         && u16_at(record, 2).map(usize::from) == Some(record.len())
+}
+
+/// Whether a record of layout 2 has elements that this program does not know.
+fn has_unknown(record: &[u8]) -> bool {
+    u16_at(record, 0) == Some(record_type::FLOW)
+        && extension::elements(record).flatten().any(|e| e.id != 0 && Extension::of(e.id).is_none())
 }
 
 /// Changes the exporter's number in the header and in extension 18.

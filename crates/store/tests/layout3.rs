@@ -433,6 +433,55 @@ fn sizes_that_claim_too_much_are_refused_before_memory_is_taken() {
     assert!(flows.is_empty() && is_damaged);
 }
 
+#[test]
+fn octets_that_nothing_lists_are_lost() {
+    let scratch = Scratch::new();
+    let block = |n| make::flows(&[make::record(1, 0, &[make::generic(n)])]);
+    let mut out = make::header(PLAIN, 0);
+    let mut entries = Vec::new();
+    for n in 0..3 {
+        let octets = make::block(PLAIN, 1, &block(n));
+        if n != 1 {
+            entries.push((1, octets.len() as u32, out.len() as u64));
+        }
+        out.extend(octets);
+    }
+    let lost = entries[0].1;
+    let path = scratch.put(&make::finish(out, &entries, true, [0; 32]));
+    let offset = 48 + u64::from(lost);
+    let want = FileState::Salvaged {
+        complete_blocks: 2,
+        bytes_lost: u64::from(lost),
+        reason: SalvageReason::Gap { offset },
+    };
+    assert_eq!(*FlowFile::open(&path).unwrap().state(), want);
+    assert_eq!(read(&path).unwrap(), (vec![0, 2], true));
+}
+
+#[test]
+fn what_only_looks_like_a_block_is_not_taken_for_one() {
+    let scratch = Scratch::new();
+    let block = |sums, n| {
+        let style = Style { sums, ..PLAIN };
+        make::block(style, 1, &make::flows(&[make::record(1, 0, &[make::generic(n)])]))
+    };
+    // A sum that the payload does not have; and without one, a header that nothing follows.
+    for (sums, fake) in [
+        (true, make::head(1, 300, 300, Compression::None, 0, 5)),
+        (false, make::head(1, 61, 61, Compression::None, 0, 0)),
+    ] {
+        let mut out = make::header(PLAIN, 0);
+        out.extend(block(sums, 1));
+        out.extend([0xEE; 30]);
+        out.extend(fake);
+        out.extend([0xEE; 40]);
+        out.extend(block(sums, 2));
+        out.extend(block(sums, 3));
+        let path = scratch.put(&out);
+        assert_eq!(read(&path).unwrap(), (vec![1, 2, 3], true), "{sums}");
+    }
+}
+
 mod encrypted {
     use super::*;
     use argon2::{Algorithm, Argon2, Params, Version};
@@ -523,6 +572,33 @@ mod encrypted {
         let e = reader.load(&opened, 0).unwrap_err();
         assert!(e.to_string().contains("do not decrypt"), "{e}");
         assert!(reader.load(&opened, 1).is_ok());
+    }
+
+    #[test]
+    fn blocks_that_the_key_did_not_write_are_not_believed() {
+        let scratch = Scratch::new();
+        let mut octets = file("geheim");
+        let path = scratch.put(&octets);
+        let first = FlowFile::open_with(&path, &with("geheim")).unwrap().blocks()[0];
+        // As long as the one it takes the place of.
+        let mut flows = make::flows(&[make::record(1, 0, &[make::generic(7)])]);
+        flows.resize(first.size as usize, 0);
+        let forged = make::block(PLAIN, 1, &flows);
+        octets[first.offset as usize..first.end() as usize].copy_from_slice(&forged);
+        let path = scratch.put(&octets);
+        let opened = FlowFile::open_with(&path, &with("geheim")).unwrap();
+        let e = BlockReader::new().load(&opened, 0).unwrap_err();
+        assert!(e.to_string().contains("do not decrypt"), "{e}");
+    }
+
+    #[test]
+    fn repairing_does_not_write_in_plain_what_was_encrypted() {
+        let scratch = Scratch::new();
+        let path = scratch.put(&file("geheim"));
+        let options = store::RepairOptions { read: with("geheim"), ..Default::default() };
+        let e = store::repair_with(&path, &options).unwrap_err();
+        assert!(e.to_string().contains("it is encrypted"), "{e}");
+        assert_eq!(fs::read(&path).unwrap(), file("geheim"));
     }
 
     #[test]

@@ -91,6 +91,14 @@ fn others(path: &Path) -> Vec<PathBuf> {
     all.filter(|p| p != path).collect()
 }
 
+/// The side files of a file.
+fn side_files(path: &Path) -> Vec<PathBuf> {
+    let any = store::side::path(path, "");
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let all = fs::read_dir(any.parent().unwrap()).unwrap().map(|e| e.unwrap().path());
+    all.filter(|p| p.file_name().unwrap().to_str().unwrap().starts_with(name)).collect()
+}
+
 #[test]
 fn recompressing_changes_nothing_but_the_compression() {
     let dir = tempfile::tempdir().unwrap();
@@ -225,7 +233,7 @@ fn repaired_files_are_sound_and_have_all_that_can_be_saved() {
             assert_eq!(store::repair(&path).unwrap(), Repaired::Sound);
         }
     }
-    assert_eq!(store::side::list(&path).unwrap().len(), 2 * METHODS.len());
+    assert_eq!(side_files(&path).len(), 2 * METHODS.len());
 }
 
 #[test]
@@ -246,6 +254,120 @@ fn a_damaged_block_of_layout_3_costs_itself_and_no_original_is_kept_if_not_wante
     assert_eq!((original, blocks_saved, blocks_lost, flows_lost), (None, 3, 1, Some(10)));
     assert_eq!(numbers(&path), (0..10).chain(20..30).collect::<Vec<_>>());
     assert!(others(&path).is_empty());
+}
+
+#[test]
+fn a_file_is_not_repaired_while_its_collector_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("nfcapd.202611181105");
+    write(&path, Compression::None);
+    let mut octets = fs::read(&path).unwrap();
+    octets[18..40].fill(0);
+    octets[20] = 1;
+    fs::remove_file(&path).unwrap();
+    // No system has as many processes as the last number says.
+    for (pid, is_refused) in [(std::process::id(), true), (2_000_000_000, false)] {
+        let path = dir.path().join(format!("nfcapd.current.{pid}.1795000200.0"));
+        fs::write(&path, &octets).unwrap();
+        let link = dir.path().join(format!("link{pid}"));
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        for name in [&link, &path] {
+            match store::repair(name) {
+                Err(StoreError::Refused { why, .. }) => {
+                    assert!(is_refused && why.contains("a collector is writing it"), "{why}");
+                    assert_eq!(fs::read(&path).unwrap(), octets);
+                }
+                done => assert!(!is_refused, "{done:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_without_an_appendix_stays_without_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f");
+    write(&path, Compression::None);
+    let mut octets = fs::read(&path).unwrap();
+    let end = u64::from_le_bytes(octets[24..32].try_into().unwrap()) as usize;
+    octets[18..20].fill(0);
+    octets[24..32].fill(0);
+    octets.truncate(end);
+    fs::write(&path, octets).unwrap();
+    store::recompress(&path, Packing::from(Compression::Lz4), 1).unwrap();
+    let file = FlowFile::open(&path).unwrap();
+    assert_eq!(*file.state(), store::FileState::Closed);
+    assert_eq!((file.header().appendix, file.header().appendix_blocks), (0, 0));
+    assert_eq!(store::verify::verify(&path).unwrap().flows, 50);
+}
+
+#[test]
+fn what_layout_2_has_no_place_for_keeps_files_from_being_converted() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f");
+    let flows = |extensions: &[(u32, Vec<u8>)], exporter| {
+        (1, make::flows(&[make::record(exporter, 0, extensions), make::record(1, 0, extensions)]))
+    };
+    let plain = [make::generic(1), make::v4(1)];
+    let strange = [make::generic(1), (55, vec![1; 8])];
+    let array = |kind: u8| (2, vec![2, 0, 0, 0, 4, 0, kind, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    for (blocks, want) in [
+        (vec![flows(&plain, 70_000)], "1 flows with a value"),
+        (vec![flows(&strange, 1)], "2 elements"),
+        (vec![make::exporters(70_000)], "2 exporters"),
+        (vec![(6, b"a message".to_vec())], "1 blocks"),
+        (vec![array(1)], "2 records"),
+        (vec![make::ident(&"i".repeat(125))], "1 ident"),
+        (vec![make::exporters(3), array(13), (5, vec![1; 8])], ""),
+    ] {
+        let all = [vec![flows(&plain, 1)], blocks].concat();
+        let whole = make::file(PLAIN, &all);
+        fs::write(&path, &whole).unwrap();
+        let done = store::recompress(&path, Packing::default(), 1);
+        if want.is_empty() {
+            done.unwrap();
+            assert_eq!(FlowFile::open(&path).unwrap().layout(), 2);
+            continue;
+        }
+        let e = done.unwrap_err();
+        assert!(matches!(e, StoreError::NotKept { .. }), "{want}: {e}");
+        assert!(e.to_string().contains(want), "{want}: {e}");
+        assert_eq!(fs::read(&path).unwrap(), whole, "{want}");
+        assert!(others(&path).is_empty());
+        // Repaired, the file is one of layout 2 all the same, and what is missing is told.
+        fs::write(&path, &whole[..whole.len() - 56]).unwrap();
+        let options = store::RepairOptions { keeps_original: false, ..Default::default() };
+        let Repaired::Rewritten { not_kept, .. } = store::repair_with(&path, &options).unwrap()
+        else {
+            panic!("{want}: damage was not seen");
+        };
+        assert!(not_kept.to_string().contains(want), "{want}: {not_kept}");
+    }
+}
+
+#[test]
+fn a_block_that_grows_beyond_the_limit_is_not_compressed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f");
+    let mut x = 1u64;
+    let mut random = || {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        x as u8
+    };
+    let size = 5u32 << 20;
+    let mut octets = vec![0; 40];
+    octets[..4].copy_from_slice(&[0x0C, 0xA5, 2, 0]);
+    octets[36] = 1;
+    octets.extend(1u32.to_le_bytes());
+    octets.extend(size.to_le_bytes());
+    octets.extend([3, 0, 0, 0]);
+    octets.extend((0..size).map(|_| random()));
+    fs::write(&path, &octets).unwrap();
+    let e = store::recompress(&path, Packing::from(Compression::Lz4), 1).unwrap_err();
+    assert!(e.to_string().contains("longer than 5 MiB"), "{e}");
+    assert_eq!(fs::read(&path).unwrap(), octets);
 }
 
 fn run(program: &str, args: &[&str]) -> Option<String> {
@@ -281,8 +403,10 @@ fn others_do_not_trip_over_side_files() {
     let Some(before) = ask() else { return };
     assert!(before[0].contains("Flows: 100"), "{}", before[0]);
     for f in &files {
-        store::side::write_atomically(f, "loss", &[7; 100_000]).unwrap();
-        store::side::write_atomically(f, "index", b"").unwrap();
+        let side = store::side::path(f, "damaged");
+        fs::create_dir_all(side.parent().unwrap()).unwrap();
+        fs::write(side, [7; 100_000]).unwrap();
+        fs::write(store::side::path(f, "damaged.1"), b"").unwrap();
     }
     let after = ask().unwrap();
     for (a, b) in before.iter().zip(&after) {
@@ -292,7 +416,7 @@ fn others_do_not_trip_over_side_files() {
     run("nfexpire", &["-e", root, "-t", "1H"]).unwrap();
     run("nfexpire", &["-u", root]).unwrap();
     for f in &files {
-        assert_eq!(store::side::list(f).unwrap().len(), 2);
+        assert_eq!(side_files(f).len(), 2);
     }
     assert!(fs::read_dir(&base).unwrap().count() >= 1);
 }

@@ -55,24 +55,36 @@ fn each_file_has_a_statement_of_what_is_missing() {
     collector.datagram(PEER, START_MS, b"\0"); // no export datagram
     collector.datagram(PEER, START_MS, &v9(3, 5)); // two are missing
     collector.rotate(START_MS + 1000);
-    collector.note_drops(4, 0);
+    collector.note_drops(4, 2);
     collector.datagram(PEER, START_MS + 300_000, &v9(4, 1));
     collector.close(START_MS + 300_000);
-    let mut statements = store::loss::Statements::new();
-    let mut told = |slot| -> Vec<String> {
-        let of = statements.of(&dir.path().join(slot_name(slot))).unwrap();
-        let text = |s: &&store::loss::Statement| {
-            let loss =
-                |l: &store::loss::Loss| format!(", {} {} {}", l.place.name(), l.count, l.what);
-            let losses: String = s.losses.iter().map(loss).collect();
-            format!("{} in, {} stored{losses}", s.received, s.stored)
-        };
-        of.iter().map(text).collect()
-    };
+    let told = |slot| told(&dir.path().join(slot_name(slot)));
     let early = "3 in, 10 stored, exporter 1 Bad packets, network 2 Packets missing";
     // Drops are noted when a datagram tells of them: in the rest of the slot.
-    assert_eq!(told(START), [early, "0 in, 0 stored, kernel 4 Socket drops"]);
+    let late = "0 in, 0 stored, kernel 4 Socket drops, kernel 2 Datagrams cut short";
+    assert_eq!(told(START), [early, late]);
     assert_eq!(told(START + 300), ["1 in, 1 stored"]);
+}
+
+/// The statements of a flow file, each in one line.
+fn told(path: &Path) -> Vec<String> {
+    let text = |s: &&store::loss::Statement| {
+        let loss = |l: &store::loss::Loss| format!(", {} {} {}", l.place.name(), l.count, l.what);
+        let losses: String = s.losses.iter().map(loss).collect();
+        format!("{} in, {} stored{losses}", s.received, s.stored)
+    };
+    store::loss::Statements::new().of(path).unwrap().iter().map(text).collect()
+}
+
+#[test]
+fn flows_of_a_file_that_gets_no_name_are_not_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(slot_name(START));
+    fs::create_dir(&path).unwrap();
+    let mut collector = start(dir.path(), START_MS);
+    collector.datagram(PEER, START_MS, &v9(0, 5));
+    collector.close(START_MS + 1000);
+    assert_eq!(told(&path), ["1 in, 0 stored, disk 5 Flows in an unfinished file"]);
 }
 
 #[test]
