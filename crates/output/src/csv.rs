@@ -101,7 +101,7 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    #[inline]
+    #[inline(always)] // the one call is in the loop over columns
     fn cell(&mut self, cell: Cell) {
         let row = self.row;
         match cell {

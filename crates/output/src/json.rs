@@ -483,14 +483,14 @@ impl<'a, const PRETTY: bool> Object<'a, PRETTY> {
         !self.is_sum || self.present >> field as u32 & 1 == 1
     }
 
-    #[inline]
+    #[inline(always)] // most of an object is numbers with keys that are known here
     fn number(&mut self, key: Key, field: Field) {
         if self.has(field) {
             self.value(key, self.row.number(field));
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&mut self, key: Key, n: u64) {
         self.key(key);
         push_u64(self.out, n);
