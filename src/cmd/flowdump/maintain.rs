@@ -21,6 +21,7 @@ pub(super) fn repair(name: &str, files: &[PathBuf], read: &ReadOptions) -> anyho
                 blocks_lost,
                 flows_saved,
                 flows_lost,
+                not_kept,
                 ..
             } => {
                 let lost = match flows_lost {
@@ -28,9 +29,13 @@ pub(super) fn repair(name: &str, files: &[PathBuf], read: &ReadOptions) -> anyho
                     None => "how many are lost is not known".to_owned(),
                 };
                 let kept = original.map(|o| format!("; the damaged file is {}", o.display()));
+                let not_kept = match not_kept.is_empty() {
+                    true => String::new(),
+                    false => format!("; left out: {not_kept}"),
+                };
                 format!(
                     "{shown}: {flows_saved} flows saved, {lost} ({blocks_saved} blocks whole, \
-                     {blocks_lost} not){}",
+                     {blocks_lost} not){not_kept}{}",
                     kept.unwrap_or_default()
                 )
             }
