@@ -284,6 +284,18 @@ fn a_file_is_not_repaired_while_its_collector_runs() {
 }
 
 #[test]
+fn read_only_files_are_changed_by_their_owner_and_stay_read_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f");
+    write(&path, Compression::None);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+    store::set_ident(&path, "other").unwrap();
+    store::recompress(&path, Packing::from(Compression::Lz4), 1).unwrap();
+    assert_eq!(content(&path).ident, "other");
+    assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o444);
+}
+
+#[test]
 fn a_file_without_an_appendix_stays_without_one() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
