@@ -110,9 +110,23 @@ fn schemas_say_what_is_printed() {
             }
         }
     }
-    for of in [&["--bin", "1m"][..], &["-A", "srcip"], &["-s", "srcip/distinct:dstip"]] {
-        let output = run(FLOWDUMP, [&["--schema", "csv"], of].concat());
-        assert_eq!(output.status.code(), Some(1), "{of:?} would be described wrongly");
+    // Tables with columns of their own.
+    for of in [
+        &["--bin", "1m"][..],
+        &["--bin", "1m", "-s", "srcip"],
+        &["--bin", "1h", "-A", "srcip,dstport"],
+        &["--percentile", "95", "-s", "srcip"],
+        &["-s", "srcip/distinct:dstip/distinct:dstport"],
+        &["-A", "srcip,proto"],
+    ] {
+        let schema = flowdump(&[&["--schema", "csv", "-o", "json"], of].concat());
+        let schema: Value = serde_json::from_str(&schema).unwrap();
+        let printed = flowdump(&[&["-r", &file, "-o", "csv"], of].concat());
+        let header: Vec<&str> = printed.lines().next().unwrap().split(',').collect();
+        assert_eq!(names(&schema), header, "{of:?}");
+        for column in schema["columns"].as_array().unwrap() {
+            assert_ne!(column["meaning"], "", "{of:?}: {column}");
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::format::{Format, Kind, Op};
 use crate::order::Order;
 use crate::stat::{FAST_HEADER as FAST_TABLE, csv_columns};
 use crate::summary::push_fmt;
+use crate::table::{Column, ColumnKind, Table};
 use crate::tls;
 use Field as F;
 use record::{Field, Kind as FieldKind};
@@ -34,6 +35,8 @@ pub enum ColumnType {
     Address,
     /// Anything else.
     Text,
+    /// `true` or `false`.
+    Flag,
 }
 
 impl fmt::Display for ColumnType {
@@ -44,6 +47,7 @@ impl fmt::Display for ColumnType {
             Self::Time => "time",
             Self::Address => "address",
             Self::Text => "text",
+            Self::Flag => "flag",
         })
     }
 }
@@ -67,7 +71,7 @@ pub struct SchemaColumn {
 /// The columns of one format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema {
-    /// What the rows are: `flows` or `statistics`.
+    /// What the rows are: `flows`, `statistics`, or what a table of its own says.
     pub of: &'static str,
     /// Name of the kind of format.
     pub format: &'static str,
@@ -109,6 +113,20 @@ impl Schema {
             }
         }
         schema
+    }
+
+    /// The columns of tables that have columns of their own, called `of`. In text they are named
+    /// as above the table, those left out there are left out here.
+    pub fn of_table(of: &'static str, table: &Table, format: &Format) -> Self {
+        let kind = format.kind;
+        let is_shown = |c: &&Column| match kind {
+            Kind::Text => c.width > 0,
+            Kind::Null => false,
+            _ => true,
+        };
+        let columns = table.columns.iter().filter(is_shown);
+        let columns = columns.map(|c| printed_column(c, kind)).collect();
+        Self { of, format: kind.name(), columns }
     }
 
     /// The schema as a table for people.
@@ -153,6 +171,30 @@ impl Schema {
         out.extend_from_slice(b"]}\n");
         out
     }
+}
+
+/// A column of a table that has columns of its own.
+fn printed_column(column: &Column, kind: Kind) -> SchemaColumn {
+    let column_type = match column.kind {
+        ColumnKind::Text => ColumnType::Text,
+        ColumnKind::Number | ColumnKind::Rate => ColumnType::Integer,
+        ColumnKind::Time if kind == Kind::CsvFast => ColumnType::Integer,
+        ColumnKind::Time => ColumnType::Time,
+        ColumnKind::Percent => ColumnType::Decimal,
+        ColumnKind::Flag => ColumnType::Flag,
+    };
+    let unit = match (column.unit, column.kind) {
+        ("B", _) => "octets",
+        ("1/s", _) => "packets/s",
+        ("%", _) => "percent",
+        ("", ColumnKind::Time) if kind == Kind::CsvFast => "ms",
+        ("", _) if column.name == "flows" => "flows",
+        ("", _) if column.name == "packets" => "packets",
+        (unit, _) => unit,
+    };
+    let name = if kind == Kind::Text { &column.title } else { &column.name };
+    let (name, about) = (name.clone().into_owned(), column.about);
+    SchemaColumn { name, column_type, unit, is_always: true, about }
 }
 
 /// Columns of the tokens of a format.
@@ -479,6 +521,7 @@ mod tests {
                     ColumnType::Integer => value.is_u64(),
                     ColumnType::Decimal => value.is_number(),
                     ColumnType::Time | ColumnType::Address | ColumnType::Text => value.is_string(),
+                    ColumnType::Flag => value.is_boolean(),
                 };
                 assert!(fits, "{key} is not of type {}: {value}", column.column_type);
             }

@@ -55,6 +55,8 @@ pub struct Column {
     pub kind: ColumnKind,
     /// Columns it takes in text. 0: for programs only, text leaves it out.
     pub width: usize,
+    /// What it means, in a few words: for [`Schema`](crate::Schema).
+    pub about: &'static str,
 }
 
 impl Column {
@@ -74,13 +76,19 @@ impl Column {
         };
         let (name, title) = (name.into(), title.into());
         let width = if width == 0 { 0 } else { width.max(title.chars().count()) };
-        Self { name, title, unit, kind, width }
+        Self { name, title, unit, kind, width, about: "" }
     }
 
     /// The same column, left out of text.
     #[must_use]
     pub fn for_programs(self) -> Self {
         Self { width: 0, ..self }
+    }
+
+    /// The same column, with what it means.
+    #[must_use]
+    pub fn about(self, about: &'static str) -> Self {
+        Self { about, ..self }
     }
 
     /// The same column, this wide in text.

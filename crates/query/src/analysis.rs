@@ -18,15 +18,19 @@ pub enum AnalysisError {
     Percentile(String),
     /// The flows reach over more time than bins of this width may divide.
     #[error(
-        "{bins} bins of {width} from first to last flow, more than {MAX_BINS}; take bins of {wide_enough}, or less time with -t"
+        "{bins} bins of {width} {}, more than {MAX_BINS}; take {}",
+        if *is_window { "in the window of -t" } else { "from first to last flow" },
+        instead(wide_enough.as_ref())
     )]
     TooManyBins {
         /// How many bins there would be.
         bins: u64,
         /// How wide they are.
         width: BinWidth,
-        /// A width that makes few enough.
-        wide_enough: BinWidth,
+        /// A width that makes few enough, if one does.
+        wide_enough: Option<BinWidth>,
+        /// Whether the window of time alone has too many, whatever flows are in it.
+        is_window: bool,
     },
     /// More series times bins than fit into memory.
     #[error(
@@ -54,6 +58,26 @@ pub enum AnalysisError {
     },
 }
 
+impl AnalysisError {
+    /// The same error, if the window of time has so many bins, too many alone.
+    pub(crate) fn of_window(self, bins_of_window: u64) -> Self {
+        match self {
+            Self::TooManyBins { bins, width, wide_enough, .. } => {
+                let is_window = bins_of_window > MAX_BINS;
+                Self::TooManyBins { bins, width, wide_enough, is_window }
+            }
+            other => other,
+        }
+    }
+}
+
+fn instead(wide_enough: Option<&BinWidth>) -> String {
+    match wide_enough {
+        Some(width) => format!("bins of {width}, or less time with -t"),
+        None => "less time with -t: no width of bins does, so some times may be wrong".to_owned(),
+    }
+}
+
 /// Octets that all workers of an analysis may take together.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -72,6 +96,21 @@ impl Budget {
         self.is_spent.load(Relaxed)
     }
 
+    /// Takes so many octets. Returns whether they are there.
+    pub(crate) fn take(&self, octets: usize) -> bool {
+        let before = self.used.fetch_add(octets as u64, Relaxed);
+        let is_there = before.saturating_add(octets as u64) <= self.limit;
+        if !is_there {
+            self.is_spent.store(true, Relaxed);
+        }
+        is_there
+    }
+
+    /// The error of who wanted more.
+    pub(crate) const fn error(&self, what: &'static str, instead: &'static str) -> AnalysisError {
+        AnalysisError::Memory { what, limit_mib: self.limit_mib(), instead }
+    }
+
     pub(crate) const fn limit_mib(&self) -> u64 {
         self.limit >> 20
     }
@@ -81,11 +120,11 @@ impl Budget {
 #[derive(Debug)]
 pub(crate) struct Meter<'b> {
     budget: &'b Budget,
-    pending: u64,
+    pending: usize,
 }
 
 impl<'b> Meter<'b> {
-    const PIECE: u64 = 1 << 16;
+    const PIECE: usize = 1 << 16;
 
     pub(crate) const fn new(budget: &'b Budget) -> Self {
         Self { budget, pending: 0 }
@@ -94,17 +133,13 @@ impl<'b> Meter<'b> {
     /// Takes so many octets. Returns whether they are there.
     #[inline]
     pub(crate) fn take(&mut self, octets: usize) -> bool {
-        self.pending += octets as u64;
-        if self.pending < Self::PIECE {
-            return true;
-        }
-        let piece = std::mem::take(&mut self.pending);
-        let before = self.budget.used.fetch_add(piece, Relaxed);
-        let is_there = before.saturating_add(piece) <= self.budget.limit;
-        if !is_there {
-            self.budget.is_spent.store(true, Relaxed);
-        }
-        is_there
+        self.pending = self.pending.saturating_add(octets);
+        self.pending < Self::PIECE || self.budget.take(std::mem::take(&mut self.pending))
+    }
+
+    /// Ends the analysis: something else than octets is used up.
+    pub(crate) fn spend_all(&self) {
+        self.budget.is_spent.store(true, Relaxed);
     }
 }
 
@@ -120,5 +155,26 @@ mod tests {
         assert!(!budget.is_spent());
         assert!(!(0..512).all(|_| a.take(1024)));
         assert!(budget.is_spent() && !(0..512).all(|_| b.take(1024)));
+        let budget = Budget::new(1 << 20);
+        assert!(!Meter::new(&budget).take(usize::MAX) && budget.is_spent());
+        let budget = Budget::new(1 << 20);
+        Meter::new(&budget).spend_all();
+        assert!(budget.is_spent());
+    }
+
+    #[test]
+    fn a_width_is_proposed_only_if_it_does() {
+        let error = |wide_enough, is_window| {
+            let (bins, width) = (200_000, BinWidth::FIVE_MINUTES);
+            AnalysisError::TooManyBins { bins, width, wide_enough, is_window }.to_string()
+        };
+        let hour = BinWidth::parse("1h").ok();
+        assert_eq!(
+            error(hour, false),
+            "200000 bins of 5m from first to last flow, more than 100000; take bins of 1h, or less \
+             time with -t"
+        );
+        assert!(error(hour, true).contains("in the window of -t"));
+        assert!(error(None, false).contains("no width of bins does"));
     }
 }

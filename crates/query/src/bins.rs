@@ -47,8 +47,9 @@ impl BinWidth {
         self.secs * 1000
     }
 
-    /// A round width of which `bins` bins of this one take no more than [`MAX_BINS`].
-    pub(crate) fn wide_enough(self, bins: u64) -> Self {
+    /// A round width of which `bins` bins of this one take no more than [`MAX_BINS`], if there is
+    /// one.
+    pub(crate) fn wide_enough(self, bins: u64) -> Option<Self> {
         const ROUND: [u64; 22] = [
             1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200,
             86_400, 172_800, 604_800, 2_592_000, 31_536_000,
@@ -56,7 +57,7 @@ impl BinWidth {
         let span = u128::from(bins) * u128::from(self.secs);
         // One bin more than the span divides into, whatever the place of the first.
         let fits = |secs: &&u64| span / u128::from(**secs) + 2 <= u128::from(MAX_BINS);
-        ROUND.iter().find(fits).map_or(Self::WIDEST, |secs| Self { secs: *secs })
+        ROUND.iter().find(fits).map(|secs| Self { secs: *secs })
     }
 }
 
@@ -180,7 +181,8 @@ impl Extent {
         let bins = self.bins();
         if bins > MAX_BINS {
             let wide_enough = width.wide_enough(bins);
-            return Err(AnalysisError::TooManyBins { bins, width, wide_enough });
+            let is_window = false;
+            return Err(AnalysisError::TooManyBins { bins, width, wide_enough, is_window });
         }
         Ok((self.0.map_or(0, |e| e.0), bins as usize))
     }
@@ -225,11 +227,11 @@ mod tests {
     fn a_width_that_is_proposed_is_wide_enough() {
         for (secs, bins) in [(1u64, 100_001u64), (1, 1_000_000), (300, 100_001), (60, 30_000_000)] {
             let width = BinWidth { secs };
-            let wide = width.wide_enough(bins);
+            let wide = width.wide_enough(bins).unwrap();
             assert!(bins * secs / wide.secs < MAX_BINS, "{bins} of {width}: {wide}");
             assert!(wide > width);
         }
-        assert_eq!(BinWidth { secs: 1 }.wide_enough(u64::MAX), BinWidth::WIDEST);
+        assert_eq!(BinWidth { secs: 1 }.wide_enough(u64::MAX), None);
     }
 
     #[test]

@@ -109,6 +109,7 @@ impl Collector<'_> {
                 let hash = self.hasher.hash_words(key);
                 let Some(part) = self.parts.get_mut(partition(hash)) else { continue };
                 let Some(number) = part.keys.insert(hash, class, key) else {
+                    self.meter.spend_all();
                     return ControlFlow::Break(());
                 };
                 let mut octets = 0;
@@ -159,13 +160,18 @@ impl Query {
             },
             Collector::batch,
         );
+        let too_many = || budget.error("different values", "fewer values with a coarser key");
         if budget.is_spent() {
-            let (what, instead) = ("different values", "fewer values with a coarser key");
-            return Err(AnalysisError::Memory { what, limit_mib: budget.limit_mib(), instead });
+            return Err(too_many());
         }
         let workers = scanned.states.into_iter().map(|s| s.parts);
         let fields = values.len();
         let parts = joined(workers, self.threads, |a: &mut Part, b| a.absorb(b, fields));
+        let line = size_of::<Line>() + fields * size_of::<Count>();
+        let octets = |p: &Part| p.sums.len() * line + p.keys.octets();
+        if !budget.take(parts.iter().map(octets).sum()) {
+            return Err(too_many());
+        }
         let lines = crate::parallel::map(parts, self.threads, |part| lines(&part, fields));
         let table = DistinctTable {
             key: KeyColumns::new(&request.by, self.book.clone()),
@@ -185,6 +191,37 @@ fn lines(part: &Part, fields: usize) -> Vec<Line> {
         Some(Line { class, key: key.to_vec(), sums: *sums, counts })
     };
     part.sums.iter().enumerate().filter_map(line).collect()
+}
+
+/// The value of the key; for each field `distinct_FIELD`, and `distinct_FIELD_is_exact` (in text an
+/// estimate has a `~` instead); `flows`, `packets` and `bytes` (B) of both directions.
+fn columns(key: &KeyColumns, fields: &[Distinct], options: &FormatOptions) -> Vec<Column> {
+    let number =
+        |name: String, title: String, unit| Column::new(name, title, unit, ColumnKind::Number);
+    let mut columns = key.columns(options);
+    for field in fields {
+        let (name, title) = (field.name, field.title);
+        let count = number(format!("distinct_{name}"), format!("Distinct {title}"), "");
+        let exact = Column::new(format!("distinct_{name}_is_exact"), "", "", ColumnKind::Flag);
+        columns.push(count.about("how many different values"));
+        columns.push(exact.about("whether that is counted; else it is an estimate"));
+    }
+    for (name, title, unit, about) in [
+        ("flows", "Flows", "", "flows"),
+        ("packets", "Packets", "", "packets of both directions"),
+        ("bytes", "Bytes", "B", "octets of both directions"),
+    ] {
+        columns.push(number(name.to_owned(), title.to_owned(), unit).about(about));
+    }
+    columns
+}
+
+impl Request {
+    /// What the tables of a request for different values look like, without any data.
+    pub fn distinct_table(&self, options: &FormatOptions) -> Table {
+        let key = KeyColumns::new(&self.by, None);
+        Table { title: key.title.clone(), columns: columns(&key, &self.distinct, options) }
+    }
 }
 
 impl DistinctTable {
@@ -249,26 +286,7 @@ impl DistinctTable {
             .then_with(|| (a.class, &a.key).cmp(&(b.class, &b.key)))
     }
 
-    /// What a table looks like: the value of the key; for each field `distinct_FIELD`, and
-    /// `distinct_FIELD_is_exact` (in text an estimate has a `~` instead); `flows`, `packets` and
-    /// `bytes` (B) of both directions.
     fn table(&self, order: OrderBy, n: usize, options: &FormatOptions) -> Table {
-        let mut columns = self.key.columns(options);
-        for field in &self.fields {
-            let (name, title) = (field.name, field.title);
-            let count = Column::new(
-                format!("distinct_{name}"),
-                format!("Distinct {title}"),
-                "",
-                ColumnKind::Number,
-            );
-            let exact = format!("distinct_{name}_is_exact");
-            columns.push(count);
-            columns.push(Column::new(exact, "", "", ColumnKind::Flag));
-        }
-        columns.push(Column::new("flows", "Flows", "", ColumnKind::Number));
-        columns.push(Column::new("packets", "Packets", "", ColumnKind::Number));
-        columns.push(Column::new("bytes", "Bytes", "B", ColumnKind::Number));
         let by = match order {
             OrderBy::Sums(s) => s.order.flow_name().to_owned(),
             OrderBy::Field(n) => {
@@ -276,7 +294,8 @@ impl DistinctTable {
             }
         };
         let limit = if n == 0 { String::new() } else { format!("{n} ") };
-        Table { title: format!("Top {limit}{} ordered by {by}:", self.key.title), columns }
+        let title = format!("Top {limit}{} ordered by {by}:", self.key.title);
+        Table { title, columns: columns(&self.key, &self.fields, options) }
     }
 
     fn rows(

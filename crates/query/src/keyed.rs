@@ -120,6 +120,11 @@ impl Keys {
         }
     }
 
+    /// Octets of all keys.
+    pub(crate) const fn octets(&self) -> usize {
+        self.words.len() * size_of::<u64>()
+    }
+
     /// Octets that one more key of so many words takes, roughly.
     pub(crate) const fn cost(words: usize) -> usize {
         words * 12 + size_of::<Place>() + 16

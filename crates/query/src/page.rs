@@ -71,7 +71,12 @@ impl KeyColumns {
                 ("value", _) | (_, Some(FieldKind::Addr | FieldKind::Mac)) => 17,
                 _ => 8,
             };
-            Column::new(c.name, c.title, "", ColumnKind::Text).wide(width)
+            let about = match part {
+                _ if c.name == "value" => "value of the element",
+                Some(part) => part.field.def().about,
+                None => "",
+            };
+            Column::new(c.name, c.title, "", ColumnKind::Text).wide(width).about(about)
         };
         self.parts.iter().map(column).collect()
     }

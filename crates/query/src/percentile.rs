@@ -16,7 +16,7 @@ use crate::key::Class;
 use crate::keyed::{KeyReader, KeySums, Keys, PARTITIONS, partition, selected};
 use crate::page::{KeyColumns, Page};
 use crate::report::Report;
-use crate::request::{By, Sorting};
+use crate::request::Sorting;
 use crate::scan::{Batch, Numbers, Query, Scan};
 use crate::series::{Ranking, rate};
 use crate::statistics::Tables;
@@ -274,6 +274,10 @@ impl Meterer<'_> {
                 let hash = self.hasher.hash_words(key);
                 let Some(part) = self.parts.get_mut(partition(hash)) else { continue };
                 let octets = add(part, &self.bins, (hash, class, key), &counts, origin);
+                let Some(octets) = octets else {
+                    self.meter.spend_all();
+                    return ControlFlow::Break(());
+                };
                 if !self.meter.take(octets) {
                     return ControlFlow::Break(());
                 }
@@ -284,15 +288,15 @@ impl Meterer<'_> {
     }
 }
 
-/// Adds a flow to a key. Returns how many octets that takes.
+/// Adds a flow to a key. Returns how many octets that takes; `None` if there are too many keys.
 fn add(
     part: &mut Part,
     bins: &Bins,
     (hash, class, key): (u64, Class, &[u64]),
     counts: &Counts,
     origin: Origin,
-) -> usize {
-    let Some(number) = part.keys.insert(hash, class, key) else { return usize::MAX };
+) -> Option<usize> {
+    let number = part.keys.insert(hash, class, key)?;
     let mut octets = 0;
     if number >= part.sums.len() {
         part.sums.push(KeySums::default());
@@ -310,7 +314,7 @@ fn add(
             }
         }
     });
-    octets
+    Some(octets)
 }
 
 impl Query {
@@ -340,18 +344,22 @@ impl Query {
             },
             Meterer::batch,
         );
+        let too_many = || budget.error("values and their bins", "wider bins with --bin");
         if budget.is_spent() {
-            let (what, instead) = ("values and their bins", "wider bins with --bin");
-            return Err(AnalysisError::Memory { what, limit_mib: budget.limit_mib(), instead });
+            return Err(too_many());
         }
         let mut extent = self.window_extent(&bins, scanned.report.records_passed > 0);
+        let of_window = extent.bins();
         scanned.states.iter().for_each(|s| extent.absorb(s.extent));
-        let (_, len) = extent.checked(request.bin)?;
+        let (_, len) = extent.checked(request.bin).map_err(|e| e.of_window(of_window))?;
         let without_time = scanned.states.iter().map(|s| s.without_time).sum();
         let workers = scanned.states.into_iter().map(|s| s.parts);
         let parts = joined(workers, self.threads, Part::absorb);
         let has_out = parts.iter().any(|p| !p.outs.is_empty());
         let rank = Rank { request, bins: len as u64 };
+        if !budget.take(parts.iter().map(|p| rank.octets(p)).sum()) {
+            return Err(too_many());
+        }
         let best = crate::parallel::map(parts, self.threads, |part| rank.lines(part));
         let descending = request.top.sorting.descending;
         let compare = |a: &Line, b: &Line| a.compare(b, descending);
@@ -362,7 +370,7 @@ impl Query {
             width: request.bin,
             bins: len as u64,
             key: KeyColumns::new(request.top.by, self.book.clone()),
-            title: title(request),
+            title: request.top.title(),
             lines,
             has_out,
             without_time,
@@ -410,15 +418,6 @@ pub(crate) fn joined<P: Send>(
     whole.into_iter().flatten().collect()
 }
 
-fn title(request: &PercentileRequest<'_>) -> String {
-    let n = if request.top.n == 0 { String::new() } else { format!("{} ", request.top.n) };
-    let what = match request.top.by {
-        By::Element { element, .. } => element.title.trim(),
-        By::Flows(_) => "flows",
-    };
-    format!("Top {n}{what} ordered by {}", request.top.sorting.order.flow_name())
-}
-
 /// Works out the lines of a partition.
 struct Rank<'r> {
     request: &'r PercentileRequest<'r>,
@@ -426,6 +425,17 @@ struct Rank<'r> {
 }
 
 impl Rank<'_> {
+    /// Octets that the lines of a partition take.
+    fn octets(&self, part: &Part) -> usize {
+        let keys = part.sums.len();
+        let lines = if self.request.top.n == 0 {
+            keys
+        } else {
+            keys.min(self.request.top.n.saturating_mul(2))
+        };
+        lines * (size_of::<Line>() + part.keys.octets() / keys.max(1))
+    }
+
     /// The first lines of a partition, in no order.
     fn lines(&self, part: Part) -> Vec<Line> {
         let Part { keys, sums, ins, outs } = part;
@@ -559,34 +569,6 @@ impl Percentiles {
         self.lines.iter().map(|l| (l.usages, l.sums.counts))
     }
 
-    /// What the table looks like. The value of the key; the percentile and the number of bins (not
-    /// in text); for `bps` (bit/s) and `pps` (1/s) the columns `_percentile`, `_max` and `_mean`;
-    /// then `in_` and `out_` of these (in text the percentiles alone, and only where there are
-    /// counters of the other direction); `bytes` (B) and `packets` of both directions, `flows`.
-    fn table(&self, options: &FormatOptions) -> Table {
-        let mut columns = self.key.columns(options);
-        columns.push(Column::new("percentile", "", "%", ColumnKind::Percent).for_programs());
-        columns.push(Column::new("bins", "", "", ColumnKind::Number).for_programs());
-        let p = self.percentile;
-        for (prefix, rate, unit) in RATES {
-            let is_side = !prefix.is_empty();
-            for what in ["percentile", "max", "mean"] {
-                let short = if what == "percentile" { format!("p{p}") } else { what.to_owned() };
-                let title = format!("{prefix}{rate} {short}").replace('_', " ");
-                let name = format!("{prefix}{rate}_{what}");
-                let column = Column::new(name, title, unit, ColumnKind::Rate);
-                let is_shown = !is_side || self.has_out && what == "percentile";
-                columns.push(if is_shown { column } else { column.for_programs() });
-            }
-        }
-        columns.push(Column::new("bytes", "Bytes", "B", ColumnKind::Number));
-        columns.push(Column::new("packets", "Packets", "", ColumnKind::Number));
-        columns.push(Column::new("flows", "Flows", "", ColumnKind::Number));
-        let title =
-            format!("{}, percentile {p} of {} bins of {}:", self.title, self.bins, self.width);
-        Table { title, columns }
-    }
-
     /// Prints the table.
     ///
     /// # Errors
@@ -615,7 +597,11 @@ impl Percentiles {
         options: &FormatOptions,
         out: &mut dyn Write,
     ) -> io::Result<TablePrinter> {
-        let mut page = Page::new(printer, self.table(options), out);
+        let bins = format!("{} bins of {}", self.bins, self.width);
+        let p = self.percentile;
+        let title = format!("{}, percentile {p} of {bins}:", self.title);
+        let columns = columns(&self.key, p, self.has_out, options);
+        let mut page = Page::new(printer, Table { title, columns }, out);
         let percentile = f64::from(self.percentile.tenths) / 10.0;
         for line in &self.lines {
             let shown = self.key.values(line.class, &line.key, kind, options);
@@ -635,6 +621,51 @@ impl Percentiles {
         }
         page.finish()
     }
+}
+
+impl PercentileRequest<'_> {
+    /// What the table looks like, without any data.
+    pub fn table(&self, options: &FormatOptions) -> Table {
+        let key = KeyColumns::new(self.top.by, None);
+        let title = format!(
+            "{}, percentile {} of bins of {}:",
+            self.top.title(),
+            self.percentile,
+            self.bin
+        );
+        Table { title, columns: columns(&key, self.percentile, true, options) }
+    }
+}
+
+/// The value of the key; the percentile and the number of bins (not in text); for `bps` (bit/s) and
+/// `pps` (1/s) the columns `_percentile`, `_max` and `_mean`; then `in_` and `out_` of these (in
+/// text the percentiles alone, and only where there are counters of the other direction); `bytes`
+/// (B) and `packets` of both directions, `flows`.
+fn columns(key: &KeyColumns, p: Percentile, has_out: bool, options: &FormatOptions) -> Vec<Column> {
+    let program = |name, unit, kind| Column::new(name, "", unit, kind).for_programs();
+    let number = |name, title, unit| Column::new(name, title, unit, ColumnKind::Number);
+    let mut columns = key.columns(options);
+    columns.push(program("percentile", "%", ColumnKind::Percent).about("which percentile"));
+    columns.push(program("bins", "", ColumnKind::Number).about("bins, those without traffic too"));
+    for (prefix, rate, unit) in RATES {
+        let is_side = !prefix.is_empty();
+        for (what, about) in [
+            ("percentile", "nearest rank of the rates of all bins"),
+            ("max", "largest rate of a bin"),
+            ("mean", "mean rate over all bins"),
+        ] {
+            let short = if what == "percentile" { format!("p{p}") } else { what.to_owned() };
+            let title = format!("{prefix}{rate} {short}").replace('_', " ");
+            let name = format!("{prefix}{rate}_{what}");
+            let column = Column::new(name, title, unit, ColumnKind::Rate).about(about);
+            let is_shown = !is_side || has_out && what == "percentile";
+            columns.push(if is_shown { column } else { column.for_programs() });
+        }
+    }
+    columns.push(number("bytes", "Bytes", "B").about("octets of both directions"));
+    columns.push(number("packets", "Packets", "").about("packets of both directions"));
+    columns.push(number("flows", "Flows", "").about("flows"));
+    columns
 }
 
 /// Prefix, name and unit of the rates, in the order of their columns.

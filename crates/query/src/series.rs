@@ -1,6 +1,6 @@
 //! Time series: what flowed in each bin of time, for all flows or for the values that matter most.
 
-use crate::analysis::{AnalysisError, MAX_BINS};
+use crate::analysis::{AnalysisError, Budget, MAX_BINS, Meter};
 use crate::bins::{BinWidth, Bins, Extent};
 use crate::counters::{NOTHING, join};
 use crate::key::{Class, KeySpec};
@@ -8,7 +8,7 @@ use crate::keyed::{KeyReader, Keys, selected};
 use crate::page::{KeyColumns, Page};
 use crate::report::Report;
 use crate::request::{By, Sorting};
-use crate::scan::{Batch, Numbers, Query, Scan};
+use crate::scan::{Batch, Numbers, Place, Query, Scan};
 use crate::statistics::Tables;
 use crate::table::Hasher;
 use crate::value::Shown;
@@ -16,10 +16,11 @@ use output::{
     Column, ColumnKind, Counts, Format, FormatOptions, Kind, Plot, PlotSeries, Side, StatKey,
     Table, TablePrinter, TimeZone, Value,
 };
-use record::Field;
+use record::{AddressBook, Field};
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use store::{BlockReader, FlowFile};
 
 /// Which series are asked for.
@@ -115,7 +116,7 @@ pub struct Series {
     first_bin: i64,
     len: usize,
     key: Option<KeyColumns>,
-    ranking: String,
+    title: String,
     lines: Vec<(LineName, Timeline)>,
     without_time: u64,
 }
@@ -176,7 +177,8 @@ impl Timeline {
     }
 }
 
-/// Values that all series of a worker may have together: 96 MiB.
+/// Values that all series may have together, 96 MiB, and those of each worker as well; all workers
+/// together keep to [`Query::memory`].
 const MAX_VALUES: u64 = 1 << 22;
 
 /// One worker's series.
@@ -192,11 +194,19 @@ struct Spreader<'s> {
     is_too_long: bool,
     without_time: u64,
     hit: Vec<usize>,
+    meter: Meter<'s>,
 }
 
 impl<'s> Spreader<'s> {
-    fn new(reader: KeyReader<'s>, top: &'s Keys, hasher: Hasher, bins: Bins) -> Self {
+    fn new(
+        reader: KeyReader<'s>,
+        top: &'s Keys,
+        hasher: Hasher,
+        bins: Bins,
+        mut meter: Meter<'s>,
+    ) -> Self {
         let lines = vec![Timeline::default(); top.len() + 1];
+        meter.take(lines.len() * size_of::<Timeline>());
         let (is_too_long, hit) = (false, Vec::new());
         Self {
             reader,
@@ -208,10 +218,11 @@ impl<'s> Spreader<'s> {
             is_too_long,
             without_time: 0,
             hit,
+            meter,
         }
     }
 
-    fn batch(&mut self, batch: &mut Batch<'_>) {
+    fn batch(&mut self, batch: &mut Batch<'_>) -> ControlFlow<()> {
         self.reader.bind(&batch.rows);
         let mut sums = NOTHING;
         for (_, shape, row) in selected(&batch.rows, batch.selected) {
@@ -230,34 +241,43 @@ impl<'s> Spreader<'s> {
             if self.hit.is_empty() {
                 self.hit.push(self.lines.len() - 1);
             }
-            self.add(&counts);
+            self.add(&counts)?;
         }
         batch.sums = Some(sums);
+        ControlFlow::Continue(())
     }
 
     /// Adds a flow to the series in `hit`; twice where a value is there twice, as statistics do.
-    fn add(&mut self, counts: &Counts) {
+    /// Breaks when memory is used up.
+    fn add(&mut self, counts: &Counts) -> ControlFlow<()> {
         let (first, last) = (counts.first_ms, counts.last_ms);
         self.extent.add(self.bins.extent(first, last));
         if self.is_too_long {
-            return;
+            return ControlFlow::Continue(());
         }
         let bins = self.extent.bins();
         if bins > MAX_BINS || bins.saturating_mul(self.lines.len() as u64) > MAX_VALUES {
             self.is_too_long = true;
             self.lines.iter_mut().for_each(|l| *l = Timeline::default());
-            return;
+            return ControlFlow::Continue(());
         }
         let amounts = [counts.packets(Side::Both), counts.bytes(Side::Both)];
+        let mut grown = 0;
         for line in &self.hit {
             let Some(line) = self.lines.get_mut(*line) else { continue };
             let mut flows = counts.flows;
+            let before = line.cells.capacity();
             line.reach(self.bins.extent(first, last));
+            grown += line.cells.capacity().saturating_sub(before);
             self.bins.spread(first, last, amounts, |bin, [packets, bytes]| {
                 if let Some(cell) = line.cell(bin) {
                     cell.add(&Cell { flows: std::mem::take(&mut flows), packets, bytes });
                 }
             });
+        }
+        match self.meter.take(grown * size_of::<Cell>()) {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
         }
     }
 }
@@ -274,71 +294,72 @@ impl Query {
     /// [`AnalysisError`] if there are too many bins, or too many series for them.
     pub fn series(&self, request: &SeriesRequest<'_>) -> Result<(Series, Report), AnalysisError> {
         let bins = self.bins(request.bin, request.time_zone);
-        let hasher = Hasher::new();
-        let (specs, top) = match &request.top {
-            None => (Vec::new(), Keys::new(hasher)),
-            Some(ranking) => (ranking.by.keys(), self.top_keys(ranking, hasher)?),
+        let (hasher, budget) = (Hasher::new(), Budget::new(self.analysis_memory()));
+        let first = request.top.map(|r| self.first_values(&r, hasher, &budget)).transpose()?;
+        let is_over = first.as_ref().is_some_and(|f| f.report.interrupted);
+        let specs = request.top.map_or_else(Vec::new, |r| r.by.keys());
+        let none = Keys::new(hasher);
+        let top = first.as_ref().map_or(&none, |f| &f.keys);
+        let again = first.as_ref().map(|f| f.places.as_slice());
+        let spreader = || {
+            let reader = KeyReader::new(&specs, self.book.as_deref());
+            Spreader::new(reader, top, hasher, bins, Meter::new(&budget))
         };
-        let scanned = self.scan(
-            &Scan { numbers: Numbers::None, threads: self.threads, again: None },
-            || {
-                let reader = KeyReader::new(&specs, self.book.as_deref());
-                Spreader::new(reader, &top, hasher, bins)
-            },
-            |spreader, batch| {
-                spreader.batch(batch);
-                ControlFlow::Continue(())
-            },
-        );
-        let mut extent = Extent(None);
-        scanned.states.iter().for_each(|s| extent.absorb(s.extent));
-        let (first_bin, len) = extent.checked(request.bin)?;
-        let series = top.len() as u64 + 1;
-        if series.saturating_mul(len as u64) > MAX_VALUES {
-            return Err(AnalysisError::TooManyValues {
-                series,
-                bins: len as u64,
-                limit: MAX_VALUES,
-            });
-        }
-        let mut timelines = vec![Timeline::default(); top.len() + 1];
-        let mut without_time = 0u64;
-        for worker in &scanned.states {
-            without_time = without_time.saturating_add(worker.without_time);
-            timelines.iter_mut().zip(&worker.lines).for_each(|(a, b)| a.absorb(b));
-        }
-        let name = |n: usize| match (top.get(n), &request.top) {
-            (Some((class, key)), _) => LineName::Value(class, key.to_vec()),
-            (None, Some(_)) => LineName::Other,
-            (None, None) => LineName::All,
+        let scan = Scan { numbers: Numbers::None, threads: self.threads, again };
+        let (states, read) = if is_over {
+            (Vec::new(), Report::default())
+        } else {
+            let scanned = self.scan(&scan, spreader, Spreader::batch);
+            (scanned.states, scanned.report)
         };
-        let lines = timelines.into_iter().enumerate().map(|(n, t)| (name(n), t));
+        if budget.is_spent() {
+            return Err(too_much(&budget));
+        }
+        let whole = Whole::of(states, request.bin, top.len())?;
+        let (name, is_ranked) = (|n| LineName::of(top.get(n)), request.top.is_some());
+        let lines = whole.lines.into_iter().enumerate().map(|(n, line)| match name(n) {
+            LineName::All if is_ranked => (LineName::Other, line),
+            name => (name, line),
+        });
         let is_shown =
             |(name, t): &(LineName, Timeline)| *name != LineName::Other || !t.cells.is_empty();
         let series = Series {
             bins,
-            first_bin,
-            len,
-            key: request.top.map(|r| KeyColumns::new(r.by, self.book.clone())),
-            ranking: request.top.map_or_else(String::new, |r| ranking_title(&r)),
+            first_bin: whole.first_bin,
+            len: whole.len,
+            key: request.key_columns(self.book.clone()),
+            title: request.title(),
             lines: lines.filter(is_shown).collect(),
-            without_time,
+            without_time: whole.without_time,
         };
-        Ok((series, scanned.report))
+        let report = match first {
+            None => read,
+            Some(FirstValues { mut report, .. }) => {
+                report.tell_again(read);
+                report
+            }
+        };
+        Ok((series, report))
     }
 
     /// The keys of a ranking, the first one first.
-    fn top_keys(&self, ranking: &Ranking<'_>, hasher: Hasher) -> Result<Keys, AnalysisError> {
+    fn first_values(
+        &self,
+        ranking: &Ranking<'_>,
+        hasher: Hasher,
+        budget: &Budget,
+    ) -> Result<FirstValues, AnalysisError> {
         let specs: Vec<KeySpec> = ranking.by.keys();
         let wanted = [ranking.by.wanted(vec![Some(ranking.sorting)])];
         // Only memory stands between a question and its groups.
-        let memory = |_| AnalysisError::Memory {
-            what: "the values of a ranking",
-            limit_mib: self.memory.map_or(0, |m| (m >> 20) as u64),
-            instead: "fewer of them with -n",
-        };
+        let memory = |_| budget.error("the values of a ranking", "fewer of them with -n");
         let gathered = self.gather(&wanted, ranking.n).map_err(memory)?;
         let groups = gathered.groups.into_iter().next().unwrap_or_default();
+        let most = if ranking.n == 0 { usize::MAX } else { ranking.n };
+        let series = groups.kept().min(most) as u64 + 1;
+        if series > MAX_VALUES {
+            return Err(AnalysisError::TooManyValues { series, bins: 1, limit: MAX_VALUES });
+        }
         let mut keys = Keys::new(hasher);
         for top in groups.ranked(Some(ranking.sorting), ranking.n, self.threads) {
             // The tables of the aggregator are as wide as the next power: keys are cut again.
@@ -347,7 +368,11 @@ impl Query {
                 keys.insert(hasher.hash_words(key), top.class, key);
             }
         }
-        Ok(keys)
+        let words = keys.octets() / size_of::<u64>() / keys.len().max(1);
+        if !budget.take(keys.len() * Keys::cost(words)) {
+            return Err(too_much(budget));
+        }
+        Ok(FirstValues { keys, report: gathered.report, places: gathered.places })
     }
 
     /// Bins that begin at round times of a zone.
@@ -382,13 +407,100 @@ impl Query {
     }
 }
 
-fn ranking_title(ranking: &Ranking<'_>) -> String {
-    let n = if ranking.n == 0 { String::new() } else { format!("{} ", ranking.n) };
-    let what = match ranking.by {
-        By::Element { element, .. } => element.title.trim(),
-        By::Flows(_) => "flows",
-    };
-    format!("Top {n}{what} ordered by {}, ", ranking.sorting.order.flow_name())
+/// What a first reading has found.
+struct FirstValues {
+    keys: Keys,
+    report: Report,
+    places: Arc<Vec<Place>>,
+}
+
+const fn too_much(budget: &Budget) -> AnalysisError {
+    budget.error("series and their bins", "fewer of them with -n, or wider bins")
+}
+
+/// The series of all workers.
+struct Whole {
+    first_bin: i64,
+    len: usize,
+    lines: Vec<Timeline>,
+    without_time: u64,
+}
+
+impl Whole {
+    fn of(
+        workers: Vec<Spreader<'_>>,
+        width: BinWidth,
+        values: usize,
+    ) -> Result<Self, AnalysisError> {
+        let mut extent = Extent(None);
+        workers.iter().for_each(|w| extent.absorb(w.extent));
+        let (first_bin, len) = extent.checked(width)?;
+        let (series, bins) = (values as u64 + 1, len as u64);
+        if series.saturating_mul(bins) > MAX_VALUES {
+            return Err(AnalysisError::TooManyValues { series, bins, limit: MAX_VALUES });
+        }
+        let without_time = workers.iter().fold(0u64, |sum, w| sum.saturating_add(w.without_time));
+        // Each worker's series go as soon as they are joined.
+        let mut workers = workers.into_iter().map(|w| w.lines);
+        let mut lines = workers.next().unwrap_or_else(|| vec![Timeline::default(); values + 1]);
+        for other in workers {
+            lines.iter_mut().zip(other).for_each(|(mine, theirs)| mine.absorb(&theirs));
+        }
+        Ok(Self { first_bin, len, lines, without_time })
+    }
+}
+
+impl Ranking<'_> {
+    /// What stands above a table.
+    pub(crate) fn title(&self) -> String {
+        let n = if self.n == 0 { String::new() } else { format!("{} ", self.n) };
+        let what = match self.by {
+            By::Element { element, .. } => element.title.trim(),
+            By::Flows(_) => "flows",
+        };
+        format!("Top {n}{what} ordered by {}", self.sorting.order.flow_name())
+    }
+}
+
+impl SeriesRequest<'_> {
+    /// What the table looks like, without any data.
+    pub fn table(&self, options: &FormatOptions) -> Table {
+        table(self.title(), self.key_columns(None).as_ref(), options)
+    }
+
+    fn key_columns(&self, book: Option<Arc<dyn AddressBook>>) -> Option<KeyColumns> {
+        self.top.map(|r| KeyColumns::new(r.by, book))
+    }
+
+    fn title(&self) -> String {
+        match &self.top {
+            Some(ranking) => format!("{}, in bins of {}:", ranking.title(), self.bin),
+            None => format!("Flows in bins of {}:", self.bin),
+        }
+    }
+}
+
+impl LineName {
+    fn of(key: Option<(Class, &[u64])>) -> Self {
+        key.map_or(Self::All, |(class, key)| Self::Value(class, key.to_vec()))
+    }
+}
+
+/// `start` (of the bin), `value` (or the fields of `-A`; not for one series of all), `flows`,
+/// `packets`, `bytes` (B), `pps` (1/s), `bps` (bit/s).
+fn table(title: String, key: Option<&KeyColumns>, options: &FormatOptions) -> Table {
+    let mut columns =
+        vec![Column::new("start", "Bin start", "", ColumnKind::Time).about("when the bin begins")];
+    columns.extend(key.iter().flat_map(|k| k.columns(options)));
+    let number = |name, title, unit| Column::new(name, title, unit, ColumnKind::Number);
+    columns.extend([
+        number("flows", "Flows", "").about("flows that began in the bin"),
+        number("packets", "Packets", "").about("packets of both directions in the bin"),
+        number("bytes", "Bytes", "B").about("octets of both directions in the bin"),
+        Column::new("pps", "pps", "1/s", ColumnKind::Rate).about("packets in a second of the bin"),
+        Column::new("bps", "bps", "bit/s", ColumnKind::Rate).about("bits in a second of the bin"),
+    ]);
+    Table { title, columns }
 }
 
 impl Series {
@@ -411,26 +523,6 @@ impl Series {
     pub fn cells(&self) -> impl Iterator<Item = Vec<Cell>> + '_ {
         let bins = self.first_bin..self.first_bin + self.len as i64;
         self.lines.iter().map(move |(_, line)| bins.clone().map(|b| line.get(b)).collect())
-    }
-
-    /// What the table looks like: `start` (of the bin), `value` (or the fields of `-A`; not for
-    /// one series of all), `flows`, `packets`, `bytes` (B), `pps` (1/s), `bps` (bit/s).
-    fn table(&self, options: &FormatOptions) -> Table {
-        let mut columns = vec![Column::new("start", "Bin start", "", ColumnKind::Time)];
-        columns.extend(self.key.iter().flat_map(|k| k.columns(options)));
-        let number = |name, title, unit| Column::new(name, title, unit, ColumnKind::Number);
-        columns.extend([
-            number("flows", "Flows", ""),
-            number("packets", "Packets", ""),
-            number("bytes", "Bytes", "B"),
-            Column::new("pps", "pps", "1/s", ColumnKind::Rate),
-            Column::new("bps", "bps", "bit/s", ColumnKind::Rate),
-        ]);
-        let title = match self.key {
-            Some(_) => format!("{}in bins of {}:", self.ranking, self.bins.width),
-            None => format!("Flows in bins of {}:", self.bins.width),
-        };
-        Table { title, columns }
     }
 
     /// Prints the table: a line for each bin and series, bin by bin.
@@ -462,7 +554,8 @@ impl Series {
         out: &mut dyn Write,
     ) -> io::Result<TablePrinter> {
         let names: Vec<Vec<Shown>> = self.names(kind, options);
-        let mut page = Page::new(printer, self.table(options), out);
+        let table = table(self.title.clone(), self.key.as_ref(), options);
+        let mut page = Page::new(printer, table, out);
         let mut values = Vec::new();
         for bin in self.first_bin..self.first_bin + self.len as i64 {
             let start = self.bins.start_ms(bin);

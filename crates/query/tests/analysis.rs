@@ -1,7 +1,7 @@
 //! Time series, percentiles and distinct counts, worked out twice: by the query engine on files, and
 //! by plain loops over the flows that went into them. On one thread and on several.
 
-use output::{Format, FormatOptions, TimeZone};
+use output::{Format, FormatOptions, Schema, TimeZone};
 use query::{
     AnalysisError, Answer, BinWidth, By, Grouping, JoinedFlows, Measure, Percentile,
     PercentileRequest, Query, Ranking, Request, SeriesRequest, Sorting, Tables,
@@ -11,6 +11,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use store::{Writer, WriterOptions};
 
 const THREADS: [usize; 3] = [1, 2, 5];
@@ -340,7 +341,7 @@ fn too_many_bins_are_refused_with_a_width_that_does() {
             error.to_string().contains("bins of 1s")
                 && error.to_string().contains("take bins of 5s")
         );
-        request.bin = wide_enough;
+        request.bin = wide_enough.unwrap();
         assert!(query.series(&request).is_ok());
         let by = By::Flows(Grouping::parse("srcport,dstip").unwrap());
         let sorting = Sorting::parse("bytes").unwrap();
@@ -559,7 +560,36 @@ fn what_needs_more_memory_than_allowed_is_an_error() {
         assert!(matches!(error, AnalysisError::Memory { .. }), "{error}");
         let Err(error) = query.distinct(&counted) else { panic!("too much") };
         assert!(error.to_string().contains("--memory"), "{error}");
+        // Two hours of seconds for each of ten values and the rest: 40 KiB a value and worker.
+        let series = |top| SeriesRequest { bin: bin("1s"), top, time_zone: TimeZone::Utc };
+        let Err(error) = query.series(&series(None)) else { panic!("too much") };
+        assert!(matches!(error, AnalysisError::Memory { .. }), "{error}");
+        query.memory = Some(1 << 30);
+        assert!(query.series(&series(Some(top))).is_ok());
     }
+}
+
+/// ^C while the ranking is made: nothing is read a second time, and what was read is told.
+#[test]
+fn an_interrupted_ranking_has_no_series() {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    static OPENED: AtomicUsize = AtomicUsize::new(0);
+    let input = input(3000);
+    let asked = request("srcip/bytes");
+    let top = Some(Ranking { by: &asked.by, sorting: asked.sortings[0], n: 4 });
+    let series = SeriesRequest { bin: bin("5m"), top, time_zone: TimeZone::Utc };
+    let query = Query {
+        stop: Some(&STOP),
+        progress: Some(|_, _| STOP.store(OPENED.fetch_add(1, SeqCst) == 1, SeqCst)),
+        ..query(&input, 1)
+    };
+    let (table, report) = query.series(&series).unwrap();
+    assert!(report.interrupted && table.is_empty());
+    assert_eq!((OPENED.load(SeqCst), report.records), (2, 1000));
+    STOP.store(false, SeqCst);
+    let (table, report) = query.series(&series).unwrap();
+    assert!(!report.interrupted && !table.is_empty());
+    assert_eq!((OPENED.load(SeqCst), report.records), (8, 3000), "sums are told once");
 }
 
 /// Values of an element and their flows.
@@ -628,4 +658,60 @@ fn countries_and_systems_are_looked_up() {
     query.book = None;
     assert_eq!(statistic(&query, "srcgeo").into_keys().collect::<Vec<_>>(), [""]);
     assert_eq!(group(&query), ["0"], "nothing is known without a book");
+}
+
+#[test]
+fn a_window_that_is_too_long_is_named() {
+    let input = input(300);
+    let asked = request("srcip/bps");
+    let top = Ranking { by: &asked.by, sorting: asked.sortings[0], n: 10 };
+    let percentile = Percentile::parse("95").unwrap();
+    let (bin, time_zone) = (bin("5m"), TimeZone::Utc);
+    let query = Query { window: Some((1, START + 10_000_000)), ..query(&input, 2) };
+    let error =
+        query.percentiles(&PercentileRequest { percentile, bin, top, time_zone }).unwrap_err();
+    assert!(error.to_string().contains("in the window of -t"), "{error}");
+}
+
+/// The columns of all tables that scripts rely on.
+fn schemas() -> String {
+    fn top(r: &Request) -> Ranking<'_> {
+        Ranking { by: &r.by, sorting: r.sortings[0], n: 10 }
+    }
+    let (ports, key) = (request("srcip/bytes"), Grouping::parse("srcip,dstport").unwrap());
+    let grouped = Request::parse("record/bytes", &key, None).unwrap();
+    let (time_zone, mut text) = (TimeZone::Utc, String::new());
+    for spec in ["csv", "csv-fast", "line"] {
+        let format = format(spec);
+        let mut add = |of, table| text += &(Schema::of_table(of, &table, &format).to_text() + "\n");
+        for top in [None, Some(top(&ports)), Some(top(&grouped))] {
+            let series = SeriesRequest { bin: bin("5m"), top, time_zone };
+            add("series", series.table(format.options()));
+        }
+        let percentile = Percentile::parse("95").unwrap();
+        let of_rates =
+            PercentileRequest { percentile, bin: bin("5m"), top: top(&ports), time_zone };
+        add("percentiles", of_rates.table(format.options()));
+        let sets = request("srcip/distinct:dstip");
+        add("different values", sets.distinct_table(format.options()));
+    }
+    text
+}
+
+#[test]
+fn columns_of_tables_are_a_contract() {
+    for (now, then) in schemas().lines().zip(include_str!("data/schema.txt").lines()) {
+        assert_eq!(
+            now, then,
+            "raise SCHEMA_VERSION and store the new text in tests/data/schema.txt"
+        );
+    }
+    assert_eq!(schemas(), include_str!("data/schema.txt"), "columns were added or removed");
+}
+
+/// Writes the stored text anew, when asked by name.
+#[test]
+#[ignore = "prints what tests/data/schema.txt should hold"]
+fn print_schemas() {
+    print!("{}", schemas());
 }

@@ -79,7 +79,7 @@ pub(super) fn joined(reports: impl IntoIterator<Item = Report>) -> Report {
 }
 
 /// One table for each order of a request.
-fn rankings(request: &Request, n: usize) -> impl Iterator<Item = Ranking<'_>> {
+pub(super) fn rankings(request: &Request, n: usize) -> impl Iterator<Item = Ranking<'_>> {
     request.sortings.iter().map(move |sorting: &Sorting| Ranking {
         by: &request.by,
         sorting: *sorting,

@@ -1,11 +1,14 @@
 //! Answers that need no files: what a filter means, which columns a format has.
 
 use crate::args::flowdump::Args;
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow};
 use filter::Filter;
 use output::{Format, FormatOptions, Order, Schema};
+use query::{By, PercentileRequest, Ranking, Request, SeriesRequest};
 use std::io::{self, Write as _};
 
+use super::analysis::rankings;
+use super::plan::{Plan, What};
 use super::setup::Setup;
 
 /// `--explain`: the filter in other words.
@@ -13,25 +16,14 @@ pub(super) fn filter(filter: &Filter) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{}", filter.explain()).context("print the explanation")
 }
 
-/// `--schema`: the columns of a format, those of tables with `-s`; as JSON with `-o json`.
+/// `--schema`: the columns of what would be printed in a format, those of the first table if there
+/// are several; as JSON with `-o json`.
 pub(super) fn schema(name: &str, args: &Args, setup: &Setup) -> anyhow::Result<()> {
-    let count = &args.count;
-    let is_other = |s: &String| s.contains("/distinct:");
-    ensure!(
-        count.bin.is_none()
-            && count.percentile.is_none()
-            && count.group_by.is_empty()
-            && !count.statistics.iter().any(is_other),
-        "--schema knows lists and the usual tables of -s; answers of -A, --bin, --percentile and \
-         distinct name their columns in the first line of -o csv"
-    );
     let options = FormatOptions { names: args.show.names, ..FormatOptions::default() };
-    let format = Format::parse_with(name, &setup.user_formats, &options)
+    Format::parse_with(name, &setup.user_formats, &options)
         .map_err(|e| anyhow!("--schema: {e}; write csv, json, ndjson or another name of -o"))?;
-    let schema = match args.count.statistics.is_empty() {
-        true => Schema::of_flows(&format),
-        false => Schema::of_statistics(&format, order(&args.count.statistics)),
-    };
+    let plan = Plan::new(args, Some(name), setup, &options)?;
+    let schema = of_plan(&plan);
     let is_json = |o: &String| ["json", "ndjson"].iter().any(|j| o.eq_ignore_ascii_case(j));
     let mut text = match args.show.output.as_ref().is_some_and(is_json) {
         true => schema.to_json(),
@@ -43,10 +35,37 @@ pub(super) fn schema(name: &str, args: &Args, setup: &Setup) -> anyhow::Result<(
     io::stdout().write_all(&text).context("print the schema")
 }
 
-/// The order of the first table: names of CSV say whose packets are counted.
-fn order(statistics: &[String]) -> Order {
-    let word = statistics.first().and_then(|s| s.split('/').nth(1)).unwrap_or_default();
-    let name = word.split(':').next().unwrap_or_default();
-    let found = Order::from_statistic_name(name).or_else(|| Order::from_flow_name(name));
-    found.unwrap_or(Order::FLOWS)
+fn of_plan(plan: &Plan) -> Schema {
+    let (format, options) = (&plan.format, plan.format.options());
+    let time_zone = options.time_zone;
+    match &plan.what {
+        What::List | What::Sorted(_) | What::Joined(_) => Schema::of_flows(format),
+        What::Statistics(of) => match of.first() {
+            Some(r) if !r.distinct.is_empty() => {
+                Schema::of_table("different values", &r.distinct_table(options), format)
+            }
+            Some(Request { by: By::Element { .. }, sortings, .. }) => {
+                let order = sortings.first().map_or(Order::FLOWS, |s| s.order);
+                Schema::of_statistics(format, order)
+            }
+            _ => Schema::of_flows(format),
+        },
+        What::Series { bin, of, .. } => {
+            let request = SeriesRequest { bin: *bin, top: first(of, plan.top), time_zone };
+            Schema::of_table("series", &request.table(options), format)
+        }
+        What::Percentiles { percentile, bin, of } => match first(of, plan.top) {
+            Some(top) => {
+                let (percentile, bin) = (*percentile, *bin);
+                let request = PercentileRequest { percentile, bin, top, time_zone };
+                Schema::of_table("percentiles", &request.table(options), format)
+            }
+            None => Schema::of_flows(format),
+        },
+    }
+}
+
+/// The first table of several.
+fn first(of: &[Request], n: usize) -> Option<Ranking<'_>> {
+    of.first().and_then(|r| rankings(r, n).next())
 }
