@@ -42,7 +42,10 @@ pub(super) fn print(
     }
     io::stdout().write_all(&text)?;
     if statements.unreadable() > 0 {
-        eprintln!("{name}: {} lines are no statements of loss", statements.unreadable());
+        let n = statements.unreadable();
+        eprintln!(
+            "{name}: {n} statements of loss cannot be read: lines cut short, or too long a day"
+        );
     }
     Ok(exit)
 }

@@ -37,8 +37,16 @@ pub(super) fn write(
             bail!("{e}; make room or write elsewhere: what was there before is kept");
         }
         let closed = writer.close(&[])?;
-        if closed.dropped.all() > 0 {
-            bail!("{} records could not be written", closed.dropped.all());
+        let lost = closed.dropped;
+        if lost.all() > 0 {
+            bail!(
+                "not everything fits into a flow file ({} records not written, {} too long, {} cut, \
+                 {} exporters, samplers or names left out); what was there before is kept",
+                lost.unwritten,
+                lost.too_long,
+                lost.cut,
+                lost.meta
+            );
         }
         target.publish()?;
         Ok(report)
