@@ -46,6 +46,9 @@ const WORKS: &[Work] = &[
         args: &["-A", "srcip,dstport", "-O", "bytes", "-n", "10"],
         goal: 3.0,
     },
+    // All of them, sorted: what that takes is memory.
+    Work { name: "-a -O bytes -o null", args: &["-a", "-O", "bytes", "-o", "null"], goal: 1.0 },
+    Work { name: "-O tstart -o null", args: &["-O", "tstart", "-o", "null"], goal: 1.0 },
     Work { name: "filter that matches nothing", args: &["proto 200"], goal: 1.0 },
     Work { name: "host 10.7.121.177", args: &["host 10.7.121.177"], goal: 1.0 },
     Work { name: "list -o csv", args: &["-o", "csv"], goal: 1.0 },
