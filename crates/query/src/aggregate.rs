@@ -14,13 +14,14 @@ use record::code::Proto;
 use record::{AddressBook, Field, Row, Rows, Selection, Shape};
 use std::sync::Arc;
 
-/// Parts that the groups of an aggregation are split into.
+/// Parts that groups and keys are split into by hash, so that workers' results are joined in
+/// parallel.
 pub(crate) const PARTITIONS: usize = 16;
 
 /// Which partition a hash belongs to: bits that neither choose a slot in a table of usual size
 /// nor are kept in it.
 #[inline]
-const fn partition(hash: u64) -> usize {
+pub(crate) const fn partition(hash: u64) -> usize {
     (hash >> 26) as usize % PARTITIONS
 }
 

@@ -4,10 +4,11 @@
 //! Counts are exact up to 4096 values and estimates beyond (standard error 0.8 %); each count says
 //! which of both it is. The answer is the same for any number of threads.
 
+use crate::aggregate::{PARTITIONS, partition};
 use crate::analysis::{AnalysisError, Budget, Meter};
 use crate::counters::{NOTHING, join};
 use crate::key::{Class, KeySpec};
-use crate::keyed::{KeyReader, KeySums, Keys, PARTITIONS, partition, selected};
+use crate::keyed::{KeyReader, KeySet, KeySums, selected};
 use crate::page::{KeyColumns, Page};
 use crate::percentile::joined;
 use crate::report::Report;
@@ -52,7 +53,7 @@ enum OrderBy {
 /// One partition of one worker. Sets lie one after the other: for each key one a field.
 #[derive(Debug)]
 struct Part {
-    keys: Keys,
+    keys: KeySet,
     sums: Vec<KeySums>,
     sets: Vec<Set>,
 }
@@ -117,7 +118,7 @@ impl Collector<'_> {
                     part.sums.push(KeySums::default());
                     part.sets.resize(part.sums.len() * self.row.len(), Set::Empty);
                     let sets = self.row.len() * size_of::<Set>();
-                    octets += Keys::cost(key.len()) + size_of::<KeySums>() + sets;
+                    octets += KeySet::cost(key.len()) + size_of::<KeySums>() + sets;
                 }
                 if let Some(sums) = part.sums.get_mut(number) {
                     sums.add(&counts, origin);
@@ -147,7 +148,7 @@ impl Query {
         let values: Vec<KeySpec> = request.distinct.iter().map(|d| d.key.clone()).collect();
         let hasher = Hasher::new();
         let budget = Budget::new(self.analysis_memory());
-        let part = || Part { keys: Keys::new(hasher), sums: Vec::new(), sets: Vec::new() };
+        let part = || Part { keys: KeySet::new(hasher), sums: Vec::new(), sets: Vec::new() };
         let scanned = self.scan(
             &Scan { numbers: Numbers::None, threads: self.threads, again: None },
             || Collector {

@@ -8,18 +8,9 @@ use crate::table::{Hasher, Origin};
 use output::Counts;
 use record::{AddressBook, Row, Rows, Selection};
 
-/// Parts that keys are split into by hash, so that workers' results are joined in parallel.
-pub(crate) const PARTITIONS: usize = 16;
-
-/// Which part a hash belongs to: bits that neither choose a slot of a usual index nor are kept
-/// there.
-pub(crate) const fn partition(hash: u64) -> usize {
-    (hash >> 26) as usize % PARTITIONS
-}
-
 /// A set of keys, each with a number. Numbers count from 0 without gaps.
 #[derive(Debug)]
-pub(crate) struct Keys {
+pub(crate) struct KeySet {
     hasher: Hasher,
     /// Half of the hash, and the number plus one.
     slots: Vec<u64>,
@@ -36,7 +27,7 @@ struct Place {
 
 const TAG: u64 = 0xffff_ffff_0000_0000;
 
-impl Keys {
+impl KeySet {
     pub(crate) const fn new(hasher: Hasher) -> Self {
         Self { hasher, slots: Vec::new(), places: Vec::new(), words: Vec::new() }
     }
@@ -219,7 +210,7 @@ mod tests {
     fn keys_keep_their_numbers() {
         let hasher = Hasher::new();
         let mut x = 3u64;
-        let mut sets = [Keys::new(hasher), Keys::new(hasher)];
+        let mut sets = [KeySet::new(hasher), KeySet::new(hasher)];
         let mut oracles: [HashMap<(u32, Vec<u64>), usize>; 2] = Default::default();
         for n in 0..40_000usize {
             x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

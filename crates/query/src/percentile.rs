@@ -9,11 +9,12 @@
 //! Results are exact: nothing is sampled. Memory goes by the number of values times the bins they
 //! were active in.
 
+use crate::aggregate::{PARTITIONS, partition};
 use crate::analysis::{AnalysisError, Budget, Meter};
 use crate::bins::{BinWidth, Bins, Extent};
 use crate::counters::{NOTHING, join};
 use crate::key::Class;
-use crate::keyed::{KeyReader, KeySums, Keys, PARTITIONS, partition, selected};
+use crate::keyed::{KeyReader, KeySet, KeySums, selected};
 use crate::page::{KeyColumns, Page};
 use crate::report::Report;
 use crate::request::Sorting;
@@ -157,7 +158,7 @@ type Cells = HashMap<(u32, i64), Pair, CellHasher>;
 /// One partition of one worker.
 #[derive(Debug)]
 struct Part {
-    keys: Keys,
+    keys: KeySet,
     sums: Vec<KeySums>,
     ins: Cells,
     outs: Cells,
@@ -166,7 +167,7 @@ struct Part {
 impl Part {
     fn new(hasher: Hasher) -> Self {
         let cells = || Cells::with_hasher(CellHasher(hasher));
-        Self { keys: Keys::new(hasher), sums: Vec::new(), ins: cells(), outs: cells() }
+        Self { keys: KeySet::new(hasher), sums: Vec::new(), ins: cells(), outs: cells() }
     }
 
     fn absorb(&mut self, other: Self) {
@@ -300,7 +301,7 @@ fn add(
     let mut octets = 0;
     if number >= part.sums.len() {
         part.sums.push(KeySums::default());
-        octets += Keys::cost(key.len()) + size_of::<KeySums>();
+        octets += KeySet::cost(key.len()) + size_of::<KeySums>();
     }
     if let Some(sums) = part.sums.get_mut(number) {
         sums.add(counts, origin);

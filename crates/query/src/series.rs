@@ -4,7 +4,7 @@ use crate::analysis::{AnalysisError, Budget, MAX_BINS, Meter};
 use crate::bins::{BinWidth, Bins, Extent};
 use crate::counters::{NOTHING, join};
 use crate::key::{Class, KeySpec};
-use crate::keyed::{KeyReader, Keys, selected};
+use crate::keyed::{KeyReader, KeySet, selected};
 use crate::page::{KeyColumns, Page};
 use crate::report::Report;
 use crate::request::{By, Sorting};
@@ -184,7 +184,7 @@ const MAX_VALUES: u64 = 1 << 22;
 /// One worker's series.
 struct Spreader<'s> {
     reader: KeyReader<'s>,
-    top: &'s Keys,
+    top: &'s KeySet,
     hasher: Hasher,
     bins: Bins,
     /// One for each key of `top`, and one for the rest.
@@ -200,7 +200,7 @@ struct Spreader<'s> {
 impl<'s> Spreader<'s> {
     fn new(
         reader: KeyReader<'s>,
-        top: &'s Keys,
+        top: &'s KeySet,
         hasher: Hasher,
         bins: Bins,
         mut meter: Meter<'s>,
@@ -298,7 +298,7 @@ impl Query {
         let first = request.top.map(|r| self.first_values(&r, hasher, &budget)).transpose()?;
         let is_over = first.as_ref().is_some_and(|f| f.report.interrupted);
         let specs = request.top.map_or_else(Vec::new, |r| r.by.keys());
-        let none = Keys::new(hasher);
+        let none = KeySet::new(hasher);
         let top = first.as_ref().map_or(&none, |f| &f.keys);
         let again = first.as_ref().map(|f| f.places.as_slice());
         let spreader = || {
@@ -360,7 +360,7 @@ impl Query {
         if series > MAX_VALUES {
             return Err(AnalysisError::TooManyValues { series, bins: 1, limit: MAX_VALUES });
         }
-        let mut keys = Keys::new(hasher);
+        let mut keys = KeySet::new(hasher);
         for top in groups.ranked(Some(ranking.sorting), ranking.n, self.threads) {
             // The tables of the aggregator are as wide as the next power: keys are cut again.
             let words = specs.first().map_or(1, |s| s.words(top.class));
@@ -369,7 +369,7 @@ impl Query {
             }
         }
         let words = keys.octets() / size_of::<u64>() / keys.len().max(1);
-        if !budget.take(keys.len() * Keys::cost(words)) {
+        if !budget.take(keys.len() * KeySet::cost(words)) {
             return Err(too_much(budget));
         }
         Ok(FirstValues { keys, report: gathered.report, places: gathered.places })
@@ -409,7 +409,7 @@ impl Query {
 
 /// What a first reading has found.
 struct FirstValues {
-    keys: Keys,
+    keys: KeySet,
     report: Report,
     places: Arc<Vec<Place>>,
 }
