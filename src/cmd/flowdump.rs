@@ -75,7 +75,12 @@ fn run(name: &str, read: &Read<Args>) -> anyhow::Result<Exit> {
         return Ok(Exit::Success);
     };
     match about_files(name, args, &setup, &inputs.files)? {
-        Some(exit) => Ok(exit),
+        Some(exit) => {
+            if !filter.is_any() {
+                eprintln!("{name}: the filter has no effect here: this is about whole files");
+            }
+            Ok(exit)
+        }
         None => ask(name, read, &setup, (filter, post), inputs.files.clone()),
     }
 }

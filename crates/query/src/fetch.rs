@@ -20,7 +20,7 @@ use store::{BlockReader, FlowFile, ReadOptions};
 const IN_ORDER: usize = 48 << 20;
 /// The same for records that lie all over the files, so that every window reads most blocks.
 const SCATTERED: usize = 160 << 20;
-/// Where nothing else takes memory, a window may hold a quarter of all records, up to this.
+/// Where nothing else takes memory, a window may hold a fifth of all records, up to this.
 const LARGEST_WINDOW: usize = 1 << 29;
 /// Where memory is scarce: a quarter of the limit, but not less than this.
 const SMALLEST_WINDOW: usize = 4 << 20;
@@ -128,15 +128,15 @@ impl Query {
                 }
             }
             let each = octets / window.len() + BESIDE + size_of::<T>();
-            let quarter = match memory {
+            let fifth = match memory {
                 Memory::Shared => 0,
-                Memory::Free => (left.saturating_mul(each) / 4).min(LARGEST_WINDOW),
+                Memory::Free => (left.saturating_mul(each) / 5).min(LARGEST_WINDOW),
             };
             let records = |octets: usize| (octets.min(limit) / each).max(1024);
             (size, room) = (records(IN_ORDER), IN_ORDER.min(limit));
             // Once is enough: the share of what is left would become smaller and smaller.
-            largest = largest.max(records(SCATTERED.max(quarter)));
-            most = most.max(SCATTERED.max(quarter).min(limit));
+            largest = largest.max(records(SCATTERED.max(fifth)));
+            most = most.max(SCATTERED.max(fifth).min(limit));
         }
     }
 
