@@ -54,7 +54,7 @@ fn one_line(text: &str) -> String {
     let lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
     let said = lines.take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more"));
     let said: Vec<&str> = said.map(|l| l.strip_prefix("error: ").unwrap_or(l)).collect();
-    said.join(" ")
+    said.join("; ")
 }
 
 /// How files are compressed; nothing said is not at all.
@@ -100,11 +100,11 @@ mod tests {
         };
         assert_eq!(
             said(&["--colour"]),
-            "unexpected argument '--colour' found tip: a similar argument exists: '--color'"
+            "unexpected argument '--colour' found; tip: a similar argument exists: '--color'"
         );
         assert_eq!(
             said(&["--color", "zebra"]),
-            "invalid value 'zebra' for '--color <WHEN>' [possible values: auto, always, never]"
+            "invalid value 'zebra' for '--color <WHEN>'; [possible values: auto, always, never]"
         );
         assert!(said(&["-W", "x"]).starts_with("invalid value 'x' for '--threads <N>': "));
     }
