@@ -144,12 +144,6 @@ impl TablePrinter {
         Self { kind, options: *options, clock: Clock::new(options.time_zone), has_rows: false }
     }
 
-    /// A printer that goes on in a document which may have rows.
-    #[must_use]
-    pub const fn after(self, has_rows: bool) -> Self {
-        Self { has_rows, ..self }
-    }
-
     /// Whether the document has rows.
     pub const fn has_rows(&self) -> bool {
         self.has_rows

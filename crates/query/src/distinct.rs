@@ -18,7 +18,7 @@ use crate::sketch::{Count, Set};
 use crate::statistics::Tables;
 use crate::table::{Hasher, Origin};
 use crate::top::first;
-use output::{Column, ColumnKind, Format, FormatOptions, Kind, Side, Table, TablePrinter, Value};
+use output::{Column, ColumnKind, FormatOptions, Kind, Side, Table, TablePrinter, Value};
 use std::cmp::Ordering;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -234,25 +234,6 @@ impl DistinctTable {
     /// Whether no flow passed.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
-    }
-
-    /// Prints a table of the first `n` values (0: all) for each order of the request: those by
-    /// sums, then those by counts of different values.
-    ///
-    /// # Errors
-    ///
-    /// What `out` returns.
-    pub fn print(&self, n: usize, format: &Format, out: &mut dyn Write) -> io::Result<()> {
-        let mut printer = TablePrinter::new(format.kind(), format.options());
-        let mut text = Vec::new();
-        printer.open(&mut text);
-        out.write_all(&text)?;
-        for order in self.orders() {
-            printer = self.rows(order, n, printer, format.kind(), format.options(), out)?;
-        }
-        text.clear();
-        printer.close(&mut text);
-        out.write_all(&text)
     }
 
     /// Adds these tables to a document.

@@ -24,8 +24,7 @@ use crate::statistics::Tables;
 use crate::table::{Hasher, Origin};
 use crate::top::first;
 use output::{
-    Column, ColumnKind, Counts, Format, FormatOptions, Kind, Side, Table, TablePrinter, TimeZone,
-    Value,
+    Column, ColumnKind, Counts, FormatOptions, Kind, Side, Table, TablePrinter, TimeZone, Value,
 };
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -568,22 +567,6 @@ impl Percentiles {
     /// The rates of each value shown, and its sums.
     pub fn usages(&self) -> impl Iterator<Item = (Usages, Counts)> + '_ {
         self.lines.iter().map(|l| (l.usages, l.sums.counts))
-    }
-
-    /// Prints the table.
-    ///
-    /// # Errors
-    ///
-    /// What `out` returns.
-    pub fn print(&self, format: &Format, out: &mut dyn Write) -> io::Result<()> {
-        let printer = TablePrinter::new(format.kind(), format.options());
-        let mut text = Vec::new();
-        printer.open(&mut text);
-        out.write_all(&text)?;
-        let printer = self.rows(printer, format.kind(), format.options(), out)?;
-        text.clear();
-        printer.close(&mut text);
-        out.write_all(&text)
     }
 
     /// Adds the table to a document.

@@ -13,8 +13,8 @@ use crate::statistics::Tables;
 use crate::table::Hasher;
 use crate::value::Shown;
 use output::{
-    Column, ColumnKind, Counts, Format, FormatOptions, Kind, Plot, PlotSeries, Side, StatKey,
-    Table, TablePrinter, TimeZone, Value,
+    Column, ColumnKind, Counts, FormatOptions, Kind, Plot, PlotSeries, Side, StatKey, Table,
+    TablePrinter, TimeZone, Value,
 };
 use record::{AddressBook, Field};
 use std::collections::VecDeque;
@@ -523,22 +523,6 @@ impl Series {
     pub fn cells(&self) -> impl Iterator<Item = Vec<Cell>> + '_ {
         let bins = self.first_bin..self.first_bin + self.len as i64;
         self.lines.iter().map(move |(_, line)| bins.clone().map(|b| line.get(b)).collect())
-    }
-
-    /// Prints the table: a line for each bin and series, bin by bin.
-    ///
-    /// # Errors
-    ///
-    /// What `out` returns.
-    pub fn print(&self, format: &Format, out: &mut dyn Write) -> io::Result<()> {
-        let printer = TablePrinter::new(format.kind(), format.options());
-        let mut text = Vec::new();
-        printer.open(&mut text);
-        out.write_all(&text)?;
-        let printer = self.rows(printer, format.kind(), format.options(), out)?;
-        text.clear();
-        printer.close(&mut text);
-        out.write_all(&text)
     }
 
     /// Adds the table to a document.

@@ -4,7 +4,7 @@
 use output::{Format, FormatOptions, Schema, TimeZone};
 use query::{
     AnalysisError, Answer, BinWidth, By, Grouping, JoinedFlows, Measure, Percentile,
-    PercentileRequest, Query, Ranking, Request, SeriesRequest, Sorting, Tables,
+    PercentileRequest, Query, Ranking, Report, Request, SeriesRequest, Sorting, Tables,
 };
 use record::{Addr, AddressBook, Country, Field, Flow, FlowSink as _, Networks, TorExit};
 use serde_json::Value;
@@ -154,9 +154,12 @@ fn request(text: &str) -> Request {
     Request::parse(text, &Grouping::five_tuple(), None).unwrap()
 }
 
-fn printed(print: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>) -> String {
+/// A document of the tables that `add` puts into it.
+fn printed(name: &str, add: impl FnOnce(&mut Tables<'_>)) -> String {
     let mut out = Vec::new();
-    print(&mut out).unwrap();
+    let mut tables = Tables::new(&format(name), &Report::default(), &mut out);
+    add(&mut tables);
+    tables.finish().unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -261,7 +264,7 @@ fn one_series_of_all_flows() {
         for threads in THREADS {
             let (series, report) = query(&input, threads).series(&request).unwrap();
             assert_eq!(report.records_passed, 3000);
-            let text = printed(|out| series.print(&format("json"), out));
+            let text = printed("json", |t| series.add_to(t));
             check_series(&objects(&text), want.clone(), bin(width).ms(), 1);
             texts.insert(text);
         }
@@ -304,9 +307,9 @@ fn series_of_the_top_values_and_the_rest() {
         let mut texts = HashSet::new();
         for threads in THREADS {
             let (series, _) = query(&input, threads).series(&series).unwrap();
-            let text = printed(|out| series.print(&format("json"), out));
+            let text = printed("json", |t| series.add_to(t));
             check_series(&objects(&text), want.clone(), width.ms(), 5);
-            let csv = printed(|out| series.print(&format("csv"), out));
+            let csv = printed("csv", |t| series.add_to(t));
             assert!(csv.starts_with("start,value,flows,packets,bytes,pps,bps\n"), "{csv}");
             assert_eq!(csv.lines().count(), 1 + 5 * series.len());
             let mut plot = Vec::new();
@@ -422,7 +425,7 @@ fn percentiles_are_nearest_ranks_over_all_bins() {
             let (percentiles, report) = query(&input, threads).percentiles(&request).unwrap();
             assert_eq!(report.records_passed, 3000);
             assert_eq!(percentiles.bins(), last - first + 1);
-            let json = printed(|out| percentiles.print(&format("json"), out));
+            let json = printed("json", |t| percentiles.add_to(t));
             let rows = objects(&json);
             assert_eq!(rows.len(), cells.len());
             for row in &rows {
@@ -450,7 +453,7 @@ fn percentiles_are_nearest_ranks_over_all_bins() {
             };
             let ordered: Vec<u64> = rows.iter().map(|r| r[&column].as_u64().unwrap()).collect();
             assert!(ordered.is_sorted_by(|a, b| a >= b), "{ordered:?}");
-            texts.insert(json + &printed(|out| percentiles.print(&format("line"), out)));
+            texts.insert(json + &printed("line", |t| percentiles.add_to(t)));
         }
         assert_eq!(texts.len(), 1, "the same for any number of threads");
     }
@@ -500,7 +503,7 @@ fn distinct_values_are_counted_and_estimates_are_marked() {
         for threads in THREADS {
             let (table, report) = query(&input, threads).distinct(&asked).unwrap();
             assert_eq!(report.records_passed, 9000);
-            let json = printed(|out| table.print(0, &format("json"), out));
+            let json = printed("json", |t| table.add_to(0, t));
             let rows = objects(&json);
             assert_eq!(rows.len(), table.len() * tables);
             for row in &rows {
@@ -514,14 +517,14 @@ fn distinct_values_are_counted_and_estimates_are_marked() {
                     assert!(error <= if is_exact { 0.0 } else { 0.03 }, "{row}: {want}");
                 }
             }
-            let people = printed(|out| table.print(3, &format("line"), out));
+            let people = printed("line", |t| table.add_to(3, t));
             assert_eq!(people.contains('~'), text.starts_with("any"), "{people}");
             texts.insert(json + &people);
         }
         assert_eq!(texts.len(), 1, "the same for any number of threads");
     }
     let (table, _) = query(&input, 2).distinct(&request("srcip/distinct:dstip")).unwrap();
-    let rows = objects(&printed(|out| table.print(3, &format("json"), out)));
+    let rows = objects(&printed("json", |t| table.add_to(3, t)));
     let counts: Vec<u64> = rows.iter().map(|r| r["distinct_dstip"].as_u64().unwrap()).collect();
     assert!(counts.len() == 3 && counts.is_sorted_by(|a, b| a >= b), "{counts:?}");
 }
@@ -532,12 +535,12 @@ fn keys_of_several_fields_have_a_column_each() {
     let grouping = Grouping::parse("srcip4/24,dstport").unwrap();
     let asked = Request::parse("record/distinct:srcas", &grouping, None).unwrap();
     let (table, _) = query(&input, 2).distinct(&asked).unwrap();
-    let csv = printed(|out| table.print(2, &format("csv"), out));
+    let csv = printed("csv", |t| table.add_to(2, t));
     let header = "srcAddr,dstPort,distinct_srcas,distinct_srcas_is_exact,flows,packets,bytes\n";
     assert!(csv.starts_with(header), "{csv}");
     let asked = request("dstport:p/distinct:srcip");
     let (table, _) = query(&input, 2).distinct(&asked).unwrap();
-    let rows = objects(&printed(|out| table.print(0, &format("json"), out)));
+    let rows = objects(&printed("json", |t| table.add_to(0, t)));
     assert_eq!(rows.len(), 9, "three ports, three protocols");
     assert!(rows.iter().any(|r| r["proto"] == "1"), "{rows:?}");
 }
