@@ -329,6 +329,20 @@ fn a_daemon_goes_to_the_background() {
     assert_listed(&dir, 0..20, "all");
 }
 
+#[test]
+fn a_daemon_that_cannot_start_says_so_where_it_was_started() {
+    let scene = Scene::new();
+    let (dir, pid_file) = (scene.dir("flows"), scene.path("pid"));
+    let source = |n: u8| format!("source{n},192.0.2.{n},{}", dir.display());
+    let port = free_port().to_string();
+    let (one, two, pid) = (source(1), source(2), pid_file.to_str().unwrap());
+    let start = run(FLOWCAPD, ["-D", "-P", pid, "-p", &port, "-n", &one, "-n", &two]);
+    let stderr = String::from_utf8_lossy(&start.stderr);
+    assert_eq!(start.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("two sources"), "{stderr}");
+    assert!(!pid_file.exists());
+}
+
 /// Whether somebody listens: the second datagram reports what became of the first.
 fn listens(to: SocketAddr) -> bool {
     let any: SocketAddr = if to.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }.parse().unwrap();

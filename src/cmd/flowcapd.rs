@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use store::rotate::SubDirs;
-use sys::process::{self, PidFile};
+use sys::process::{self, Background, PidFile};
 use sys::signal::Signals;
 use sys::udp::{Family, Listen};
 use wire::DefaultSampling;
@@ -32,7 +32,7 @@ pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
     }
     let result = run(name, &args, config);
     if let (Err(e), true) = (&result, args.daemon) {
-        log::error!("{e:#}"); // nobody reads stderr any more
+        log::error!("{e:#}"); // perhaps nobody reads stderr any more
     }
     result
 }
@@ -45,9 +45,9 @@ fn run(name: &str, args: &Args, config: Config) -> anyhow::Result<Exit> {
         process::drop_privileges(args.user.as_deref(), args.group.as_deref())?;
     }
     let launch = args.launch.as_deref().map(Launch::parse).transpose()?;
-    // As late as can be: whoever starts a daemon that cannot run is told so on the terminal.
-    if args.daemon {
-        process::daemonize()?;
+    // Whoever starts a daemon waits until it runs, and is told on the terminal if it cannot.
+    let background = args.daemon.then(process::daemonize).transpose()?;
+    if background.is_some() {
         pid_file.as_mut().map_or(Ok(()), PidFile::renew)?;
     }
     let signals = Signals::install()?;
@@ -57,6 +57,7 @@ fn run(name: &str, args: &Args, config: Config) -> anyhow::Result<Exit> {
         collector.on_file(move |file| launcher.start(file));
     }
     log::info!("Startup {name}.");
+    background.map_or(Ok(()), Background::ready)?;
     collector::run::run(&mut collector, receivers, &signals)?;
     log::info!("Terminating {name}.");
     Ok(Exit::Success)

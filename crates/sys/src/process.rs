@@ -15,37 +15,64 @@ use nix::unistd::{
 
 use crate::Error;
 
-/// Goes to the background: the caller's process ends with status 0, and a child without terminal,
-/// with `/dev/null` as standard input, output and error, returns from here. The working directory
-/// stays, so that relative paths keep their meaning.
+/// Goes to the background: a child without terminal returns from here, and the caller's process
+/// waits until the child is [ready](Background::ready). Then it ends with status 0, so whoever
+/// started it finds everything in place: pid file, sockets, open files. Should the child end
+/// before, its process ends with status 1; until it is ready the child's messages still reach
+/// standard error. The working directory stays, so that relative paths keep their meaning.
 ///
-/// To be called before any thread is started, and after everything that can fail with a message.
+/// To be called before any thread is started.
 ///
 /// # Errors
 /// If threads run already, or the system refuses a step.
-pub fn daemonize() -> Result<(), Error> {
+pub fn daemonize() -> Result<Background, Error> {
     let threads = threads();
     if threads > 1 {
         return Err(Error::DaemonThreads { threads });
     }
     let failed = |step| move |e: Errno| Error::Daemon { step, source: e.into() };
-    let null = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/null")
-        .map_err(|source| Error::Daemon { step: "open /dev/null", source })?;
+    let io_failed = |step| move |source| Error::Daemon { step, source };
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null");
+    let null = null.map_err(io_failed("open /dev/null"))?;
+    let (mut waits, tells) = io::pipe().map_err(io_failed("pipe"))?;
     // SAFETY: this is the only thread (checked above), so no lock can be held by a thread that
     // the child lacks.
     match unsafe { fork() }.map_err(failed("fork"))? {
-        // SAFETY: `_exit` ends the process at once and runs no handlers, which belong to the
-        // child now.
-        ForkResult::Parent { .. } => unsafe { libc::_exit(0) },
+        ForkResult::Parent { .. } => {
+            drop(tells);
+            let is_ready = waits.read_exact(&mut [0]).is_ok();
+            // SAFETY: `_exit` ends the process at once and runs no handlers, which belong to the
+            // child now.
+            unsafe { libc::_exit(i32::from(!is_ready)) }
+        }
         ForkResult::Child => {}
     }
     setsid().map_err(failed("setsid"))?;
-    dup2_stdin(&null).map_err(failed("dup2"))?;
-    dup2_stdout(&null).map_err(failed("dup2"))?;
-    dup2_stderr(&null).map_err(failed("dup2"))
+    Ok(Background { null, tells })
+}
+
+/// A process in the background that somebody still waits for.
+#[derive(Debug)]
+#[must_use = "somebody waits until it is ready"]
+pub struct Background {
+    null: File,
+    tells: io::PipeWriter,
+}
+
+impl Background {
+    /// Lets go of standard input, output and error, and lets the process in the foreground end.
+    ///
+    /// # Errors
+    /// If the system refuses it.
+    pub fn ready(mut self) -> Result<(), Error> {
+        let failed = |e: Errno| Error::Daemon { step: "dup2", source: e.into() };
+        dup2_stdin(&self.null).map_err(failed)?;
+        dup2_stdout(&self.null).map_err(failed)?;
+        dup2_stderr(&self.null).map_err(failed)?;
+        // Whoever waited may have been ended meanwhile: nobody is left to be told.
+        let _ = self.tells.write_all(&[1]);
+        Ok(())
+    }
 }
 
 /// Threads of this process; more than any where the system does not say, because what depends on

@@ -16,7 +16,8 @@ fn main() {
 
 /// The child: detaches, then tells what it has become.
 fn detach(report: &Path) {
-    sys::process::daemonize().expect("one thread only");
+    let background = sys::process::daemonize().expect("one thread only");
+    background.ready().expect("it can let go");
     println!("goes to /dev/null");
     let pid = nix::unistd::getpid();
     let session = nix::unistd::getsid(None).expect("we are in a session");
