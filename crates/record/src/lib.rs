@@ -11,6 +11,7 @@
 //! * [`Flow`]: the owned flow that decoders fill and reuse;
 //! * [`Rows`] and [`Selection`]: many rows at once, and which of them are wanted;
 //! * [`Exporter`], [`Sampler`], [`ExporterStats`]: identities that flows refer to;
+//! * [`InterfaceSample`]: counters of an interface at one moment;
 //! * [`FlowSink`]: where decoded flows go;
 //! * [`AddressBook`]: what databases know about addresses;
 //! * [`Totals`]: flows, packets and bytes by protocol group.
@@ -21,6 +22,7 @@ pub mod code;
 mod exporter;
 mod field;
 mod flow;
+mod interface;
 mod rows;
 mod shape;
 mod sink;
@@ -32,6 +34,7 @@ pub use book::{AddressBook, Country, Networks, TorExit};
 pub use exporter::{Exporter, ExporterStats, NameTable, Sampler};
 pub use field::{Field, FieldDef, Kind};
 pub use flow::Flow;
+pub use interface::{InterfaceCounters, InterfaceSample};
 pub use rows::{RowRef, Rows, Selection, ShapeTable};
 pub use shape::{Row, Shape, Slot};
 pub use sink::{FlowSink, Meta};

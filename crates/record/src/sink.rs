@@ -1,6 +1,6 @@
 //! Where decoded flows go.
 
-use crate::{Exporter, Flow, NameTable, Sampler};
+use crate::{Exporter, Flow, InterfaceSample, NameTable, Sampler};
 
 /// What an exporter says of itself rather than of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,4 +43,8 @@ pub trait FlowSink {
 
     /// Something an exporter said of itself.
     fn meta(&mut self, meta: Meta<'_>);
+
+    /// Counters of one interface. They describe no flow, so most sinks have no place for them and
+    /// leave this as it is.
+    fn interface(&mut self, _sample: &InterfaceSample) {}
 }
