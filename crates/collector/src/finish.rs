@@ -183,6 +183,7 @@ fn state(place: &Place, slot: Slot, line: &SourceLine, path: Option<&Path>) {
         received: line.slot.received,
         stored: line.stored(),
         losses: line.losses(),
+        ..Statement::default()
     };
     if let Err(e) = statement.append(&place.dir) {
         log::warn!("Ident: '{}': no loss statement of this slot: {e}", line.ident);

@@ -11,10 +11,16 @@
 //!  "unit":"datagrams","count":17,"shared":false}]}
 //! ```
 //!
+//! `exporters`, left out above, has the [accounts](ExporterStatement) of each exporter.
+//!
 //! A file that was written in parts, because a slot was closed early, has as many statements.
 //!
 //! Nothing but the report of losses reads them. Whoever expires flow files may delete the files of
 //! those days, or lines of them, at any time; what is left is read as before.
+
+mod account;
+
+pub use account::{Account, Cause, ExporterStatement};
 
 use crate::error::StoreError;
 use crate::side::{DIRECTORY, MARK};
@@ -45,6 +51,10 @@ pub struct Statement {
     /// What is missing, by cause; empty if nothing is.
     #[serde(default)]
     pub losses: Vec<Loss>,
+    /// The accounts of its exporters, those that sent nothing left out; older statements have
+    /// none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exporters: Vec<ExporterStatement>,
 }
 
 /// So much is missing for one reason.
@@ -256,6 +266,7 @@ mod tests {
             received: 8,
             stored: 240,
             losses,
+            exporters: Vec::new(),
         }
     }
 
