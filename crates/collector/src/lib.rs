@@ -8,6 +8,7 @@
 //! * [`Collector`] is all logic: datagrams and times go in, files come out. It owns no socket and
 //!   asks no clock, so tests run hours in milliseconds.
 //! * [`run`] joins it to sockets and signals.
+//! * [`status`] is the board where the decoding thread shows itself to operators' tools.
 //! * [`Account`] says where every datagram and every flow went; nothing is lost without a count.
 //!
 //! It writes to the [`log`] and leaves it to the program where that goes. It knows no filters, no
@@ -26,6 +27,7 @@ mod recover;
 pub mod run;
 mod source;
 mod spool;
+pub mod status;
 
 pub use collector::Collector;
 pub use config::{Config, Listed, Sources};
