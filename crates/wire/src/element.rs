@@ -12,6 +12,8 @@ pub(crate) const PEN_REVERSE: u32 = 29305;
 const PEN_NOKIA: u32 = 637;
 /// Enterprise number of ntop (nProbe).
 const PEN_NTOP: u32 = 35632;
+/// Enterprise number of CERT (YAF).
+pub(crate) const PEN_CERT: u32 = 6871;
 
 /// What is done with an element's octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +107,12 @@ pub(crate) struct Element {
 pub(crate) fn element(pen: u32, id: u16) -> Option<Op> {
     let at = ELEMENTS.binary_search_by_key(&(pen, id), |e| (e.pen, e.id)).ok()?;
     ELEMENTS.get(at).map(|e| e.op)
+}
+
+/// The whole table.
+#[cfg(test)]
+pub(crate) const fn all() -> &'static [Element] {
+    ELEMENTS
 }
 
 const fn e(id: u16, op: Op) -> Element {

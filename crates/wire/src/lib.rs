@@ -11,6 +11,7 @@
 //! * `set`: what v9 and IPFIX have in common;
 //! * `template`, `plan`, `element`: a template is compiled once into copy steps; the element table
 //!   says which information element goes where;
+//! * `registry`: what elements and enterprises are called;
 //! * `derive`: times, ICMP, events, sampling: what no element carries by itself;
 //! * `options`, `exporter`, `sequence`: what is known of each exporter;
 //! * [`Counters`]: everything that was dropped, by cause.
@@ -26,6 +27,7 @@ mod exporter;
 pub mod ipfix;
 mod options;
 mod plan;
+mod registry;
 mod sequence;
 mod set;
 mod template;
@@ -38,8 +40,9 @@ pub mod v9;
 pub use counters::Counters;
 pub use error::DecodeError;
 pub use exporter::{ExporterView, Reported};
+pub use registry::{element_is_stored, element_name, enterprise_name};
 pub use template::{FieldSpec, TemplateView};
-pub use unknown::UnknownElement;
+pub use unknown::{Sighting, UnknownElement};
 
 use exporter::Exporters;
 use plan::Kept;

@@ -85,11 +85,12 @@ impl Decoder {
     /// Takes a template in.
     pub(crate) fn learn(&mut self, message: &Message, definition: Definition) {
         let Some(state) = self.exporters.get_mut(message.exporter) else { return };
-        let is_options = definition.is_options;
+        let (id, is_options) = (definition.id, definition.is_options);
+        let (exporter, now_ms) = (state.exporter, message.origin.received_ms);
         let learned = state.templates.learn(
             state.protocol,
             definition,
-            message.origin.received_ms,
+            now_ms,
             &self.config.limits,
             &mut self.template_budget,
             &mut self.counters,
@@ -97,7 +98,7 @@ impl Decoder {
         if let Learned::Fields(fields) = learned
             && !is_options
         {
-            self.counters.unknown_elements += self.unknown.note(fields);
+            self.counters.unknown_elements += self.unknown.note(fields, (exporter, id, now_ms));
         }
     }
 

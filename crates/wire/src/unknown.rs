@@ -2,7 +2,9 @@
 //! what is left behind.
 
 use crate::element::element;
+use crate::registry::{element_name, enterprise_name};
 use crate::template::FieldSpec;
+use record::Exporter;
 use std::collections::BTreeMap;
 
 /// An element that no flow field takes.
@@ -12,14 +14,33 @@ pub struct UnknownElement {
     pub pen: u32,
     /// Element number.
     pub id: u16,
+    /// What it is called, where that is known.
+    pub name: Option<&'static str>,
+    /// Who its enterprise is, where that is known.
+    pub enterprise: Option<&'static str>,
     /// New or changed templates that had it.
     pub templates: u64,
+    /// Who sent it first.
+    pub first: Sighting,
+}
+
+/// In which template an element was seen first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// The exporter. Its number is 0 where it has none.
+    pub exporter: Exporter,
+    /// The template's id.
+    pub template: u16,
+    /// Octets the template gives it, 65535 where each record says.
+    pub len: u16,
+    /// When the template came, milliseconds since 1970.
+    pub at_ms: u64,
 }
 
 /// The list, bounded.
 #[derive(Debug)]
 pub(crate) struct UnknownElements {
-    seen: BTreeMap<(u32, u16), u64>,
+    seen: BTreeMap<(u32, u16), (u64, Sighting)>,
     limit: usize,
 }
 
@@ -29,21 +50,33 @@ impl UnknownElements {
     }
 
     /// Looks through the fields of a new template and returns how many are unknown.
-    pub(crate) fn note(&mut self, fields: &[FieldSpec]) -> u64 {
+    pub(crate) fn note(
+        &mut self,
+        fields: &[FieldSpec],
+        (exporter, template, at_ms): (Exporter, u16, u64),
+    ) -> u64 {
         let mut found = 0;
         for field in fields.iter().filter(|f| element(f.pen, f.id).is_none()) {
             found += 1;
             let key = (field.pen, field.id);
-            if let Some(templates) = self.seen.get_mut(&key) {
+            if let Some((templates, _)) = self.seen.get_mut(&key) {
                 *templates += 1;
             } else if self.seen.len() < self.limit {
-                self.seen.insert(key, 1);
+                let first = Sighting { exporter, template, len: field.len, at_ms };
+                self.seen.insert(key, (1, first));
             }
         }
         found
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = UnknownElement> + '_ {
-        self.seen.iter().map(|(&(pen, id), &templates)| UnknownElement { pen, id, templates })
+        self.seen.iter().map(|(&(pen, id), &(templates, first))| UnknownElement {
+            pen,
+            id,
+            name: element_name(pen, id),
+            enterprise: enterprise_name(pen),
+            templates,
+            first,
+        })
     }
 }

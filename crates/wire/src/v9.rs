@@ -620,6 +620,15 @@ mod tests {
         assert_eq!(decoder.counters().unknown_elements, 3);
         let listed: Vec<_> = decoder.unknown_elements().map(|u| (u.id, u.templates)).collect();
         assert_eq!(listed, [(31, 2), (54, 1)]);
+        let first = decoder.unknown_elements().next().unwrap();
+        assert_eq!(
+            (first.name, first.enterprise),
+            (Some("flowLabelIPv6"), Some("IANA")),
+            "what it is"
+        );
+        let seen = first.first;
+        assert_eq!((seen.exporter.addr, seen.exporter.id), (PEER, HEADER.source_id));
+        assert_eq!((seen.template, seen.len, seen.at_ms), (256, 4, NOW_MS));
     }
 
     #[test]
