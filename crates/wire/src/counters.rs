@@ -1,12 +1,13 @@
 //! What was received, delivered and dropped, by cause.
 
+/// A struct of counts that can be listed and compared: name, meaning, then the counts.
 macro_rules! counters {
-    ($($name:ident: $about:literal;)*) => {
-        /// Counts since the decoder was made. Nothing is dropped without one of them moving.
+    ($Counts:ident, $doc:literal; $($name:ident: $about:literal;)*) => {
+        #[doc = $doc]
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct Counters { $(#[doc = $about] pub $name: u64,)* }
+        pub struct $Counts { $(#[doc = $about] pub $name: u64,)* }
 
-        impl Counters {
+        impl $Counts {
             /// Name, meaning and value of each counter, in declaration order: for log lines and
             /// metrics.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
@@ -21,8 +22,10 @@ macro_rules! counters {
         }
     };
 }
+pub(crate) use counters;
 
 counters! {
+    Counters, "Counts since the decoder was made. Nothing is dropped without one of them moving.";
     datagrams: "datagrams received";
     bytes: "octets of those datagrams";
     flows: "flow records delivered";

@@ -1,9 +1,10 @@
 //! What is known of each exporter: number, templates, samplers, names, sequence and statistics.
 
+use crate::ledger::{ExporterCounts, ExporterSlot, Ledger, Tally};
 use crate::sequence::{Sequence, Step, Unit};
 use crate::template::{Budget, Templates};
 use crate::{Config, Counters, Protocol};
-use record::{Addr, Exporter, ExporterStats, FlowSink, Meta, NameTable, Sampler};
+use record::{Addr, Exporter, FlowSink, Meta, NameTable, Sampler};
 use std::collections::{BTreeMap, HashMap};
 
 /// The largest number an exporter can have: flow records keep it in 16 bits.
@@ -14,10 +15,8 @@ const MAX_SYSID: u32 = 65_535;
 pub struct ExporterView<'a> {
     /// Who it is. [`Exporter::sysid`] is 0 for those beyond the 65 535th.
     pub exporter: Exporter,
-    /// Everything it sent since it was first seen.
-    pub totals: ExporterStats,
-    /// Units missing by sequence number: datagrams for v9, records for v5 and IPFIX.
-    pub lost: u64,
+    /// What became of everything it sent since it was first seen.
+    pub totals: ExporterCounts,
     /// When it was last heard, milliseconds since 1970.
     pub seen_ms: u64,
     /// Templates it has.
@@ -68,10 +67,8 @@ pub(crate) struct State {
     /// Boot time guessed from its flows.
     pub(crate) boot_guess_ms: Option<u64>,
     pub(crate) reported: Reported,
+    pub(crate) ledger: Ledger,
     sequence: Sequence,
-    slot: ExporterStats,
-    totals: ExporterStats,
-    lost: u64,
     seen_ms: u64,
 }
 
@@ -112,15 +109,14 @@ impl Exporters {
         self.states.iter()
     }
 
-    /// Statistics since the last call, of all exporters that have a number.
-    pub(crate) fn take_stats(&mut self) -> Vec<ExporterStats> {
-        self.states.iter_mut().filter(|s| s.exporter.sysid != 0).map(State::take_slot).collect()
+    /// What each exporter did since the last call.
+    pub(crate) fn take_slots(&mut self) -> Vec<ExporterSlot> {
+        self.states.iter_mut().map(State::take_slot).collect()
     }
 }
 
 impl State {
     fn new(exporter: Exporter, protocol: Protocol, config: &Config) -> Self {
-        let stats = ExporterStats { sysid: exporter.sysid, ..ExporterStats::default() };
         Self {
             exporter,
             protocol,
@@ -130,10 +126,8 @@ impl State {
             boot_ms: None,
             boot_guess_ms: None,
             reported: Reported::default(),
+            ledger: Ledger::default(),
             sequence: Sequence::default(),
-            slot: stats,
-            totals: stats,
-            lost: 0,
             seen_ms: 0,
         }
     }
@@ -141,8 +135,7 @@ impl State {
     pub(crate) fn view(&self) -> ExporterView<'_> {
         ExporterView {
             exporter: self.exporter,
-            totals: self.totals,
-            lost: self.lost,
+            totals: self.ledger.totals,
             seen_ms: self.seen_ms,
             templates: self.templates.iter().count(),
             reported: self.reported,
@@ -151,31 +144,19 @@ impl State {
     }
 
     /// Counts one message.
-    pub(crate) const fn count_packet(&mut self, now_ms: u64) {
-        self.slot.packets += 1;
-        self.totals.packets += 1;
+    pub(crate) const fn hear(&mut self, now_ms: u64) {
+        self.ledger.totals.datagrams += 1;
         self.seen_ms = now_ms;
-    }
-
-    /// Counts flows delivered.
-    pub(crate) const fn count_flows(&mut self, flows: u64) {
-        self.slot.flows += flows;
-        self.totals.flows += flows;
     }
 
     /// Judges a message's sequence number.
     pub(crate) fn observe(&mut self, step: Step, unit: Unit, counters: &mut Counters) {
-        let verdict = self.sequence.observe(step, unit, counters);
-        for stats in [&mut self.slot, &mut self.totals] {
-            let gaps = i64::from(stats.sequence_failures).saturating_add(verdict.gaps).max(0);
-            stats.sequence_failures = u32::try_from(gaps).unwrap_or(u32::MAX);
-        }
-        self.lost = self.lost.saturating_add_signed(verdict.lost);
+        let tally = Tally { counts: &mut self.ledger.totals, all: counters, unit };
+        self.sequence.observe(step, tally);
     }
 
-    fn take_slot(&mut self) -> ExporterStats {
-        let empty = ExporterStats { sysid: self.exporter.sysid, ..ExporterStats::default() };
-        std::mem::replace(&mut self.slot, empty)
+    const fn take_slot(&mut self) -> ExporterSlot {
+        ExporterSlot { exporter: self.exporter, counts: self.ledger.take_slot() }
     }
 
     /// Tells a sink everything a reader of the flows needs to know of this exporter.

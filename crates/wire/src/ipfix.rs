@@ -91,7 +91,6 @@ fn message<S: FlowSink + ?Sized>(
 ) -> Result<(), DecodeError> {
     let exporter = decoder.exporter(datagram, Protocol::Ipfix, header.domain, sink)?;
     let Some(state) = decoder.exporters.get_mut(exporter) else { return Ok(()) };
-    state.count_packet(datagram.now_ms);
     let origin = Origin {
         export_ms: u64::from(header.export_secs) * 1000,
         clock: Clock::Unknown,
@@ -438,7 +437,7 @@ mod tests {
         assert_eq!((decoder.counters().sequence_gaps, decoder.counters().lost_records), (1, 3));
         assert_eq!(decoder.take_stats()[0].sequence_failures, 1);
         assert_eq!(decoder.exporters().next().unwrap().reported.messages, Some(5));
-        assert_eq!(decoder.exporters().next().unwrap().lost, 3);
+        assert_eq!(decoder.exporters().next().unwrap().totals.lost_records(), 3);
     }
 
     #[test]

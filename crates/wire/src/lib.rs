@@ -14,7 +14,7 @@
 //! * `registry`: what elements and enterprises are called;
 //! * `derive`: times, ICMP, events, sampling: what no element carries by itself;
 //! * `options`, `exporter`, `sequence`: what is known of each exporter;
-//! * [`Counters`]: everything that was dropped, by cause.
+//! * [`Counters`]: everything that was dropped, by cause; [`ExporterCounts`]: by exporter.
 //!
 //! Counts and causes, not logs: the caller compares [`Counters`] and says what it finds.
 
@@ -25,6 +25,7 @@ mod element;
 mod error;
 mod exporter;
 pub mod ipfix;
+mod ledger;
 mod options;
 mod plan;
 mod registry;
@@ -40,11 +41,13 @@ pub mod v9;
 pub use counters::Counters;
 pub use error::DecodeError;
 pub use exporter::{ExporterView, Reported};
+pub use ledger::{ExporterCounts, ExporterSlot};
 pub use registry::{element_is_stored, element_name, enterprise_name};
 pub use template::{FieldSpec, TemplateView};
 pub use unknown::{Sighting, UnknownElement};
 
 use exporter::Exporters;
+use ledger::Open;
 use plan::Kept;
 use record::{Addr, ExporterStats, Flow, FlowSink, Sampler};
 use set::Deferred;
@@ -208,6 +211,8 @@ pub struct Decoder {
     pub(crate) flow: Flow,
     pub(crate) kept: Kept,
     pub(crate) deferred: Vec<Deferred>,
+    /// The message being read.
+    pub(crate) open: Option<Open>,
 }
 
 impl Decoder {
@@ -224,6 +229,7 @@ impl Decoder {
             flow: Flow::new(),
             kept: Kept::default(),
             deferred: Vec::new(),
+            open: None,
         }
     }
 
@@ -244,6 +250,7 @@ impl Decoder {
         self.counters.bytes += datagram.len() as u64;
         let datagram = Datagram { peer: unmapped(peer), now_ms, bytes: datagram };
         let result = self.dispatch(&datagram, sink);
+        self.close_message();
         self.counters.bad_datagrams += u64::from(result.is_err());
         Outcome { flows: self.counters.flows - before, error: result.err() }
     }
@@ -270,7 +277,8 @@ impl Decoder {
         }
     }
 
-    /// The exporter a message is of.
+    /// The exporter a message is of. All that is counted from here on, to the next call or the end
+    /// of the datagram, is put down to it.
     pub(crate) fn exporter<S: FlowSink + ?Sized>(
         &mut self,
         datagram: &Datagram<'_>,
@@ -278,10 +286,32 @@ impl Decoder {
         id: u32,
         sink: &mut S,
     ) -> Result<usize, DecodeError> {
+        self.close_message();
         let key = (datagram.peer, protocol, id);
-        self.exporters
+        let at = self
+            .exporters
             .find_or_add(key, &self.config, &mut self.counters, sink)
-            .ok_or(DecodeError::TooManyExporters { limit: self.config.limits.exporters })
+            .ok_or(DecodeError::TooManyExporters { limit: self.config.limits.exporters })?;
+        if let Some(state) = self.exporters.get_mut(at) {
+            state.hear(datagram.now_ms);
+        }
+        self.open = Some(Open::new(at, &self.counters));
+        Ok(at)
+    }
+
+    /// Says that the header of the message being read announces so many flows.
+    pub(crate) const fn announce_flows(&mut self, flows: u32) {
+        if let Some(open) = &mut self.open {
+            open.announced = Some(flows);
+        }
+    }
+
+    /// Puts the message that was read down to its exporter.
+    fn close_message(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        if let Some(state) = self.exporters.get_mut(open.exporter) {
+            state.ledger.close(&open, &self.counters);
+        }
     }
 
     /// Tells a sink all exporters with their samplers and names: what begins each new file.
@@ -291,10 +321,17 @@ impl Decoder {
         }
     }
 
-    /// What each exporter sent since the last call, in order of their numbers. Exporters that
-    /// have no number are left out.
+    /// What each exporter did since the last call, in order of appearance: all of them, those too
+    /// that were silent.
+    pub fn take_slots(&mut self) -> Vec<ExporterSlot> {
+        self.exporters.take_slots()
+    }
+
+    /// What flow files keep of [`take_slots`](Self::take_slots), in place of which it is called.
+    /// Exporters that have no number are left out.
     pub fn take_stats(&mut self) -> Vec<ExporterStats> {
-        self.exporters.take_stats()
+        let slots = self.take_slots();
+        slots.iter().filter(|s| s.exporter.sysid != 0).map(ExporterSlot::stats).collect()
     }
 
     /// What was received, delivered and dropped so far.

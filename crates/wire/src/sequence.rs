@@ -4,7 +4,7 @@
 //! say where their counter stood when a message left. A tracker knows where the next message has
 //! to begin, and remembers the latest gaps so that a late datagram takes its loss back.
 
-use crate::Counters;
+use crate::ledger::Tally;
 
 /// Gaps that may still be closed by late datagrams.
 const HOLES: usize = 8;
@@ -80,79 +80,57 @@ pub(crate) struct Sequence {
     behind: Option<u32>,
 }
 
-/// What one message did to the count of gaps: to be added to the exporter's statistics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Verdict {
-    /// Gaps opened (1) or closed (-1).
-    pub(crate) gaps: i64,
-    /// Units lost, negative if a late datagram gave them back.
-    pub(crate) lost: i64,
-}
-
 impl Sequence {
     /// Judges one message.
-    pub(crate) fn observe(&mut self, step: Step, unit: Unit, counters: &mut Counters) -> Verdict {
-        let verdict = self.judge(step, counters);
-        let lost = match unit {
-            Unit::Datagrams => &mut counters.lost_datagrams,
-            Unit::Records => &mut counters.lost_records,
-        };
-        *lost = lost.saturating_add_signed(verdict.lost);
-        counters.sequence_gaps = counters.sequence_gaps.saturating_add_signed(verdict.gaps);
-        verdict
-    }
-
-    fn judge(&mut self, raw: Step, counters: &mut Counters) -> Verdict {
+    pub(crate) fn observe(&mut self, raw: Step, mut tally: Tally<'_>) {
+        let tally = &mut tally;
         let step = self.habit.standardize(raw);
         let Some(next) = self.next else {
-            return self.resume(raw, counters);
+            return self.resume(raw, tally);
         };
         let ahead = step.number.wrapping_sub(next);
         let behind = next.wrapping_sub(step.number);
         if ahead == 0 {
-            return self.resume(raw, counters);
+            return self.resume(raw, tally);
         }
         if let Some(habit) = self.other_habit(raw) {
             self.habit = habit;
-            return self.resume(raw, counters);
+            return self.resume(raw, tally);
         }
         if self.clock_went_back(raw.uptime) {
-            return self.restart(raw, counters);
+            return self.restart(raw, tally);
         }
         if ahead <= MAX_GAP {
             self.newest_hole = (self.newest_hole + 1) % HOLES;
             if let Some(hole) = self.holes.get_mut(self.newest_hole) {
                 *hole = (next, ahead);
             }
-            self.resume(raw, counters);
-            return Verdict { gaps: 1, lost: i64::from(ahead) };
+            self.resume(raw, tally);
+            return tally.missing(ahead);
         }
-        if let Some(verdict) = self.close_hole(step) {
-            counters.reordered += 1;
-            return verdict;
+        if self.close_hole(step, tally).is_some() {
+            return tally.reordered();
         }
         if behind <= WINDOW && self.behind != Some(step.number) {
             self.behind = step.units.map(|n| step.number.wrapping_add(n));
-            counters.duplicates += 1;
-            return Verdict::default();
+            return tally.duplicate(step.units.unwrap_or(0));
         }
-        self.restart(raw, counters)
+        self.restart(raw, tally);
     }
 
     /// Takes this message for the newest, which all that follow come after.
-    fn resume(&mut self, raw: Step, counters: &mut Counters) -> Verdict {
-        counters.sequence_unchecked += u64::from(raw.units.is_none());
+    fn resume(&mut self, raw: Step, tally: &mut Tally<'_>) {
+        tally.all.sequence_unchecked += u64::from(raw.units.is_none());
         let step = self.habit.standardize(raw);
         self.next = step.units.map(|n| step.number.wrapping_add(n));
         self.newest = Some(raw);
         self.behind = None;
-        Verdict::default()
     }
 
-    fn restart(&mut self, raw: Step, counters: &mut Counters) -> Verdict {
-        counters.restarts += 1;
+    fn restart(&mut self, raw: Step, tally: &mut Tally<'_>) {
+        tally.restart();
         self.holes = Default::default();
-        self.resume(raw, counters)
+        self.resume(raw, tally);
     }
 
     /// The habit by which this message follows the newest without a gap, if there is one.
@@ -166,7 +144,7 @@ impl Sequence {
     }
 
     /// A late datagram gives back the loss it was taken for.
-    fn close_hole(&mut self, step: Step) -> Option<Verdict> {
+    fn close_hole(&mut self, step: Step, tally: &mut Tally<'_>) -> Option<()> {
         let units = step.units?;
         let inside = |&(start, len): &(u32, u32)| {
             let skip = step.number.wrapping_sub(start);
@@ -187,7 +165,8 @@ impl Sequence {
             }
         }
         let is_closed = before == 0 && after == 0;
-        Some(Verdict { gaps: -i64::from(is_closed), lost: -i64::from(units) })
+        tally.recovered(units, is_closed);
+        Some(())
     }
 
     /// Whether the exporter's uptime went back by more than datagrams overtake each other.
@@ -203,13 +182,19 @@ impl Sequence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Counters, ExporterCounts};
+
+    fn observe(sequence: &mut Sequence, step: Step, all: &mut Counters) {
+        let counts = &mut ExporterCounts::default();
+        sequence.observe(step, Tally { counts, all, unit: Unit::Records });
+    }
 
     /// Runs (number, units, uptime) and returns (gaps, lost, reordered, duplicates, restarts).
     fn run(steps: &[(u32, Option<u32>, Option<u32>)]) -> (u64, u64, u64, u64, u64) {
         let (mut sequence, mut c) = (Sequence::default(), Counters::default());
         for &(number, units, uptime) in steps {
             let step = Step { number, units, flows: units, uptime };
-            sequence.observe(step, Unit::Records, &mut c);
+            observe(&mut sequence, step, &mut c);
         }
         (c.sequence_gaps, c.lost_records, c.reordered, c.duplicates, c.restarts)
     }
@@ -262,7 +247,7 @@ mod tests {
             for &(number, options, flows) in messages {
                 let units = Some(options + flows);
                 let step = Step { number, units, flows: Some(flows), uptime: None };
-                sequence.observe(step, Unit::Records, &mut c);
+                observe(&mut sequence, step, &mut c);
             }
             assert_eq!((c.sequence_gaps, c.lost_records), want, "{name}");
             assert_eq!((c.duplicates, c.restarts), (0, 0), "{name}");
@@ -274,7 +259,7 @@ mod tests {
         let (mut sequence, mut c) = (Sequence::default(), Counters::default());
         for (number, units) in [(0, Some(5)), (5, None), (77, Some(3)), (80, Some(1))] {
             let step = Step { number, units, flows: units, uptime: None };
-            sequence.observe(step, Unit::Records, &mut c);
+            observe(&mut sequence, step, &mut c);
         }
         assert_eq!((c.sequence_gaps, c.sequence_unchecked), (0, 1));
     }

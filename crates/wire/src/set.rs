@@ -173,9 +173,6 @@ impl Decoder {
         self.counters.flows += read;
         message.records = message.records.wrapping_add(read as u32);
         message.flows = message.flows.wrapping_add(read as u32);
-        if let Some(state) = self.exporters.get_mut(message.exporter) {
-            state.count_flows(read);
-        }
         true
     }
 

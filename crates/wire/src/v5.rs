@@ -87,8 +87,8 @@ pub(crate) fn decode<S: FlowSink + ?Sized>(
         .inspect_err(|_| decoder.counters.truncated_headers += 1)?;
     let id = u32::from(header.engine_type) << 8 | u32::from(header.engine_id);
     let at = decoder.exporter(datagram, Protocol::V5, id, sink)?;
+    decoder.announce_flows(header.count.into());
     let Some(state) = decoder.exporters.get_mut(at) else { return Ok(()) };
-    state.count_packet(datagram.now_ms);
     let units = Some(u32::from(header.count));
     let uptime = Some(header.uptime_ms);
     let step = Step { number: header.sequence, units, flows: None, uptime };
@@ -135,7 +135,6 @@ pub(crate) fn decode<S: FlowSink + ?Sized>(
         sink.flow(&decoder.flow);
     }
     let read = wanted.min(records.len());
-    state.count_flows(read as u64);
     decoder.counters.flows += read as u64;
     if read < wanted {
         decoder.counters.truncated_messages += 1;
@@ -407,7 +406,7 @@ mod tests {
         let stats = decoder.take_stats();
         assert_eq!((stats[0].sequence_failures, stats[0].packets, stats[0].flows), (1, 4, 4));
         assert_eq!(decoder.take_stats()[0].packets, 0);
-        assert_eq!(decoder.exporters().next().unwrap().totals.packets, 4);
+        assert_eq!(decoder.exporters().next().unwrap().totals.datagrams, 4);
     }
 
     #[test]

@@ -53,7 +53,6 @@ pub(crate) fn decode<S: FlowSink + ?Sized>(
         .inspect_err(|_| decoder.counters.truncated_headers += 1)?;
     let exporter = decoder.exporter(datagram, Protocol::V9, header.source_id, sink)?;
     let Some(state) = decoder.exporters.get_mut(exporter) else { return Ok(()) };
-    state.count_packet(datagram.now_ms);
     let uptime = Some(header.uptime_ms);
     let step = Step { number: header.sequence, units: Some(1), flows: None, uptime };
     state.observe(step, Unit::Datagrams, &mut decoder.counters);
