@@ -124,10 +124,10 @@ impl From<&wire::ExporterView<'_>> for ExporterStatus {
         Self {
             exporter: view.exporter,
             counts: ExporterCounts {
-                datagrams: view.totals.packets,
+                datagrams: view.totals.datagrams,
                 flows: view.totals.flows,
-                sequence_gaps: view.totals.sequence_failures.into(),
-                missing: view.lost,
+                sequence_gaps: view.totals.gaps.saturating_sub(view.totals.gaps_closed),
+                missing: view.totals.lost_datagrams() + view.totals.lost_records(),
             },
             templates: view.templates,
             parked: 0,
