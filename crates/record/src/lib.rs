@@ -14,7 +14,8 @@
 //! * [`InterfaceSample`]: counters of an interface at one moment;
 //! * [`FlowSink`]: where decoded flows go;
 //! * [`AddressBook`]: what databases know about addresses;
-//! * [`Totals`]: flows, packets and bytes by protocol group.
+//! * [`Totals`]: flows, packets and bytes by protocol group;
+//! * [`v3`]: the one octet form that two others share, files and nfdump's own transport.
 
 mod addr;
 mod book;
@@ -28,6 +29,7 @@ mod shape;
 mod sink;
 pub mod time;
 mod totals;
+pub mod v3;
 
 pub use addr::{Addr, Mac};
 pub use book::{AddressBook, Country, Networks, TorExit};

@@ -5,8 +5,7 @@
 //! all headers in place, and runs of octets to copy into it. Fields of fixed width lie at the same
 //! place in every [`Flow`], so the runs hold for every flow with that set.
 
-use crate::extension::{EXTENSIONS, Extension, FAMILIES, HEADER_FIELDS, Tail};
-use crate::layout::v3;
+use record::v3::{self, EXTENSIONS, Extension, FAMILIES, HEADER_FIELDS, Tail};
 use record::{Field, Flow, Kind, Slot};
 
 /// Lays out flows and remembers how.
@@ -257,7 +256,7 @@ fn copy<const N: usize>(from: &[u8], to: &mut [u8]) {
 
 /// Extension 24 is of fixed size, so it is in the template; its header tells where.
 fn write_username(flow: &Flow, record: &mut [u8]) {
-    let at = crate::extension::elements(record).flatten().find(|e| e.id == 24).map(|e| e.at);
+    let at = v3::elements(record).flatten().find(|e| e.id == 24).map(|e| e.at);
     if let (Some(at), Some(name)) = (at, flow.as_row().bytes(Field::Username)) {
         let at = usize::from(at);
         if let Some(room) = record.get_mut(at..at + name.len()) {

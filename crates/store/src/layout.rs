@@ -30,7 +30,7 @@ pub(crate) mod record_type {
     pub(crate) const EXPORTER_STATS: u16 = 8;
     pub(crate) const SAMPLER_OLD: u16 = 9;
     pub(crate) const V16_FLOW: u16 = 10;
-    pub(crate) const FLOW: u16 = 11;
+    pub(crate) const FLOW: u16 = record::v3::TYPE;
     pub(crate) const APPLICATION_NAMES: u16 = 12;
     pub(crate) const INTERFACE_NAMES: u16 = 13;
     pub(crate) const VRF_NAMES: u16 = 14;
@@ -38,22 +38,6 @@ pub(crate) mod record_type {
     pub(crate) const SLACK: u16 = 256;
     pub(crate) const IDENT: u16 = 0x8001;
     pub(crate) const STATISTICS: u16 = 0x8002;
-}
-
-/// Header of a V3 record (6.1).
-pub(crate) mod v3 {
-    /// Octets of the header.
-    pub(crate) const LEN: usize = 12;
-    pub(crate) const ELEMENTS: usize = 4;
-    pub(crate) const ENGINE_TYPE: usize = 6;
-    pub(crate) const ENGINE_ID: usize = 7;
-    pub(crate) const EXPORTER: usize = 8;
-    pub(crate) const FLAGS: usize = 10;
-    pub(crate) const SOURCE: usize = 11;
-    /// Bit of the flags that belongs to whoever filters; never to be written.
-    pub(crate) const SCRATCH_FLAG: u8 = 0x80;
-    /// Octets of an element's header (6.2).
-    pub(crate) const ELEMENT_HEADER: usize = 4;
 }
 
 /// The octets of `range`, `None` if there are not enough.

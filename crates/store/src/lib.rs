@@ -36,7 +36,6 @@ mod directory;
 mod encode;
 mod error;
 mod exporters;
-mod extension;
 mod header;
 mod layout;
 mod layout3;

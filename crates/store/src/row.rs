@@ -5,12 +5,12 @@
 //! headers are those of a sequence met before has that sequence's shape, and comparing them costs
 //! one load and one comparison an element; only a new sequence is taken apart.
 
-use crate::extension::{self, Choice, Element, Extension};
-use crate::layout::{record_type, split_record, u16_at, u32_at, u64_at, v3};
+use crate::layout::{record_type, split_record, u16_at, u32_at};
 use crate::layout3::record_type as record_type3;
 use crate::meta::{self, MetaRecord};
 use crate::v4;
-use record::{Field, RowRef, Shape, ShapeTable, Slot};
+use record::v3::{self, Choice, Element, Extension};
+use record::{RowRef, Shape, ShapeTable};
 use std::collections::HashMap;
 
 /// What a walk passed over, by cause.
@@ -82,12 +82,8 @@ struct Values {
     /// Type of the record.
     kind: u16,
     elements: Vec<Element>,
-    /// Extension 38, IP version.
-    ip_version: Slot,
-    /// Addresses of extension 2, if extension 3 is there, too.
-    v4_addrs: Slot,
-    /// Start of the flow, if there is the time of an event, too.
-    first: Slot,
+    /// What both layouts look at.
+    common: v3::Values,
     /// Extension of layout 3 that stands for two of layout 2.
     event: Option<u16>,
     /// Shapes made so far, by choice.
@@ -203,7 +199,7 @@ impl Walker {
 
     /// Takes a record of layout 2 apart.
     fn dissect(&mut self, record: &[u8]) -> Option<()> {
-        for element in extension::elements(record) {
+        for element in v3::elements(record) {
             let e = element?;
             let len = u32::from(e.len) + v3::ELEMENT_HEADER as u32;
             self.headers.push((e.at - v3::ELEMENT_HEADER as u16, u32::from(e.id) | len << 16));
@@ -257,7 +253,7 @@ impl Walker {
 fn shape_of(kind: u16, elements: &[Element], choice: Choice) -> Shape {
     match kind {
         record_type3::FLOW => v4::shape(elements, choice),
-        _ => extension::shape(elements, choice),
+        _ => v3::shape(elements, choice),
     }
 }
 
@@ -274,26 +270,15 @@ impl Form {
 impl Values {
     /// What to look at in records with these elements, `None` if nothing.
     fn of(kind: u16, elements: &[Element], shape: &Shape) -> Option<Box<Self>> {
-        let has = |id| elements.iter().rev().find(|e| e.id == id);
-        let v4_addrs = match (has(2), has(3)) {
-            (Some(v4), Some(_)) => Slot { at: v4.at, len: v4.len },
-            _ => Slot::default(),
-        };
-        let first = match extension::event_time(shape) {
-            Some(_) => shape.slot(Field::First),
-            None => Slot::default(),
-        };
+        let common = v3::Values::of(elements, shape);
         let event = (kind == record_type3::FLOW).then(|| v4::event_at(elements)).flatten();
-        if !v4_addrs.is_present() && !first.is_present() && event.is_none() {
+        if !common.matter() && event.is_none() {
             return None;
         }
-        let ip_version = shape.slot(Field::IpVersion);
         Some(Box::new(Self {
             kind,
             elements: elements.to_vec(),
-            ip_version,
-            v4_addrs,
-            first,
+            common,
             event,
             shapes: [None; Choice::COUNT],
         }))
@@ -301,17 +286,8 @@ impl Values {
 
     /// The rules of section 6.2.
     fn choose(&self, record: &[u8]) -> Choice {
-        let octets =
-            |s: Slot| record.get(usize::from(s.at)..usize::from(s.at) + usize::from(s.len));
-        let v4 = match octets(self.ip_version) {
-            Some([6]) => false,
-            Some([4]) => self.v4_addrs.is_present(),
-            _ => octets(self.v4_addrs).is_some_and(|a| a.iter().any(|b| *b != 0)),
-        };
-        let event_time =
-            self.first.is_present() && u64_at(record, usize::from(self.first.at)) == Some(0);
         let events = self.event.map(|at| v4::events(record, at)).unwrap_or_default();
-        Choice { v4, event_time, events }
+        Choice { events, ..self.common.choose(record) }
     }
 }
 
@@ -328,6 +304,7 @@ fn other_record(kind: u16, record: &[u8], found: &mut Found<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use record::Field;
     use record::Rows;
     use std::cell::Cell;
 

@@ -8,8 +8,8 @@
 //! The bitmap says which extensions there are, and the offsets, in the order of its bits, where
 //! they begin. Rows are read as they lie: only the shape differs from that of layout 2.
 
-use crate::extension::{Choice, Element, Events, Extension, Tail, event_time, set};
 use crate::layout::{u16_at, u32_at, u64_at};
+use record::v3::{Choice, Element, Events, Extension, Tail, event_time, set};
 use record::{Field, Shape};
 
 /// Octets of the record header; the offsets follow.

@@ -9,10 +9,10 @@ use crate::block::BlockRef;
 use crate::compress::{Packer, Packing};
 use crate::encode::Encoder;
 use crate::error::StoreError;
-use crate::extension::{self, Extension};
 use crate::header::{Creator, FileHeader};
-use crate::layout::{BLOCK_LIMIT, BLOCK_TARGET, record_type, u16_at, v3};
+use crate::layout::{BLOCK_LIMIT, BLOCK_TARGET, record_type, u16_at};
 use crate::meta::{self, MetaRecord};
+use record::v3::{self, Extension};
 use record::{ExporterStats, Field, Flow, FlowSink, Meta, Row, Totals};
 use std::fs::{self, File};
 use std::io;
@@ -395,7 +395,7 @@ fn create(path: &Path) -> io::Result<File> {
 /// (6.2).
 fn is_complete(record: &[u8]) -> bool {
     let mut end = v3::LEN;
-    for element in extension::elements(record) {
+    for element in v3::elements(record) {
         let Some(e) = element else { return false };
         end = usize::from(e.at) + usize::from(e.len);
         if Extension::of(e.id).is_some_and(|known| e.len < known.len) {
@@ -410,12 +410,12 @@ fn is_complete(record: &[u8]) -> bool {
 /// Whether a record of layout 2 has elements that this program does not know.
 fn has_unknown(record: &[u8]) -> bool {
     u16_at(record, 0) == Some(record_type::FLOW)
-        && extension::elements(record).flatten().any(|e| e.id != 0 && Extension::of(e.id).is_none())
+        && v3::elements(record).flatten().any(|e| e.id != 0 && Extension::of(e.id).is_none())
 }
 
 /// Changes the exporter's number in the header and in extension 18.
 fn set_exporter(record: &mut [u8], n: u16) {
-    let again = extension::elements(record).flatten().find(|e| e.id == 18).map(|e| e.at + 8);
+    let again = v3::elements(record).flatten().find(|e| e.id == 18).map(|e| e.at + 8);
     for at in [Some(v3::EXPORTER as u16), again].into_iter().flatten().map(usize::from) {
         if let Some(room) = record.get_mut(at..at + 2) {
             room.copy_from_slice(&n.to_le_bytes());

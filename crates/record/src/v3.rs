@@ -1,39 +1,64 @@
-//! The extension table: which fields lie where in which element of a V3 record (7).
+//! V3 flow records: the form that flows have in files of layout 2 and in datagrams of nfdump's own
+//! transport, version 250 (file format, 6 and 7).
 //!
-//! Read downwards it builds the [`Shape`] of a record, read upwards it builds records.
+//! A record is a header and elements. [`EXTENSIONS`] is the one table that says which fields lie
+//! where in which element: read downwards it builds the [`Shape`] of a record, read upwards it
+//! builds records. Blocks, files and datagrams around the records are not known here.
 
-use crate::layout::{u16_at, v3};
-use record::{Field, Kind, Shape};
+use crate::{Field, Kind, Shape, Slot};
+
+/// What a record of this form begins with: its type (file format, 5).
+pub const TYPE: u16 = 11;
+/// Octets of a record's header (6.1).
+pub const LEN: usize = 12;
+/// Where the header has the number of elements, in 16 bits.
+pub const ELEMENTS: usize = 4;
+/// Where the header has the engine type, in 8 bits.
+pub const ENGINE_TYPE: usize = 6;
+/// Where the header has the engine id, in 8 bits.
+pub const ENGINE_ID: usize = 7;
+/// Where the header has the number of the exporter, in 16 bits.
+pub const EXPORTER: usize = 8;
+/// Where the header has the flags of the record, in 8 bits.
+pub const FLAGS: usize = 10;
+/// Where the header has the protocol the record came from, in 8 bits.
+pub const SOURCE: usize = 11;
+/// Bit of the flags that belongs to whoever filters; never to be written.
+pub const SCRATCH_FLAG: u8 = 0x80;
+/// Octets of an element's header: its number and its length, that header included (6.2).
+pub const ELEMENT_HEADER: usize = 4;
 
 /// One kind of element.
 #[derive(Debug)]
-pub(crate) struct Extension {
+pub struct Extension {
     /// Number in the element header.
-    pub(crate) id: u16,
+    pub id: u16,
     /// Octets of the fixed part, element header not counted.
-    pub(crate) len: u16,
+    pub len: u16,
     /// Fields of the fixed part, each with its offset in the data.
-    pub(crate) fields: &'static [(Field, u16)],
+    pub fields: &'static [(Field, u16)],
     /// Field that takes the rest of the element.
-    pub(crate) tail: Option<Tail>,
+    pub tail: Option<Tail>,
     /// Family of the addresses in it: their octets, 0 if there are none.
-    pub(crate) family: u16,
+    pub family: u16,
 }
 
 /// A field of variable length at the end of an element.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tail {
-    pub(crate) field: Field,
+pub struct Tail {
+    /// The field.
+    pub field: Field,
     /// Zero octets that follow the value when written.
-    pub(crate) zeros: u16,
+    pub zeros: u16,
     /// What the length of value and zeros is rounded up to when written.
-    pub(crate) align: u16,
+    pub align: u16,
 }
 
 use Field as F;
 
+/// All extensions, number `n` at index `n - 1` (file format, 7).
 #[rustfmt::skip]
-pub(crate) static EXTENSIONS: [Extension; 42] = [
+pub static EXTENSIONS: [Extension; 42] = [
     fixed(1, 48, &[(F::First, 0), (F::Last, 8), (F::Received, 16), (F::Packets, 24), (F::Bytes, 32), (F::SrcPort, 40),
         (F::DstPort, 42), (F::Proto, 44), (F::TcpFlags, 45), (F::FwdStatus, 46), (F::SrcTos, 47)]),
     addrs(2, 8, 4, &[(F::SrcAddr, 0), (F::DstAddr, 4)]),
@@ -97,12 +122,12 @@ static OLD_NAT_COMMON: Extension = fixed(
 );
 
 /// Fields of the record header, each with its offset in the record.
-pub(crate) const HEADER_FIELDS: [(Field, u16); 5] = [
-    (F::EngineType, v3::ENGINE_TYPE as u16),
-    (F::EngineId, v3::ENGINE_ID as u16),
-    (F::ExporterId, v3::EXPORTER as u16),
-    (F::RecordFlags, v3::FLAGS as u16),
-    (F::Source, v3::SOURCE as u16),
+pub const HEADER_FIELDS: [(Field, u16); 5] = [
+    (F::EngineType, ENGINE_TYPE as u16),
+    (F::EngineId, ENGINE_ID as u16),
+    (F::ExporterId, EXPORTER as u16),
+    (F::RecordFlags, FLAGS as u16),
+    (F::Source, SOURCE as u16),
 ];
 
 const fn fixed(id: u16, len: u16, fields: &'static [(Field, u16)]) -> Extension {
@@ -119,7 +144,8 @@ const fn variable(id: u16, len: u16, fields: &'static [(Field, u16)], tail: Tail
 
 impl Extension {
     /// The extension of this number.
-    pub(crate) fn of(id: u16) -> Option<&'static Self> {
+    #[inline]
+    pub fn of(id: u16) -> Option<&'static Self> {
         EXTENSIONS.get(usize::from(id).checked_sub(1)?)
     }
 
@@ -132,7 +158,7 @@ impl Extension {
     }
 
     /// All fields, bit `field as usize`.
-    pub(crate) const fn mask(&self) -> u128 {
+    pub const fn mask(&self) -> u128 {
         let mut mask = match self.tail {
             Some(t) => 1 << t.field as usize,
             None => 0,
@@ -146,7 +172,7 @@ impl Extension {
     }
 
     /// Octets of a field in the fixed part.
-    pub(crate) fn width(&self, field: Field) -> u16 {
+    pub fn width(&self, field: Field) -> u16 {
         match field.kind() {
             Kind::Addr => self.family,
             Kind::Text(_) => 66, // the user name, the only text of fixed size
@@ -155,7 +181,7 @@ impl Extension {
     }
 
     /// Puts the fields of an element into a shape. Only what lies inside the element is there.
-    pub(crate) fn place(&self, shape: &mut Shape, data_at: u16, data_len: u16) {
+    pub fn place(&self, shape: &mut Shape, data_at: u16, data_len: u16) {
         for (field, at) in self.fields {
             let width = self.width(*field);
             let width = match field.kind() {
@@ -175,7 +201,7 @@ impl Extension {
 }
 
 /// Puts a field into a shape, and with the destination port what else it stands for.
-pub(crate) fn set(shape: &mut Shape, field: Field, at: u16, len: u16) {
+pub fn set(shape: &mut Shape, field: Field, at: u16, len: u16) {
     shape.set(field, at, len);
     if field == Field::DstPort {
         // ICMP: 256 * type + code.
@@ -186,52 +212,101 @@ pub(crate) fn set(shape: &mut Shape, field: Field, at: u16, len: u16) {
 
 /// Choices that depend on what a record says, not only on which elements it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Choice {
+pub struct Choice {
     /// Elements 2 and 3 are both there: take the IPv4 addresses.
-    pub(crate) v4: bool,
+    pub v4: bool,
     /// The start is 0: take the time of the event instead.
-    pub(crate) event_time: bool,
+    pub event_time: bool,
     /// What the one extension that layout 3 has for events is about.
-    pub(crate) events: Events,
+    pub events: Events,
 }
 
 /// What an event of layout 3 is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Events {
+pub enum Events {
+    /// A firewall event: extension 19 of layout 2.
     #[default]
     Firewall,
+    /// A NAT event: extension 25 of layout 2.
     Translation,
+    /// Both of them.
     Both,
 }
 
 impl Choice {
     /// How many there are.
-    pub(crate) const COUNT: usize = 12;
+    pub const COUNT: usize = 12;
 
     /// A number of its own for each, 0 for the default.
-    pub(crate) fn index(self) -> usize {
+    pub fn index(self) -> usize {
         usize::from(self.v4) + 2 * usize::from(self.event_time) + 4 * self.events as usize
     }
 }
 
+/// Where to look in records with the same elements to make a [`Choice`] (6.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Values {
+    /// Extension 38, IP version.
+    ip_version: Slot,
+    /// Addresses of extension 2, if extension 3 is there, too.
+    v4_addrs: Slot,
+    /// Start of the flow, if there is the time of an event, too.
+    first: Slot,
+}
+
+impl Values {
+    /// For records with these elements, whose shape without any choice is `shape`.
+    pub fn of(elements: &[Element], shape: &Shape) -> Self {
+        let has = |id| elements.iter().rev().find(|e| e.id == id);
+        let v4_addrs = match (has(2), has(3)) {
+            (Some(v4), Some(_)) => Slot { at: v4.at, len: v4.len },
+            _ => Slot::default(),
+        };
+        let first = match event_time(shape) {
+            Some(_) => shape.slot(Field::First),
+            None => Slot::default(),
+        };
+        Self { ip_version: shape.slot(Field::IpVersion), v4_addrs, first }
+    }
+
+    /// Whether values change anything.
+    pub const fn matter(&self) -> bool {
+        self.v4_addrs.is_present() || self.first.is_present()
+    }
+
+    /// What the values of a record choose.
+    pub fn choose(&self, record: &[u8]) -> Choice {
+        let octets =
+            |s: Slot| record.get(usize::from(s.at)..usize::from(s.at) + usize::from(s.len));
+        let v4 = match octets(self.ip_version) {
+            Some([6]) => false,
+            Some([4]) => self.v4_addrs.is_present(),
+            _ => octets(self.v4_addrs).is_some_and(|a| a.iter().any(|b| *b != 0)),
+        };
+        let event_time = self.first.is_present() && octets(self.first).is_some_and(|t| t == [0; 8]);
+        Choice { v4, event_time, ..Choice::default() }
+    }
+}
+
 /// Elements of the two address families that say the same thing (7).
-pub(crate) const FAMILIES: [(u16, u16); 6] =
-    [(2, 3), (8, 9), (10, 11), (12, 13), (20, 21), (31, 32)];
+pub const FAMILIES: [(u16, u16); 6] = [(2, 3), (8, 9), (10, 11), (12, 13), (20, 21), (31, 32)];
 
 /// An element's place in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Element {
-    pub(crate) id: u16,
+pub struct Element {
+    /// Its number.
+    pub id: u16,
     /// Offset of its data.
-    pub(crate) at: u16,
+    pub at: u16,
     /// Octets of data.
-    pub(crate) len: u16,
+    pub len: u16,
 }
 
 /// The elements of a V3 record, `None` as soon as one does not lie inside the record.
-pub(crate) fn elements(record: &[u8]) -> impl Iterator<Item = Option<Element>> + '_ {
-    let count = u16_at(record, v3::ELEMENTS).unwrap_or(0);
-    let mut at = v3::LEN;
+#[inline]
+pub fn elements(record: &[u8]) -> impl Iterator<Item = Option<Element>> + '_ {
+    let count = u16_at(record, ELEMENTS).unwrap_or(0);
+    let mut at = LEN;
     let mut left = count;
     std::iter::from_fn(move || {
         left = left.checked_sub(1)?;
@@ -244,15 +319,21 @@ pub(crate) fn elements(record: &[u8]) -> impl Iterator<Item = Option<Element>> +
     })
 }
 
+#[inline]
 fn element_at(record: &[u8], at: usize) -> Option<Element> {
     let (id, len) = (u16_at(record, at)?, u16_at(record, at + 2)?);
-    let len = len.checked_sub(v3::ELEMENT_HEADER as u16)?;
-    let at = u16::try_from(at + v3::ELEMENT_HEADER).ok()?;
+    let len = len.checked_sub(ELEMENT_HEADER as u16)?;
+    let at = u16::try_from(at + ELEMENT_HEADER).ok()?;
     (usize::from(at) + usize::from(len) <= record.len()).then_some(Element { id, at, len })
 }
 
+#[inline]
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().copied().map(u16::from_le_bytes)
+}
+
 /// The shape of a record with these elements. The last one of an id counts.
-pub(crate) fn shape(elements: &[Element], choice: Choice) -> Shape {
+pub fn shape(elements: &[Element], choice: Choice) -> Shape {
     let mut shape = Shape::default();
     for (field, at) in HEADER_FIELDS {
         shape.set(field, at, field.kind().width().unwrap_or(0));
@@ -276,7 +357,7 @@ pub(crate) fn shape(elements: &[Element], choice: Choice) -> Shape {
 }
 
 /// Where the time of the event lies, if a record of this shape is one (6.2).
-pub(crate) fn event_time(shape: &Shape) -> Option<record::Slot> {
+pub fn event_time(shape: &Shape) -> Option<Slot> {
     [Field::FwEventTime, Field::NatEventTime]
         .map(|f| shape.slot(f))
         .into_iter()
