@@ -52,6 +52,16 @@ impl From<&Usage> for Used {
     }
 }
 
+/// Whether the kernel knows its clock to be set by a time service; `None` where it does not say.
+pub fn is_synchronised() -> Option<bool> {
+    // SAFETY: all-zero octets are a valid timex, which is plain numbers; modes 0 asks and sets
+    // nothing.
+    let mut timex: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is valid for reads and writes of a timex while the call lasts.
+    let state = unsafe { libc::adjtimex(&raw mut timex) };
+    (state >= 0).then(|| timex.status & libc::STA_UNSYNC == 0)
+}
+
 /// Makes `zone` the time zone of the process, as the variable `TZ` does: a name of the zone
 /// database, `UTC`, or an offset such as `+02:00`.
 ///

@@ -9,11 +9,13 @@
 //! * [`memory`]: how much is left, and advice about large areas;
 //! * [`signal`]: TERM, INT and HUP as flags and as something to poll;
 //! * [`process`]: daemon, pid file, privileges;
+//! * [`disk`]: room and rights in a directory;
 //! * [`clock`]: time, CPU time, memory, cores.
 
 #![expect(unsafe_code, reason = "the one crate for it; each block says why it is sound")]
 
 pub mod clock;
+pub mod disk;
 mod error;
 pub mod map;
 pub mod memory;

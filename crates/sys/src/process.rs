@@ -219,6 +219,16 @@ fn is_already(uid: Uid, gid: Gid) -> bool {
     users && getresgid().is_ok_and(|r| [r.real, r.effective, r.saved] == [gid; 3])
 }
 
+/// Whether `user` and `group` are known, as far as they are given.
+///
+/// # Errors
+/// If one is not.
+pub fn find_account(user: Option<&str>, group: Option<&str>) -> Result<(), Error> {
+    user.map(find_user).transpose()?;
+    group.map(find_group).transpose()?;
+    Ok(())
+}
+
 /// Number and primary group; a bare number need not have an account.
 fn find_user(name: &str) -> Result<(Uid, Option<Gid>), Error> {
     let unknown = || Error::UnknownUser(name.to_owned());
