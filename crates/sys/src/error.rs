@@ -38,11 +38,49 @@ pub enum Error {
         /// The kernel's reason.
         source: io::Error,
     },
+    /// There is no such interface.
+    #[error("no network interface `{name}`: {source}")]
+    Interface {
+        /// Name asked for.
+        name: String,
+        /// The kernel's reason.
+        source: io::Error,
+    },
     /// A socket option that the receiver cannot do without was refused.
     #[error("cannot set socket option {option}: {source}")]
     SocketOption {
         /// Name of the option.
         option: &'static str,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// The environment cannot be changed while threads may read it.
+    #[error("{threads} threads run: take what the service manager passes before starting them")]
+    ServiceThreads {
+        /// Threads counted.
+        threads: usize,
+    },
+    /// The number of passed descriptors is none.
+    #[error("LISTEN_FDS={value}: not a number of descriptors from 0 to 4096")]
+    ListenFds {
+        /// What the variable says.
+        value: String,
+    },
+    /// A passed descriptor is not open, or a socket that cannot be used.
+    #[error("descriptor {fd} (`{name}`) from the service manager: {source}")]
+    Passed {
+        /// Number of the descriptor.
+        fd: i32,
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// The service manager's socket cannot be reached.
+    #[error("NOTIFY_SOCKET={address}: {source}")]
+    Notify {
+        /// What the variable says.
+        address: String,
         /// The kernel's reason.
         source: io::Error,
     },

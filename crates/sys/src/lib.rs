@@ -10,6 +10,7 @@
 //! * [`signal`]: TERM, INT and HUP as flags and as something to poll;
 //! * [`process`]: daemon, pid file, privileges;
 //! * [`disk`]: room and rights in a directory;
+//! * [`service`]: sockets and messages from and to the service manager;
 //! * [`clock`]: time, CPU time, memory, cores.
 
 #![expect(unsafe_code, reason = "the one crate for it; each block says why it is sound")]
@@ -20,6 +21,7 @@ mod error;
 pub mod map;
 pub mod memory;
 pub mod process;
+pub mod service;
 pub mod signal;
 pub mod udp;
 

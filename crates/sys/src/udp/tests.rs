@@ -1,0 +1,377 @@
+use std::collections::HashSet;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::control::Drops;
+use super::*;
+use crate::Error;
+
+const LO4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const LO6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+const SOON: Option<Duration> = Some(Duration::from_secs(5));
+
+fn listen(bind: Option<IpAddr>, family: Family) -> Receiver {
+    Receiver::bind(&Listen { bind, family, ..Listen::default() }).unwrap()
+}
+
+fn sender(to: IpAddr, receiver: &Receiver) -> Sender {
+    let port = receiver.local_addr().unwrap().port();
+    Sender::connect(SocketAddr::new(to, port)).unwrap()
+}
+
+/// Everything that is there, copied.
+fn drain(receiver: &mut Receiver) -> Vec<(SocketAddr, Vec<u8>)> {
+    let mut all = Vec::new();
+    let mut keep = |d: Datagram<'_>| {
+        assert!(!d.truncated);
+        all.push((d.peer, d.bytes.to_vec()));
+    };
+    while receiver.recv(None, Some(Duration::ZERO), &mut keep).unwrap().count > 0 {}
+    all
+}
+
+fn send_all(sender: &Sender, mut datagrams: &[Vec<u8>]) {
+    while !datagrams.is_empty() {
+        let n = sender.send_batch(datagrams).unwrap();
+        datagrams = &datagrams[n..];
+    }
+}
+
+#[test]
+fn batches_keep_order_lengths_and_sender() {
+    let mut rx = listen(Some(LO4), Family::V4);
+    let tx = sender(LO4, &rx);
+    let datagrams: Vec<Vec<u8>> = (0..150).map(|n| vec![n as u8; n]).collect();
+    send_all(&tx, &datagrams);
+    let got = drain(&mut rx);
+    let me = tx.local_addr().unwrap();
+    assert_eq!(got.len(), 150);
+    for ((peer, bytes), want) in got.iter().zip(&datagrams) {
+        assert_eq!((peer, bytes), (&me, want));
+    }
+}
+
+#[test]
+fn the_largest_datagram_is_whole() {
+    let mut rx = listen(Some(LO4), Family::V4);
+    let tx = sender(LO4, &rx);
+    let big: Vec<u8> = (0..65_507u32).map(|n| n as u8).collect(); // IPv4 limit
+    send_all(&tx, std::slice::from_ref(&big));
+    assert_eq!(drain(&mut rx), [(tx.local_addr().unwrap(), big)]);
+}
+
+#[test]
+fn dual_stack_takes_both_families_and_shows_ipv4_as_ipv4() {
+    let mut rx = listen(None, Family::Dual);
+    for (to, is_v4) in [(LO4, true), (LO6, false)] {
+        if !is_v4 && UdpSocket::bind((LO6, 0)).is_err() {
+            continue; // a host without IPv6
+        }
+        send_all(&sender(to, &rx), &[b"x".to_vec()]);
+        let peer = drain(&mut rx)[0].0;
+        assert_eq!(peer.ip(), to);
+        assert_eq!(peer.is_ipv4(), is_v4);
+    }
+}
+
+#[test]
+fn families_are_kept_apart_where_asked() {
+    let rx = listen(None, Family::V4);
+    assert!(rx.local_addr().unwrap().is_ipv4());
+    let wrong =
+        Receiver::bind(&Listen { bind: Some(LO4), family: Family::V6, ..Listen::default() });
+    assert!(matches!(wrong, Err(Error::Family { addr: LO4 })));
+}
+
+#[test]
+fn a_second_socket_on_the_port_is_refused() {
+    let rx = listen(Some(LO4), Family::V4);
+    let port = rx.local_addr().unwrap().port();
+    let second = Receiver::bind(&Listen { bind: Some(LO4), port, ..Listen::default() });
+    let Err(e) = second else { panic!("two sockets share port {port}") };
+    assert!(e.to_string().contains(&port.to_string()), "{e}");
+}
+
+#[test]
+fn drops_and_receipts_add_up_to_what_was_sent() {
+    let mut rx = Receiver::bind(&Listen {
+        bind: Some(LO4),
+        receive_buffer: Some(20_000),
+        ..Listen::default()
+    })
+    .unwrap();
+    assert_eq!(rx.receive_buffer().unwrap(), 20_000);
+    let tx = sender(LO4, &rx);
+    let (mut sent, mut got) = (0, 0);
+    for round in 1..=3 {
+        let burst = vec![vec![7; 1000]; 500];
+        send_all(&tx, &burst);
+        sent += burst.len() as u64;
+        got += drain(&mut rx).len() as u64;
+        let dropped = rx.dropped();
+        assert!(dropped > 0, "the buffer held {sent} datagrams");
+        assert_eq!(got + dropped, sent, "round {round}");
+    }
+    // The next datagram carries the count, too; it must not count twice.
+    send_all(&tx, &[vec![1]]);
+    let seen = rx.recv(None, SOON, |_| ()).unwrap();
+    assert_eq!(seen, Received { count: 1, dropped_total: sent - got });
+    assert_eq!(rx.dropped(), sent - got);
+}
+
+#[test]
+fn widened_counter_survives_wrap_and_late_readings() {
+    let mut drops = Drops { total: 10, ..Drops::counted(u32::MAX - 1) };
+    for (reading, total) in [(u32::MAX, 11), (3, 15), (u32::MAX, 15), (2, 15), (4, 16)] {
+        drops.saw(reading);
+        assert_eq!(drops.total, total, "reading {reading}");
+    }
+}
+
+#[test]
+fn kernel_time_is_the_wall_clock() {
+    let mut rx = listen(Some(LO4), Family::V4);
+    let before = crate::clock::now_ms();
+    send_all(&sender(LO4, &rx), &[b"x".to_vec()]);
+    let mut arrived = None;
+    rx.recv(None, SOON, |d| arrived = d.arrived_ms.zip(d.arrived_ns)).unwrap();
+    let (arrived, ns) = arrived.unwrap();
+    assert!((before..=crate::clock::now_ms()).contains(&arrived), "{arrived} {before}");
+    assert_eq!(ns / 1_000_000, arrived);
+}
+
+#[test]
+fn a_wake_up_ends_the_wait() {
+    let mut rx = listen(Some(LO4), Family::V4);
+    let stop = crate::signal::Stop::new().unwrap();
+    let other = stop.clone();
+    let waiter = std::thread::spawn(move || {
+        rx.recv(Some(other.as_fd()), None, |_| panic!("nothing was sent")).unwrap()
+    });
+    stop.request();
+    assert_eq!(waiter.join().unwrap().count, 0);
+}
+
+#[test]
+fn an_empty_datagram_is_a_datagram() {
+    let mut rx = listen(Some(LO4), Family::V4);
+    send_all(&sender(LO4, &rx), &[Vec::new()]);
+    assert_eq!(drain(&mut rx).len(), 1);
+}
+
+#[test]
+fn a_group_socket_shares_its_port() {
+    let group: IpAddr = "239.255.77.7".parse().unwrap();
+    let first = Receiver::bind(&Listen { group: Some(group), ..Listen::default() });
+    // Hosts without a multicast route cannot join.
+    let Ok(first) = first else { return };
+    let port = first.local_addr().unwrap().port();
+    let listen = Listen { group: Some(group), port, ..Listen::default() };
+    assert!(Receiver::bind(&listen).is_ok());
+}
+
+/// Numbered datagrams from one socket; which receiver got which, with its time of arrival. Waits
+/// until all are received or dropped.
+fn spread(group: &mut [Receiver], tx: &Sender, count: u32) -> Vec<Vec<(u64, u32)>> {
+    let datagrams: Vec<Vec<u8>> = (0..count).map(|n| n.to_be_bytes().to_vec()).collect();
+    send_all(tx, &datagrams);
+    let mut got = vec![Vec::new(); group.len()];
+    for _ in 0..1000 {
+        let mut known = 0;
+        for (receiver, got) in group.iter_mut().zip(&mut got) {
+            let keep = |d: Datagram<'_>| {
+                got.push((d.arrived_ns.unwrap(), u32::from_be_bytes(d.bytes.try_into().unwrap())));
+            };
+            receiver.recv(None, Some(Duration::from_millis(1)), keep).unwrap();
+            known += got.len() as u64 + receiver.dropped();
+        }
+        if known >= u64::from(count) {
+            break;
+        }
+    }
+    got
+}
+
+#[test]
+fn one_sender_is_split_among_a_group_and_arrival_times_put_it_together() {
+    for (bind, to) in [(Some(LO4), LO4), (None, LO4), (None, LO6)] {
+        if to == LO6 && UdpSocket::bind((LO6, 0)).is_err() {
+            continue; // a host without IPv6
+        }
+        let listen = Listen { bind, ..Listen::default() };
+        let mut group = Receiver::bind_group(&listen, 3).unwrap();
+        assert_eq!(group.len(), 3);
+        let tx = sender(to, &group[0]);
+        let got = spread(&mut group, &tx, 300);
+        for (n, part) in got.iter().enumerate() {
+            // The chance of fewer than 40 of 300, with 100 expected, is below one in 10^13.
+            assert!(part.len() >= 40, "socket {n} got {} of 300", part.len());
+        }
+        let mut all: Vec<(u64, u32)> = got.into_iter().flatten().collect();
+        all.sort_unstable();
+        assert!(all.iter().map(|(_, n)| *n).eq(0..300), "each once, in the order sent");
+    }
+}
+
+#[test]
+fn a_sender_stays_with_one_socket_where_asked() {
+    let listen = Listen { bind: Some(LO4), steering: Steering::Sender, ..Listen::default() };
+    let mut group = Receiver::bind_group(&listen, 4).unwrap();
+    let tx = sender(LO4, &group[0]);
+    let mut lens: Vec<usize> = spread(&mut group, &tx, 200).iter().map(Vec::len).collect();
+    lens.sort_unstable();
+    assert_eq!(lens, [0, 0, 0, 200]);
+}
+
+#[test]
+fn steering_by_cpu_loses_nothing() {
+    let listen = Listen { bind: Some(LO4), steering: Steering::Cpu, ..Listen::default() };
+    let mut group = Receiver::bind_group(&listen, 2).unwrap();
+    let tx = sender(LO4, &group[0]);
+    let got = spread(&mut group, &tx, 200);
+    let all: HashSet<u32> = got.iter().flatten().map(|(_, n)| *n).collect();
+    assert_eq!((all.len(), got.iter().map(Vec::len).sum::<usize>()), (200, 200));
+}
+
+#[test]
+fn drops_of_a_group_add_up() {
+    let listen = Listen { bind: Some(LO4), receive_buffer: Some(20_000), ..Listen::default() };
+    let mut group = Receiver::bind_group(&listen, 2).unwrap();
+    let tx = sender(LO4, &group[0]);
+    let got: usize = spread(&mut group, &tx, 2000).iter().map(Vec::len).sum();
+    let dropped: u64 = group.iter_mut().map(Receiver::dropped).sum();
+    assert!(dropped > 0);
+    assert_eq!(got as u64 + dropped, 2000);
+}
+
+#[test]
+fn a_group_does_not_share_with_strangers() {
+    let listen = Listen { bind: Some(LO4), ..Listen::default() };
+    let group = Receiver::bind_group(&listen, 2).unwrap();
+    let port = group[0].local_addr().unwrap().port();
+    let second = Listen { port, ..listen };
+    for count in [1, 2] {
+        let Err(e) = Receiver::bind_group(&second, count) else { panic!("port {port} is shared") };
+        assert!(e.to_string().contains(&port.to_string()), "{e}");
+    }
+    let one = Receiver::bind_group(&Listen { port: 0, ..second }, 0).unwrap();
+    assert_eq!(one.len(), 1);
+}
+
+/// What another process would pass on: the same socket under a new descriptor.
+fn pass_on(receiver: &Receiver) -> UdpSocket {
+    UdpSocket::from(receiver.as_fd().try_clone_to_owned().unwrap())
+}
+
+#[test]
+fn an_adopted_socket_brings_what_waits_in_it_and_counts_drops_once() {
+    let listen = Listen { bind: Some(LO4), receive_buffer: Some(20_000), ..Listen::default() };
+    let mut first = Receiver::bind(&listen).unwrap();
+    let tx = sender(LO4, &first);
+    send_all(&tx, &vec![vec![7; 1000]; 100]);
+    let got = drain(&mut first).len() as u64;
+    let counted = first.dropped();
+    assert!(counted > 0);
+    let mark = first.mark().unwrap();
+    // These nobody has counted: the first process is about to end.
+    send_all(&tx, &vec![vec![8; 1000]; 100]);
+    let socket = pass_on(&first);
+    drop(first);
+    let mut heirs = Receiver::adopt(&listen, vec![socket], 1, &[mark]).unwrap();
+    let [second] = &mut heirs[..] else { panic!("one socket") };
+    let more = drain(second).len() as u64;
+    assert!(more > 0, "what waited is delivered");
+    assert_eq!(got + counted + more + second.dropped(), 200);
+    // Who knows of no mark counts everything: nobody else did.
+    let socket = pass_on(second);
+    let other = DropMark { cookie: mark.cookie ^ 1, ..mark };
+    let mut heirs = Receiver::adopt(&listen, vec![socket], 1, &[other]).unwrap();
+    assert_eq!(got + more + heirs[0].dropped(), 200);
+}
+
+#[test]
+fn an_adopted_socket_becomes_a_group_and_a_group_keeps_all_its_sockets() {
+    let listen = Listen { bind: Some(LO4), ..Listen::default() };
+    let single = Receiver::bind(&listen).unwrap();
+    let tx = sender(LO4, &single);
+    let socket = pass_on(&single);
+    drop(single);
+    let mut group = Receiver::adopt(&listen, vec![socket], 3, &[]).unwrap();
+    assert_eq!(group.len(), 3);
+    let got = spread(&mut group, &tx, 300);
+    assert!(got.iter().all(|part| part.len() >= 40));
+    let sockets = group.iter().map(pass_on).collect();
+    drop(group);
+    let mut group = Receiver::adopt(&listen, sockets, 2, &[]).unwrap();
+    assert_eq!(group.len(), 3, "the third may hold datagrams");
+    let got = spread(&mut group, &tx, 300);
+    assert_eq!(got.iter().map(Vec::len).sum::<usize>(), 300);
+    assert!(got.iter().all(|part| part.len() >= 40), "still split in three");
+}
+
+#[test]
+fn which_sockets_serve_a_wish() {
+    let any = Listen { port: 2055, ..Listen::default() };
+    let v4 = Listen { family: Family::V4, ..any.clone() };
+    let exact = Listen { bind: Some(LO4), ..any.clone() };
+    for (listen, local, serves) in [
+        (&any, "[::]:2055", true),
+        (&any, "0.0.0.0:2055", true),
+        (&any, "192.0.2.1:2055", true),
+        (&any, "[::]:2056", false),
+        (&v4, "[::]:2055", false),
+        (&v4, "0.0.0.0:2055", true),
+        (&exact, "127.0.0.1:2055", true),
+        (&exact, "0.0.0.0:2055", false),
+        (&Listen::default(), "0.0.0.0:0", false),
+    ] {
+        assert_eq!(listen.is_served_by(local.parse().unwrap()), serves, "{listen:?} {local}");
+    }
+}
+
+#[test]
+fn a_group_is_joined_on_the_interface_asked_for() {
+    let group: IpAddr = "239.255.77.8".parse().unwrap();
+    let listen = Listen { group: Some(group), interface: Some("lo".into()), ..Listen::default() };
+    let mut rx = Receiver::bind(&listen).unwrap();
+    let port = rx.local_addr().unwrap().port();
+    // Shares the port, but has joined nothing.
+    let other = "239.255.77.9".parse().unwrap();
+    let mut stranger =
+        Receiver::bind(&Listen { group: Some(other), port, ..listen.clone() }).unwrap();
+    let tx = UdpSocket::bind((LO4, 0)).unwrap();
+    socket2::SockRef::from(&tx).set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+    match tx.send_to(b"x", (group, port)) {
+        Err(e) if e.kind() == io::ErrorKind::NetworkUnreachable => return,
+        sent => sent.unwrap(),
+    };
+    assert_eq!(rx.recv(None, SOON, |_| ()).unwrap().count, 1);
+    assert_eq!(drain(&mut stranger), []);
+    let nowhere = Receiver::bind(&Listen { interface: Some("nowhere0".into()), ..listen });
+    assert!(matches!(nowhere, Err(Error::Interface { name, .. }) if name == "nowhere0"));
+}
+
+#[test]
+fn an_ipv6_group_is_joined_on_the_interface_asked_for() {
+    if UdpSocket::bind((LO6, 0)).is_err() {
+        return; // a host without IPv6
+    }
+    let group: IpAddr = "ff01::77:7".parse().unwrap();
+    let listen = Listen { group: Some(group), interface: Some("lo".into()), ..Listen::default() };
+    let mut rx = Receiver::bind(&listen).unwrap();
+    let tx = UdpSocket::bind((LO6, 0)).unwrap();
+    let lo = nix::net::if_::if_nametoindex("lo").unwrap();
+    socket2::SockRef::from(&tx).set_multicast_if_v6(lo).unwrap();
+    if tx.send_to(b"x", (group, rx.local_addr().unwrap().port())).is_ok() {
+        assert_eq!(rx.recv(None, SOON, |_| ()).unwrap().count, 1);
+    }
+}
+
+#[test]
+fn the_limit_of_buffers_can_be_had() {
+    let limit = receive_buffer_limit().unwrap();
+    let listen = Listen { bind: Some(LO4), receive_buffer: Some(limit), ..Listen::default() };
+    assert_eq!(Receiver::bind(&listen).unwrap().receive_buffer().unwrap(), limit);
+}
