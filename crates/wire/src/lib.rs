@@ -13,6 +13,7 @@
 //!   says which information element goes where;
 //! * `registry`: what elements and enterprises are called;
 //! * `derive`: times, ICMP, events, sampling: what no element carries by itself;
+//! * [`packet`]: captured frames, as sampled headers and sections have them;
 //! * `options`, `exporter`, `sequence`: what is known of each exporter;
 //! * [`Counters`]: everything that was dropped, by cause; [`ExporterCounts`]: by exporter.
 //!
@@ -27,6 +28,7 @@ mod exporter;
 pub mod ipfix;
 mod ledger;
 mod options;
+pub mod packet;
 mod plan;
 mod registry;
 mod sequence;

@@ -1,0 +1,176 @@
+//! What a frame begins with, and the way from there to its IP header.
+
+use super::reader::Reader;
+use super::{Cause, Layer, Link, Stop};
+use super::{capture, ether, mpls};
+
+/// What a frame begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LinkType {
+    /// Ethernet, from the destination address on.
+    Ethernet,
+    /// An IP header of either version.
+    Raw,
+    /// An IPv4 header.
+    Ipv4,
+    /// An IPv6 header.
+    Ipv6,
+    /// BSD loopback: the address family in four octets, in either byte order.
+    Null,
+    /// Linux cooked capture, version 1: 16 octets.
+    Cooked1,
+    /// Linux cooked capture, version 2: 20 octets.
+    Cooked2,
+    /// PPP, with or without address and control octets (RFC 1661, RFC 1662).
+    Ppp,
+    /// A PPPoE header (RFC 2516, 4).
+    Pppoe,
+    /// Cisco HDLC.
+    CiscoHdlc,
+    /// Frame Relay (RFC 2427).
+    FrameRelay,
+    /// A stack of MPLS labels.
+    Mpls,
+    /// IEEE 802.2 LLC, as in AAL5 (RFC 2684).
+    Llc,
+    /// OpenBSD's packet filter log.
+    Pflog,
+    /// Linux netfilter log.
+    Nflog,
+    /// Another one, by its number in capture files.
+    Other(u32),
+}
+
+impl LinkType {
+    /// The link type with this number in capture files (LINKTYPE_ values; also the DLT_ values that
+    /// differ between systems, where they cannot be mistaken).
+    pub const fn from_dlt(number: u32) -> Self {
+        match number {
+            0 | 108 => Self::Null,
+            1 => Self::Ethernet,
+            9 | 50 | 166 => Self::Ppp,
+            51 => Self::Pppoe,
+            12 | 14 | 101 => Self::Raw,
+            104 => Self::CiscoHdlc,
+            107 => Self::FrameRelay,
+            113 => Self::Cooked1,
+            117 => Self::Pflog,
+            219 => Self::Mpls,
+            228 => Self::Ipv4,
+            229 => Self::Ipv6,
+            239 => Self::Nflog,
+            276 => Self::Cooked2,
+            other => Self::Other(other),
+        }
+    }
+
+    /// The link type with this number in raw packet headers of sFlow (sFlow version 5, 5.3,
+    /// `header_protocol`). Those without a decoder become [`Other`](Self::Other), with the number
+    /// that capture files have for them or `u32::MAX`.
+    pub const fn from_sflow(header_protocol: u32) -> Self {
+        match header_protocol {
+            // The subframes of 802.11 aggregates have addresses, length and LLC as IEEE 802.3 has.
+            1 | 17 => Self::Ethernet,
+            3 => Self::Other(6),
+            4 => Self::Other(10),
+            5 => Self::FrameRelay,
+            7 | 14 => Self::Ppp,
+            9 => Self::Llc,
+            10 => Self::Raw,
+            11 => Self::Ipv4,
+            12 => Self::Ipv6,
+            13 => Self::Mpls,
+            15 => Self::Other(105),
+            _ => Self::Other(u32::MAX),
+        }
+    }
+
+    /// The link type with this number in element 408, dataLinkFrameType (RFC 7133): 1 is
+    /// Ethernet, 2 is IEEE 802.11. Exporters that leave it 0 mean Ethernet.
+    pub const fn from_ipfix(data_link_frame_type: u16) -> Self {
+        match data_link_frame_type {
+            0 | 1 => Self::Ethernet,
+            2 => Self::Other(105),
+            _ => Self::Other(u32::MAX),
+        }
+    }
+
+    /// The first header of such a frame, `None` if that is not known.
+    #[inline]
+    pub(super) const fn first(self) -> Option<Next> {
+        Some(match self {
+            Self::Ethernet => Next::Ethernet,
+            Self::Raw => Next::Ip(Version::Either),
+            Self::Ipv4 => Next::Ip(Version::V4),
+            Self::Ipv6 => Next::Ip(Version::V6),
+            Self::Null => Next::Null,
+            Self::Cooked1 => Next::Cooked1,
+            Self::Cooked2 => Next::Cooked2,
+            Self::Ppp => Next::Ppp,
+            Self::Pppoe => Next::Pppoe,
+            Self::CiscoHdlc => Next::CiscoHdlc,
+            Self::FrameRelay => Next::FrameRelay,
+            Self::Mpls => Next::Mpls,
+            Self::Llc => Next::Llc,
+            Self::Pflog => Next::Pflog,
+            Self::Nflog => Next::Nflog,
+            Self::Other(_) => return None,
+        })
+    }
+}
+
+/// Which version an IP header has to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    V4,
+    V6,
+    Either,
+}
+
+/// The header that comes next on the way to the IP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Ethernet,
+    EtherType(u16),
+    Llc,
+    Ppp,
+    Pppoe,
+    Mpls,
+    Null,
+    Cooked1,
+    Cooked2,
+    CiscoHdlc,
+    FrameRelay,
+    Pflog,
+    Nflog,
+    Ip(Version),
+}
+
+/// Headers before an IP header, labels of one stack counting as one.
+const MAX_HEADERS: usize = 16;
+
+/// Goes from header to header up to the IP header.
+#[inline]
+pub(super) fn open(link: &mut Link, reader: &mut Reader<'_>, first: Next) -> Result<Version, Stop> {
+    let mut next = first;
+    for _ in 0..MAX_HEADERS {
+        next = match next {
+            Next::Ip(version) => return Ok(version),
+            Next::Ethernet => ether::ethernet(link, reader)?,
+            Next::EtherType(kind) => ether::by_type(link, reader, kind)?,
+            Next::Llc => ether::llc(reader)?,
+            Next::Ppp => ether::ppp(reader)?,
+            Next::Pppoe => ether::pppoe(reader)?,
+            Next::Mpls => mpls::stack(link, reader)?,
+            Next::Null => capture::null(reader)?,
+            Next::Cooked1 => capture::cooked1(link, reader)?,
+            Next::Cooked2 => capture::cooked2(link, reader)?,
+            Next::CiscoHdlc => capture::cisco_hdlc(reader)?,
+            Next::FrameRelay => capture::frame_relay(reader)?,
+            Next::Pflog => capture::pflog(reader)?,
+            Next::Nflog => capture::nflog(reader)?,
+        };
+    }
+    Err(reader.stop(Cause::TooDeep, Layer::Link))
+}
