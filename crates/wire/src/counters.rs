@@ -29,6 +29,7 @@ counters! {
     datagrams: "datagrams received";
     bytes: "octets of those datagrams";
     flows: "flow records delivered";
+    biflows: "records with traffic of both directions, each delivered as two flows";
     options_records: "options records read";
     bad_datagrams: "datagrams with at least one fault";
     short_datagrams: "datagrams too short for a version number";

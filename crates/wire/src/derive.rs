@@ -187,6 +187,24 @@ fn times(kept: &Kept, nature: Nature, origin: &Origin) -> (u64, u64) {
     }
 }
 
+/// Start and end of the other direction of a biflow: what its own elements say, else that the
+/// first packet came `delay` after that of the first direction, else the times of that.
+pub(crate) fn reverse_times(
+    kept: &Kept,
+    (first, last): (u64, u64),
+    delay: Option<u64>,
+    origin: &Origin,
+) -> (u64, u64) {
+    let export = origin.export_ms;
+    let delayed = delay.map_or(first, |d| first.saturating_add(d).min(last));
+    let first = end_of_flow(kept, &FIRST, origin.clock, export).unwrap_or(delayed);
+    let last = end_of_flow(kept, &LAST, origin.clock, export)
+        .or_else(|| duration(kept).map(|d| first.saturating_add(d)))
+        .unwrap_or(last);
+    let (first, last, _) = not_in_future(first, last.max(first), export);
+    (first, last)
+}
+
 /// All slots that date a flow.
 const TIMES: u32 = Slot::BootMs.bit() * 2 - 1;
 
@@ -308,7 +326,7 @@ pub(crate) fn icmp_ports(flow: &mut Flow) {
     icmp(flow, &Kept::default(), Nature::default());
 }
 
-fn explicit_icmp(kept: &Kept, is_v6: bool) -> Option<u64> {
+pub(crate) fn explicit_icmp(kept: &Kept, is_v6: bool) -> Option<u64> {
     let v4 = (Slot::Icmp4Type, Slot::Icmp4Code, Slot::Icmp4);
     let v6 = (Slot::Icmp6Type, Slot::Icmp6Code, Slot::Icmp6);
     // Some exporters put one family's elements into templates of the other.

@@ -8,6 +8,12 @@ use record::Field;
 
 /// Enterprise number of biflow reverse elements (RFC 5103, 6.1).
 pub(crate) const PEN_REVERSE: u32 = 29305;
+/// Enterprise number of Cisco.
+const PEN_CISCO: u32 = 9;
+/// Enterprise number of Ixia.
+const PEN_IXIA: u32 = 3054;
+/// Enterprise number of VMware (Open vSwitch).
+const PEN_VMWARE: u32 = 6876;
 /// Enterprise number of Nokia.
 const PEN_NOKIA: u32 = 637;
 /// Enterprise number of ntop (nProbe).
@@ -34,6 +40,8 @@ pub(crate) enum Op {
     V4(Field),
     /// An IPv6 address.
     V6(Field),
+    /// Bits, the lowest of which are added to those that the field has.
+    MoreBits(Field),
     /// Octets as they are: ACL ids, application ids, frames.
     Octets(Field),
     /// Text up to its first NUL.
@@ -80,11 +88,13 @@ pub(crate) enum Slot {
     DstMask4,
     SrcMask6,
     DstMask6,
+    /// From the first packet of a biflow to the first of its other direction.
+    ReverseDelayMs,
 }
 
 impl Slot {
     /// How many there are.
-    pub(crate) const COUNT: usize = Self::DstMask6 as usize + 1;
+    pub(crate) const COUNT: usize = Self::ReverseDelayMs as usize + 1;
 
     /// A set of slots as bits.
     pub(crate) const fn bit(self) -> u32 {
@@ -103,11 +113,57 @@ pub(crate) struct Element {
     pub(crate) op: Op,
 }
 
-/// Looks an element up.
+/// Looks an element up. That of the other direction of a biflow is that of the first one, if it
+/// can differ between directions.
 pub(crate) fn element(pen: u32, id: u16) -> Option<Op> {
+    if let Some((pen, id)) = forward_of(pen, id) {
+        return find(pen, id).filter(|op| is_reversible(*op));
+    }
+    find(pen, id)
+}
+
+fn find(pen: u32, id: u16) -> Option<Op> {
     let at = ELEMENTS.binary_search_by_key(&(pen, id), |e| (e.pen, e.id)).ok()?;
     ELEMENTS.get(at).map(|e| e.op)
 }
+
+/// If this element is of the other direction of a biflow: the element of the first direction.
+///
+/// RFC 5103 (6.1) gives the IANA elements an enterprise number of their own; CERT sets a bit of
+/// its element numbers; Ixia has two counters.
+pub(crate) const fn forward_of(pen: u32, id: u16) -> Option<(u32, u16)> {
+    const CERT_REVERSE: u16 = 0x4000;
+    match (pen, id) {
+        (PEN_REVERSE, id) => Some((0, id)),
+        (PEN_CERT, id) if id & CERT_REVERSE != 0 => Some((PEN_CERT, id & !CERT_REVERSE)),
+        (PEN_IXIA, 176) => Some((0, 1)),
+        (PEN_IXIA, 177) => Some((0, 2)),
+        _ => None,
+    }
+}
+
+/// Whether an element can say something else of the other direction: what was counted, seen or
+/// done, not who spoke to whom (RFC 5103, 6.1).
+fn is_reversible(op: Op) -> bool {
+    match op {
+        Number(field) | Spare(field) | Counter(field, _) => REVERSIBLE.contains(&field),
+        V4(field) | V6(field) => [Field::NextHop, Field::BgpNextHop].contains(&field),
+        Keep(slot) => !matches!(slot, Slot::BootMs | Slot::CollectedMs | Slot::ReverseDelayMs),
+        Skip | MoreBits(_) | Bits(_) => true,
+        Octets(_) | Text(_) | Add(..) | FlowId => false,
+    }
+}
+
+#[rustfmt::skip]
+const REVERSIBLE: &[Field] = &[
+    Field::Bytes, Field::Packets, Field::Flows, Field::SrcTos, Field::DstTos, Field::MinTtl,
+    Field::MaxTtl, Field::FwdStatus, Field::EndReason, Field::Input, Field::Output,
+    Field::PhysIngress, Field::PhysEgress, Field::SrcVlan, Field::DstVlan, Field::VlanId,
+    Field::CustomerVlanId, Field::PostVlanId, Field::PostCustomerVlanId, Field::InSrcMac,
+    Field::InDstMac, Field::OutSrcMac, Field::OutDstMac, Field::Mpls1, Field::Mpls2, Field::Mpls3,
+    Field::Mpls4, Field::Mpls5, Field::Mpls6, Field::Mpls7, Field::Mpls8, Field::Mpls9,
+    Field::Mpls10,
+];
 
 /// The whole table.
 #[cfg(test)]
@@ -123,7 +179,7 @@ const fn p(pen: u32, id: u16, op: Op) -> Element {
     Element { pen, id, op }
 }
 
-use Op::{Add, Bits, Counter, FlowId, Keep, Number, Octets, Skip, Spare, Text, V4, V6};
+use Op::{Add, Bits, Counter, FlowId, Keep, MoreBits, Number, Octets, Skip, Spare, Text, V4, V6};
 
 /// Sorted by enterprise and element number.
 #[rustfmt::skip]
@@ -269,25 +325,36 @@ static ELEMENTS: &[Element] = &[
     e(40003, Number(Field::XlateSrcPort)),
     e(40004, Number(Field::XlateDstPort)),
     e(40005, Number(Field::FwEvent)),
+    e(56702, Text(Field::Username)),            // Palo Alto Networks user id
     e(57554, Add(Field::ClientLatency, 1_000_000)),     // nProbe CLIENT_NW_DELAY_SEC
     e(57555, Add(Field::ClientLatency, 1)),             // nProbe CLIENT_NW_DELAY_USEC
     e(57556, Add(Field::ServerLatency, 1_000_000)),     // nProbe SERVER_NW_DELAY_SEC
     e(57557, Add(Field::ServerLatency, 1)),             // nProbe SERVER_NW_DELAY_USEC
     e(57558, Add(Field::AppLatency, 1_000_000)),        // nProbe APPL_LATENCY_SEC
     e(57559, Add(Field::AppLatency, 1)),                // nProbe APPL_LATENCY_USEC
+    e(57593, Text(Field::Username)),                    // nProbe FLOW_USER_NAME
+    e(57900, Text(Field::Username)),                    // nProbe USER_NAME
+    p(PEN_CISCO, 232, Octets(Field::IngressAcl)),       // as 33000, over IPFIX
+    p(PEN_CISCO, 233, Octets(Field::EgressAcl)),
+    p(PEN_CISCO, 234, Number(Field::FwXEvent)),
+    p(PEN_CISCO, 7232, Text(Field::Username)),
     p(PEN_NOKIA, 91, Number(Field::InService)),         // inside service id
     p(PEN_NOKIA, 92, Number(Field::OutService)),        // outside service id
     p(PEN_NOKIA, 93, Text(Field::NatString)),           // NAT subscriber string
-    p(PEN_REVERSE, 1, Counter(Field::OutBytes, 0)),     // reverse octetDeltaCount
-    p(PEN_REVERSE, 2, Counter(Field::OutPackets, 0)),   // reverse packetDeltaCount
-    p(PEN_REVERSE, 85, Counter(Field::OutBytes, 1)),    // reverse octetTotalCount
-    p(PEN_REVERSE, 86, Counter(Field::OutPackets, 1)),  // reverse packetTotalCount
+    p(PEN_CERT, 14, MoreBits(Field::TcpFlags)),         // initialTCPFlags: of the first packet
+    p(PEN_CERT, 15, MoreBits(Field::TcpFlags)),         // unionTCPFlags: of the others
+    p(PEN_CERT, 21, Keep(Slot::ReverseDelayMs)),        // reverseFlowDeltaMilliseconds
+    p(PEN_VMWARE, 893, V4(Field::TunSrcAddr)),          // tunnelSourceIPv4Address
+    p(PEN_VMWARE, 894, V4(Field::TunDstAddr)),          // tunnelDestinationIPv4Address
+    p(PEN_VMWARE, 895, Number(Field::TunProto)),        // tunnelProtocolIdentifier
     p(PEN_NTOP, 82, Add(Field::ClientLatency, 1_000_000)),
     p(PEN_NTOP, 83, Add(Field::ClientLatency, 1)),
     p(PEN_NTOP, 84, Add(Field::ServerLatency, 1_000_000)),
     p(PEN_NTOP, 85, Add(Field::ServerLatency, 1)),
     p(PEN_NTOP, 86, Add(Field::AppLatency, 1_000_000)),
     p(PEN_NTOP, 87, Add(Field::AppLatency, 1)),
+    p(PEN_NTOP, 121, Text(Field::Username)),            // FLOW_USER_NAME
+    p(PEN_NTOP, 428, Text(Field::Username)),            // USER_NAME
 ];
 
 #[cfg(test)]
@@ -306,13 +373,35 @@ mod tests {
     fn conversions_suit_their_fields() {
         for line in ELEMENTS {
             let suits = match line.op {
-                Number(f) | Spare(f) | Counter(f, _) | Bits(f) | Add(f, _) => f.kind().is_number(),
+                Number(f) | Spare(f) | Counter(f, _) | Bits(f) | MoreBits(f) | Add(f, _) => {
+                    f.kind().is_number()
+                }
                 V4(f) | V6(f) => f.kind() == Kind::Addr,
                 Text(f) => matches!(f.kind(), Kind::Text(_)),
                 Octets(f) => matches!(f.kind(), Kind::Bytes | Kind::Acl),
                 Skip | FlowId | Keep(_) => true,
             };
             assert!(suits, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn reverse_elements_are_those_that_can_differ() {
+        for (pen, id, want) in [
+            (PEN_REVERSE, 1, Some(Counter(Field::Bytes, 0))),
+            (PEN_REVERSE, 86, Some(Counter(Field::Packets, 2))),
+            (PEN_REVERSE, 6, Some(Bits(Field::TcpFlags))),
+            (PEN_REVERSE, 152, Some(Keep(Slot::FirstMs))),
+            (PEN_REVERSE, 8, None),
+            (PEN_REVERSE, 4, None),
+            (PEN_REVERSE, 23, None),
+            (PEN_REVERSE, 184, None),
+            (PEN_CERT, 0x4000 | 15, Some(MoreBits(Field::TcpFlags))),
+            (PEN_CERT, 0x4000 | 21, None),
+            (PEN_IXIA, 176, Some(Counter(Field::Bytes, 0))),
+            (PEN_IXIA, 178, None),
+        ] {
+            assert_eq!(element(pen, id), want, "{pen}/{id}");
         }
     }
 
@@ -335,7 +424,7 @@ mod tests {
                 | V6(f)
                 | Octets(f)
                 | Text(f) => assert_eq!(f, *field, "element {ie}"),
-                Skip | FlowId | Keep(_) | Add(..) => {}
+                Skip | FlowId | Keep(_) | Add(..) | MoreBits(_) => {}
             }
         }
     }

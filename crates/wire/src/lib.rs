@@ -12,6 +12,7 @@
 //! * `template`, `plan`, `element`: a template is compiled once into copy steps; the element table
 //!   says which information element goes where;
 //! * `registry`: what elements and enterprises are called;
+//! * `biflow`: records of two directions;
 //! * `derive`: times, ICMP, events, sampling: what no element carries by itself;
 //! * [`packet`]: captured frames, as sampled headers and sections have them;
 //! * `options`, `exporter`, `sequence`: what is known of each exporter;
@@ -19,6 +20,7 @@
 //!
 //! Counts and causes, not logs: the caller compares [`Counters`] and says what it finds.
 
+mod biflow;
 mod counters;
 mod cursor;
 mod derive;
@@ -211,6 +213,8 @@ pub struct Decoder {
     pub(crate) name_budget: Budget,
     /// Reused for every flow.
     pub(crate) flow: Flow,
+    /// The other direction of a biflow.
+    pub(crate) back: Flow,
     pub(crate) kept: Kept,
     pub(crate) deferred: Vec<Deferred>,
     /// The message being read.
@@ -229,6 +233,7 @@ impl Decoder {
             sampler_budget: Budget::new(config.limits.sampler_bytes),
             name_budget: Budget::new(config.limits.name_bytes),
             flow: Flow::new(),
+            back: Flow::new(),
             kept: Kept::default(),
             deferred: Vec::new(),
             open: None,

@@ -4,7 +4,7 @@
 //! fixed; where an element of variable length comes first, they count from its end.
 
 use crate::Counters;
-use crate::element::{Op, Slot, element};
+use crate::element::{Op, Slot, element, forward_of};
 use crate::template::{FieldSpec, VARIABLE};
 use crate::{Protocol, cursor};
 use record::{Addr, Field, Flow};
@@ -20,6 +20,8 @@ pub(crate) struct Plan {
     min_len: usize,
     /// What the template as a whole says of its records.
     pub(crate) nature: Nature,
+    /// How to read the other direction of a biflow, as if the record had nothing else.
+    pub(crate) reverse: Option<Box<Self>>,
 }
 
 /// What a template as a whole says of its records.
@@ -39,6 +41,15 @@ pub(crate) struct Nature {
     pub(crate) has_observation: bool,
     /// Elements 176 and 177 or 178 and 179.
     pub(crate) has_icmp: bool,
+    /// Counters of the other direction, in elements of their own (RFC 5103).
+    pub(crate) is_biflow: bool,
+}
+
+/// Whether a plan reads what was sent of the flow, or of its other direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Forward,
+    Reverse,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -90,13 +101,28 @@ impl Plan {
         counters: &mut Counters,
     ) -> Self {
         let nature = Nature::of(fields);
+        let mut plan = Self::side(Side::Forward, nature, protocol, fields, counters);
+        if nature.is_biflow {
+            let reverse = Self::side(Side::Reverse, nature, protocol, fields, counters);
+            plan.reverse = Some(Box::new(reverse));
+        }
+        plan
+    }
+
+    fn side(
+        side: Side,
+        nature: Nature,
+        protocol: Protocol,
+        fields: &[FieldSpec],
+        counters: &mut Counters,
+    ) -> Self {
         let mut claims = Claims::default();
         let mut steps: Vec<Step> = Vec::with_capacity(fields.len());
         let (mut at, mut min_len) = (0u16, 0);
         let mut seen = HashSet::with_capacity(fields.len());
         for field in fields {
             let is_repeat = !seen.insert((field.pen, field.id));
-            let mut op = nature.resolve(protocol, field, is_repeat);
+            let mut op = nature.resolve(side, protocol, field, is_repeat);
             if !fits(op, field.len) {
                 counters.odd_lengths += 1;
                 op = Op::Skip;
@@ -113,12 +139,14 @@ impl Plan {
                 at = at.saturating_add(field.len);
             }
         }
-        Self { steps: steps.into_boxed_slice(), tail: usize::from(at), min_len, nature }
+        let steps = steps.into_boxed_slice();
+        Self { steps, tail: usize::from(at), min_len, nature, reverse: None }
     }
 
     /// Octets it occupies in memory.
-    pub(crate) const fn cost(&self) -> usize {
+    pub(crate) fn cost(&self) -> usize {
         size_of_val(&*self.steps)
+            + self.reverse.as_ref().map_or(0, |r| size_of::<Self>() + r.cost())
     }
 
     /// Reads the record at the start of `data` and returns its length; `None` if it is cut short.
@@ -181,9 +209,15 @@ impl Nature {
             () if any(&[139, 178, 179]) => Some(58),
             () => None,
         };
+        let is_event = any(&[230, 233, 33002, 40005]);
+        let is_counter = |f: &FieldSpec| {
+            let forward = forward_of(f.pen, f.id);
+            f.len != 0 && matches!(forward, Some((0, 1 | 2 | 85 | 86)))
+        };
         Self {
             is_firewall: any(&[233, 33002, 40005]),
             is_nat: has(230),
+            is_biflow: !is_event && fields.iter().any(is_counter),
             is_mixed: any(&[8, 12]) && any(&[27, 28]),
             needs_boot: any(&[21, 22]) && !any(&[150, 151, 152, 153, 154, 155, 156, 157, 160]),
             implied_proto,
@@ -196,12 +230,20 @@ impl Nature {
     ///
     /// Of an element that comes twice the first is taken: the outer header, where a tunnel's outer
     /// and inner header are both exported (RFC 7011, 8: elements keep the order of the packet).
-    fn resolve(self, protocol: Protocol, field: &FieldSpec, is_repeat: bool) -> Op {
+    fn resolve(self, side: Side, protocol: Protocol, field: &FieldSpec, is_repeat: bool) -> Op {
         if is_repeat || field.len == 0 {
             return Op::Skip;
         }
+        match (side, forward_of(field.pen, field.id)) {
+            (Side::Forward, Some(_)) => return self.other_direction(field),
+            (Side::Reverse, None) => return Op::Skip,
+            _ => {}
+        }
         match element(field.pen, field.id) {
             None => Op::Skip,
+            // What left the router is counted for this direction, and a flow has no place for it.
+            Some(Op::Counter(Field::OutBytes | Field::OutPackets, _)) if self.is_biflow => Op::Skip,
+            Some(Op::Keep(Slot::ReverseDelayMs)) if !self.is_biflow => Op::Skip,
             Some(Op::FlowId) if protocol == Protocol::V9 && self.is_firewall => {
                 Op::Number(Field::ConnId)
             }
@@ -214,6 +256,18 @@ impl Nature {
                 Op::Keep(if field.id == 13 { Slot::DstMask4 } else { Slot::DstMask6 })
             }
             Some(op) => op,
+        }
+    }
+
+    /// What is done with a reverse element while the forward direction is read. An event is one
+    /// record with counters of both directions; of a biflow the other direction is a flow of its
+    /// own.
+    fn other_direction(self, field: &FieldSpec) -> Op {
+        match element(field.pen, field.id) {
+            _ if self.is_biflow => Op::Skip,
+            Some(Op::Counter(Field::Bytes, rank)) => Op::Counter(Field::OutBytes, rank / 2),
+            Some(Op::Counter(Field::Packets, rank)) => Op::Counter(Field::OutPackets, rank / 2),
+            _ => Op::Skip,
         }
     }
 }
@@ -235,7 +289,9 @@ impl Claims {
         let field = match op {
             Op::Number(f) | Op::Spare(f) | Op::Counter(f, _) | Op::Bits(f) => f,
             Op::V4(f) | Op::V6(f) | Op::Octets(f) | Op::Text(f) => f,
-            Op::Add(..) | Op::Skip | Op::FlowId | Op::Keep(_) => return step(op, false),
+            Op::Add(..) | Op::MoreBits(_) | Op::Skip | Op::FlowId | Op::Keep(_) => {
+                return step(op, false);
+            }
         };
         let Some(claim) = self.0.get_mut(field as usize) else { return step(Op::Skip, false) };
         let Some(earlier) = claim.and_then(|i| steps.get_mut(i)) else {
@@ -314,6 +370,10 @@ impl Step {
                 }
                 None => false,
             },
+            Op::MoreBits(field) => {
+                let more = u64::from(value.last().copied().unwrap_or(0));
+                flow.set(field, flow.number(field) | more)
+            }
             Op::Octets(field) => flow.set_bytes(field, value),
             Op::Text(field) => {
                 let text = cursor::text(value);

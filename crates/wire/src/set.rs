@@ -2,6 +2,7 @@
 //! through the plan of their template; data that comes before its template waits until the rest
 //! of its datagram is read.
 
+use crate::biflow::{self, Directions};
 use crate::cursor::{self, SET_HEADER_LEN, set_header};
 use crate::derive::{self, Clock, Origin};
 use crate::exporter::State;
@@ -19,7 +20,7 @@ pub(crate) struct Message {
     pub(crate) origin: Origin,
     /// Data records so far, flows and options alike.
     pub(crate) records: u32,
-    /// Flows among them.
+    /// Records of flows among them.
     pub(crate) flows: u32,
     /// Whether it has data whose records cannot be counted.
     pub(crate) has_unknown: bool,
@@ -170,14 +171,13 @@ impl Decoder {
         self.set_clock(message, id, records);
         let (read, is_cut) = self.read_flows(message, id, records, sink);
         self.counters.truncated_records += u64::from(is_cut);
-        self.counters.flows += read;
         message.records = message.records.wrapping_add(read as u32);
         message.flows = message.flows.wrapping_add(read as u32);
         true
     }
 
-    /// The hot loop: records of one flow template. Returns how many there were and whether the
-    /// last one was cut short.
+    /// The hot loop: records of one flow template. Counts the flows; returns how many records there
+    /// were and whether the last one was cut short.
     fn read_flows<S: FlowSink + ?Sized>(
         &mut self,
         message: &Message,
@@ -192,8 +192,8 @@ impl Decoder {
         else {
             return (0, false);
         };
-        let (flow, kept) = (&mut self.flow, &mut self.kept);
-        let (mut rest, mut read) = (records, 0);
+        let (flow, back, kept) = (&mut self.flow, &mut self.back, &mut self.kept);
+        let (mut rest, mut read, mut doubled) = (records, 0, 0);
         // What is left at the end and shorter than any record is padding (RFC 7011, 3.3.1).
         while rest.len() >= *min_len {
             flow.clear();
@@ -201,12 +201,28 @@ impl Decoder {
             let Some(used) = plan.read(rest, flow, kept, &mut self.counters) else { break };
             let is_sane = derive::finish(flow, kept, plan.nature, &message.origin);
             self.counters.odd_uptimes += u64::from(!is_sane);
-            derive::sample(flow, samplers);
-            sink.flow(flow);
+            let directions = match &plan.reverse {
+                None => Directions::FORWARD,
+                Some(plan) => {
+                    let (origin, counters) = (&message.origin, &mut self.counters);
+                    biflow::turn(plan, rest, flow, back, kept, origin, counters)
+                }
+            };
+            if directions.forward {
+                derive::sample(flow, samplers);
+                sink.flow(flow);
+            }
+            if directions.reverse {
+                derive::sample(back, samplers);
+                sink.flow(back);
+                doubled += u64::from(directions.forward);
+            }
             read += 1;
             rest = rest.get(used..).unwrap_or_default();
         }
         *total += read;
+        self.counters.flows += read + doubled;
+        self.counters.biflows += doubled;
         (read, rest.len() >= *min_len)
     }
 

@@ -26,6 +26,37 @@ pub(crate) fn records(text: &str) -> Vec<Map<String, Value>> {
         .collect()
 }
 
+/// The directions of a record that has counters of both, as records: nfcapd keeps them in one, and
+/// puts reverse elements over forward ones, so that flags and type of service are those of the
+/// other direction.
+pub(crate) fn split(record: &Map<String, Value>) -> Vec<Map<String, Value>> {
+    let has = |key: &str| record.get(key).is_some_and(|n| n.as_u64() != Some(0));
+    let mut forward = record.clone();
+    let counters = ["out_packets", "out_bytes"].map(|key| forward.remove(key));
+    let mut back = forward.clone();
+    for (key, counter) in ["in_packets", "in_bytes"].into_iter().zip(counters) {
+        back.insert(key.to_owned(), counter.unwrap_or_default());
+    }
+    for (key, value) in &forward {
+        let turned = if key.contains("src") {
+            key.replace("src", "dst")
+        } else if key.contains("dst") {
+            key.replace("dst", "src")
+        } else if key.starts_with("input") {
+            key.replace("input", "output")
+        } else {
+            key.replace("output", "input")
+        };
+        if turned != *key && !key.ends_with("_tos") {
+            back.insert(turned, value.clone());
+        }
+    }
+    let mut out = Vec::new();
+    out.extend(has("in_packets").then_some(forward));
+    out.extend(has("out_packets").then_some(back));
+    out
+}
+
 /// Everything in which the two disagree. A number that is missing on one side and 0 on the other
 /// agrees: files have whole extensions or none.
 pub(crate) fn compare<'a>(record: &'a Map<String, Value>, flow: &'a Flow) -> Vec<Difference<'a>> {
