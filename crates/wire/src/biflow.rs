@@ -460,5 +460,8 @@ mod tests {
         let counters = decoder.counters();
         assert_eq!((counters.flows, counters.biflows), (12, 6));
         assert_eq!((counters.sequence_gaps, counters.duplicates, counters.reordered), (0, 0, 0));
+        let counts = decoder.take_slots().remove(0).counts;
+        assert_eq!((counts.flows, counts.biflows, counts.records()), (12, 6, 6));
+        assert_eq!((counts.sent_records(), counts.lost_records()), (6, 0));
     }
 }

@@ -17,7 +17,8 @@
 //! Where it counts records (v5, v7, IPFIX):
 //!
 //! ```text
-//! records sent = flows + options - repeated_records          read, each once
+//! records sent = flows - biflows + options
+//!              - repeated_records                            read, each once
 //!              + missing_records - recovered_records         never came
 //!              + undecodable_records                         came, could not be read
 //!              + parked_records - unparked_records           still waiting for a template
@@ -53,6 +54,7 @@ counters! {
     missing_datagrams: "datagrams missing by sequence number (v9, sFlow)";
     recovered_datagrams: "datagrams that were counted as missing and came late";
     flows: "flow records delivered";
+    biflows: "of those, second directions of records that were delivered already";
     options: "options records read";
     repeated_records: "records read again: of duplicates that were not dropped (v5, v7, IPFIX)";
     missing_records: "records missing by sequence number (v5, v7, IPFIX)";
@@ -75,7 +77,7 @@ counters! {
 impl ExporterCounts {
     /// Data records read, of flows and of options.
     pub const fn records(&self) -> u64 {
-        self.flows.wrapping_add(self.options)
+        self.flows.wrapping_sub(self.biflows).wrapping_add(self.options)
     }
 
     /// Datagrams that were read without a fault.
@@ -123,6 +125,7 @@ impl ExporterCounts {
     /// Adds the difference of two marks.
     const fn add(&mut self, from: &Marks, to: &Marks) {
         self.flows += to.flows.wrapping_sub(from.flows);
+        self.biflows += to.biflows.wrapping_sub(from.biflows);
         self.options += to.options.wrapping_sub(from.options);
         self.bad_sets += to.bad_sets.wrapping_sub(from.bad_sets);
         self.truncated_records += to.truncated_records.wrapping_sub(from.truncated_records);
@@ -200,6 +203,7 @@ impl Open {
 #[derive(Clone, Copy, Debug)]
 struct Marks {
     flows: u64,
+    biflows: u64,
     options: u64,
     bad_sets: u64,
     truncated_records: u64,
@@ -212,6 +216,7 @@ impl Marks {
         let bad_sets = c.bad_sets.wrapping_add(c.truncated_sets);
         Self {
             flows: c.flows,
+            biflows: c.biflows,
             options: c.options_records,
             bad_sets,
             truncated_records: c.truncated_records,
