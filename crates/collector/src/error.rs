@@ -49,6 +49,22 @@ pub enum Error {
         /// The kernel's reason.
         source: io::Error,
     },
+    /// A listener for streams or for HTTP cannot be had.
+    #[error("cannot listen on TCP {addr}: {source}")]
+    Listen {
+        /// Address asked for.
+        addr: SocketAddr,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// A file with a certificate or a key does not work.
+    #[error("TLS: {path}: {reason}")]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),

@@ -8,6 +8,7 @@
 //! * [`Collector`] is all logic: datagrams and times go in, files come out. It owns no socket and
 //!   asks no clock, so tests run hours in milliseconds.
 //! * [`run`] joins it to sockets and signals.
+//! * [`stream`] brings messages of exporters that speak TCP or TLS.
 //! * [`status`] is the board where the decoding thread shows itself to operators' tools.
 //! * [`Account`] says where every datagram and every flow went; nothing is lost without a count.
 //!
@@ -28,6 +29,8 @@ pub mod run;
 mod source;
 mod spool;
 pub mod status;
+pub mod stream;
+pub mod tls;
 
 pub use collector::Collector;
 pub use config::{Config, Listed, Sources};

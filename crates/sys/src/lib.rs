@@ -11,6 +11,7 @@
 //! * [`process`]: daemon, pid file, privileges;
 //! * [`disk`]: room and rights in a directory;
 //! * [`service`]: sockets and messages from and to the service manager;
+//! * [`poll`]: waiting for many descriptors at once;
 //! * [`clock`]: time, CPU time, memory, cores.
 
 #![expect(unsafe_code, reason = "the one crate for it; each block says why it is sound")]
@@ -20,6 +21,7 @@ pub mod disk;
 mod error;
 pub mod map;
 pub mod memory;
+pub mod poll;
 pub mod process;
 pub mod service;
 pub mod signal;

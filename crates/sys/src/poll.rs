@@ -1,0 +1,119 @@
+//! Waiting for many descriptors at once, and what streams need beside the standard library.
+
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::{SockRef, TcpKeepalive};
+
+/// What a descriptor is waited for, and what it is ready for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ready {
+    /// There is something to read, or the end, or an error that reading will tell.
+    pub readable: bool,
+    /// Writing would not wait.
+    pub writable: bool,
+}
+
+impl Ready {
+    /// To read.
+    pub const READ: Self = Self { readable: true, writable: false };
+    /// To read and to write.
+    pub const BOTH: Self = Self { readable: true, writable: true };
+    /// To write.
+    pub const WRITE: Self = Self { readable: false, writable: true };
+
+    /// Whether it is ready for anything.
+    pub const fn any(self) -> bool {
+        self.readable || self.writable
+    }
+}
+
+/// Waits until one of `fds` is ready for what it is waited for, or `timeout` has passed; `None`
+/// waits for ever. The answers are in the order of the descriptors; a signal ends the wait with
+/// none of them ready.
+///
+/// # Errors
+/// If the kernel refuses, for instance more descriptors than the process may have.
+pub fn wait(fds: &[(BorrowedFd<'_>, Ready)], timeout: Option<Duration>) -> io::Result<Vec<Ready>> {
+    let flags = |wanted: Ready| {
+        let read = if wanted.readable { PollFlags::POLLIN } else { PollFlags::empty() };
+        let write = if wanted.writable { PollFlags::POLLOUT } else { PollFlags::empty() };
+        read | write
+    };
+    let mut entries: Vec<_> = fds.iter().map(|&(fd, w)| PollFd::new(fd, flags(w))).collect();
+    // Rounded up, so that waiting for a moment that is near does not spin.
+    let timeout = timeout.map_or(PollTimeout::NONE, |t| {
+        let ms = t.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128);
+        PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX)
+    });
+    match poll(&mut entries, timeout) {
+        Ok(_) => {}
+        Err(Errno::EINTR) => return Ok(vec![Ready::default(); fds.len()]),
+        Err(e) => return Err(e.into()),
+    }
+    let trouble = PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL;
+    let answer = |entry: &PollFd<'_>| {
+        let found = entry.revents().unwrap_or(PollFlags::empty());
+        Ready {
+            readable: found.intersects(PollFlags::POLLIN | trouble),
+            writable: found.intersects(PollFlags::POLLOUT | PollFlags::POLLERR),
+        }
+    };
+    Ok(entries.iter().map(answer).collect())
+}
+
+/// Has the kernel ask the peer whether it is still there after `idle` without traffic, and end the
+/// connection if it stays silent for as long again.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn keep_alive(stream: &TcpStream, idle: Duration) -> io::Result<()> {
+    const PROBES: u32 = 4;
+    let every = (idle / PROBES).max(Duration::from_secs(1));
+    let probing = TcpKeepalive::new().with_time(idle).with_interval(every).with_retries(PROBES);
+    SockRef::from(stream).set_tcp_keepalive(&probing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use std::net::TcpListener;
+    use std::os::fd::AsFd as _;
+
+    #[test]
+    fn each_descriptor_is_answered_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        let look = |timeout| {
+            let fds = [(listener.as_fd(), Ready::READ), (far.as_fd(), Ready::BOTH)];
+            wait(&fds, timeout).unwrap()
+        };
+        assert_eq!(look(Some(Duration::ZERO)), [Ready::default(), Ready::WRITE]);
+        near.write_all(b"x").unwrap();
+        let only_read = [(far.as_fd(), Ready::READ)];
+        assert_eq!(wait(&only_read, None).unwrap(), [Ready::READ]);
+        assert_eq!(look(None), [Ready::default(), Ready::BOTH]);
+        let other = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert_eq!(look(None)[1], Ready::BOTH);
+        assert_eq!(wait(&[(listener.as_fd(), Ready::READ)], None).unwrap(), [Ready::READ]);
+        drop((near, other));
+        assert!(wait(&[], Some(Duration::from_micros(1))).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_end_of_a_stream_is_something_to_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        keep_alive(&far, Duration::from_secs(60)).unwrap();
+        assert!(SockRef::from(&far).keepalive().unwrap());
+        drop(near);
+        assert_eq!(wait(&[(far.as_fd(), Ready::READ)], None).unwrap(), [Ready::READ]);
+    }
+}
