@@ -543,7 +543,7 @@ fn the_log_has_a_line_a_slot() {
 fn what_is_no_export_is_counted_as_bad() {
     let scene = Scene::new();
     let capd = Capd::start(&scene, "flows", &[DAY]);
-    let foreign: [&[u8]; 5] = [b"GET / HTTP/1.1", &[9], &[0, 7, 0, 1], &[0xff; 1400], &[0, 0]];
+    let foreign: [&[u8]; 5] = [b"GET / HTTP/1.1", &[9], &[0, 8, 0, 1], &[0xff; 1400], &[0, 0]];
     capd.send(foreign);
     // These have a version but no more.
     capd.send([&[0, 5][..], &[0, 9, 0, 1, 0], &[0, 10, 0, 16, 0, 0]]);

@@ -292,7 +292,7 @@ impl Values {
 pub const FAMILIES: [(u16, u16); 6] = [(2, 3), (8, 9), (10, 11), (12, 13), (20, 21), (31, 32)];
 
 /// An element's place in a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Element {
     /// Its number.
     pub id: u16,

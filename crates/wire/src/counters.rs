@@ -40,6 +40,8 @@ counters! {
     truncated_sets: "sets longer than their message";
     bad_sets: "sets with an impossible length or a reserved id";
     truncated_records: "records cut short";
+    bad_records: "records of version 250 whose size or elements cannot be";
+    foreign_records: "records of version 250 that are no flows";
     trailing_bytes: "octets after the last message";
     sets_without_template: "data sets dropped because their template is not known";
     sets_deferred: "data sets read after a template that followed them in the datagram";
@@ -63,12 +65,13 @@ counters! {
     names_refused: "names dropped: more than the limit";
     odd_uptimes: "flows that would end an hour after their export: dated by it instead";
     sequence_gaps: "gaps in sequence numbers, less those that late datagrams closed";
-    lost_datagrams: "datagrams missing by sequence number (v9), less late ones";
-    lost_records: "records missing by sequence number (v5, IPFIX), less late ones";
+    lost_datagrams: "datagrams missing by sequence number (v9, version 250), less late ones";
+    lost_records: "records missing by sequence number (v5, v7, IPFIX), less late ones";
     reordered: "datagrams that came late and closed a gap";
     duplicates: "datagrams with a sequence number already seen";
     restarts: "sequence numbers that began anew";
-    sequence_unchecked: "messages whose records cannot be counted for lack of a template";
+    sequence_unchecked: "messages without a sequence to check: v1, or data whose template is not known";
+    undated: "v1, v5 and v7 messages whose header has no date: dated by their arrival";
 }
 
 #[cfg(test)]

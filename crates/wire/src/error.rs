@@ -37,6 +37,19 @@ pub enum DecodeError {
         /// Its id.
         id: u16,
     },
+    /// A stream that has lost its framing (RFC 7011, 10.4).
+    #[error(
+        "octet {at} of the stream begins no IPFIX message (version {version}, length {len}): \
+         where the next one begins cannot be known; close the connection"
+    )]
+    LostFraming {
+        /// Octets of the stream before it.
+        at: u64,
+        /// What stands where the version is.
+        version: u16,
+        /// What stands where the length is.
+        len: u16,
+    },
     /// Not an export protocol that is understood here.
     #[error("export version {0} is not understood")]
     UnknownVersion(u16),

@@ -14,6 +14,8 @@ use nom::multi::count;
 use nom::number::complete::{be_u16, be_u32};
 use record::FlowSink;
 
+pub use crate::frames::Frames;
+
 /// Octets of the header.
 pub const HEADER_LEN: usize = 16;
 /// Set id of templates.

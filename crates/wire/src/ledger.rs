@@ -8,7 +8,7 @@
 //!
 //! # The equations
 //!
-//! Where the sequence number counts datagrams (v9, sFlow):
+//! Where the sequence number counts datagrams (v9, sFlow, version 250):
 //!
 //! ```text
 //! datagrams sent = datagrams - duplicates + missing_datagrams - recovered_datagrams
@@ -51,7 +51,7 @@ counters! {
     duplicates: "of those, datagrams with a sequence number already seen";
     duplicates_dropped: "of the duplicates, datagrams equal octet for octet to a recent one: not read again";
     reordered: "of those, datagrams that came late and closed a gap";
-    missing_datagrams: "datagrams missing by sequence number (v9, sFlow)";
+    missing_datagrams: "datagrams missing by sequence number (v9, sFlow, version 250)";
     recovered_datagrams: "datagrams that were counted as missing and came late";
     flows: "flow records delivered";
     biflows: "of those, second directions of records that were delivered already";
@@ -188,7 +188,7 @@ impl Ledger {
 pub(crate) struct Open {
     /// Whose it is.
     pub(crate) exporter: usize,
-    /// How many flows its header announces, where it does (v5, v7).
+    /// How many flows its header announces, where it does (v1, v5, v7, version 250).
     pub(crate) announced: Option<u32>,
     marks: Marks,
 }
@@ -226,7 +226,10 @@ impl Marks {
                 .wrapping_add(c.templates_over_memory)
                 .wrapping_add(c.samplers_refused)
                 .wrapping_add(c.names_refused),
-            faults: bad_sets.wrapping_add(c.bad_messages).wrapping_add(c.truncated_messages),
+            faults: bad_sets
+                .wrapping_add(c.bad_messages)
+                .wrapping_add(c.bad_records)
+                .wrapping_add(c.truncated_messages),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Export protocols of flowsuite: NetFlow v5, v9 and IPFIX datagrams to flows.
+//! Export protocols of flowsuite: NetFlow v1, v5, v7, v9, IPFIX and nfdump's own version 250.
+//! Datagrams become flows.
 //!
 //! A [`Decoder`] is all state of one collector. It takes datagrams with the address they came from
 //! and the time, and pushes each flow into a [`FlowSink`]; what exporters say of themselves
@@ -7,7 +8,9 @@
 //!
 //! In reading order:
 //!
-//! * `v5`, `v9`, `ipfix`: one file for each protocol, with its header and what is its own;
+//! * `v1`, `v5`, `v7`, `v9`, `ipfix`, `nfd`: one file for each protocol, with its header and what is
+//!   its own;
+//! * `fixed`: what v1, v5 and v7 have in common; `frames`: IPFIX messages in a stream;
 //! * `set`: what v9 and IPFIX have in common;
 //! * `template`, `plan`, `element`: a template is compiled once into copy steps; the element table
 //!   says which information element goes where;
@@ -27,8 +30,11 @@ mod derive;
 mod element;
 mod error;
 mod exporter;
+mod fixed;
+mod frames;
 pub mod ipfix;
 mod ledger;
+pub mod nfd;
 mod options;
 pub mod packet;
 mod plan;
@@ -39,7 +45,9 @@ mod template;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod unknown;
+pub mod v1;
 pub mod v5;
+pub mod v7;
 pub mod v9;
 
 pub use counters::Counters;
@@ -129,33 +137,46 @@ impl Default for Limits {
 /// Export protocols that are understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Protocol {
+    V1,
     V5,
+    V7,
     V9,
     Ipfix,
+    Nfd,
 }
 
 impl Protocol {
     /// The version in its headers, and in [`record::Exporter::version`].
     const fn version(self) -> u16 {
         match self {
+            Self::V1 => 1,
             Self::V5 => 5,
+            Self::V7 => 7,
             Self::V9 => 9,
             Self::Ipfix => 10,
+            Self::Nfd => 250,
         }
     }
 
     const fn of(version: u16) -> Option<Self> {
         match version {
+            1 => Some(Self::V1),
             5 => Some(Self::V5),
+            7 => Some(Self::V7),
             9 => Some(Self::V9),
             10 => Some(Self::Ipfix),
+            250 => Some(Self::Nfd),
             _ => None,
         }
     }
 
-    /// What [`record::Field::Source`] says.
+    /// What [`record::Field::Source`] says: files know no v7, its records are those of v5 (file
+    /// format, 6.1).
     const fn source(self) -> u8 {
-        self.version() as u8
+        match self {
+            Self::V7 => Self::V5.source(),
+            other => other.version() as u8,
+        }
     }
 }
 
@@ -198,8 +219,8 @@ pub(crate) struct Datagram<'a> {
 ///
 /// let mut decoder = wire::Decoder::new(wire::Config::default());
 /// let mut sink = Count(0);
-/// let outcome = decoder.decode(Addr::V4(0xc000_0201), 1_795_000_000_000, b"\0\x07junk", &mut sink);
-/// assert_eq!(outcome.error, Some(wire::DecodeError::UnknownVersion(7)));
+/// let outcome = decoder.decode(Addr::V4(0xc000_0201), 1_795_000_000_000, b"\0\x08junk", &mut sink);
+/// assert_eq!(outcome.error, Some(wire::DecodeError::UnknownVersion(8)));
 /// assert_eq!(decoder.counters().unknown_version, 1);
 /// ```
 #[derive(Debug)]
@@ -274,9 +295,12 @@ impl Decoder {
         };
         let version = u16::from_be_bytes(*version);
         match Protocol::of(version) {
+            Some(Protocol::V1) => v1::decode(self, datagram, sink),
             Some(Protocol::V5) => v5::decode(self, datagram, sink),
+            Some(Protocol::V7) => v7::decode(self, datagram, sink),
             Some(Protocol::V9) => v9::decode(self, datagram, sink),
             Some(Protocol::Ipfix) => ipfix::decode(self, datagram, sink),
+            Some(Protocol::Nfd) => nfd::decode(self, datagram, sink),
             None => {
                 self.counters.unknown_version += 1;
                 Err(DecodeError::UnknownVersion(version))
@@ -382,7 +406,10 @@ fn unmapped(peer: Addr) -> Addr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Collect, IpfixBuilder, Record, V5Builder, V9Builder};
+    use crate::testing::{
+        Collect, IpfixBuilder, NfdBuilder, Record, V1Builder, V3Record, V5Builder, V7Builder,
+        V9Builder,
+    };
     use record::Field;
 
     const PEER: Addr = Addr::V4(0xc000_0201);
@@ -407,7 +434,12 @@ mod tests {
             .data(256, &[Record::new().octets(&[3; 12]).variable(b"a").octets(&[4; 4]).build()])
             .withdraw(256);
         let v5 = V5Builder::new(v5::Header::default()).record([5; v5::RECORD_LEN]);
-        vec![v5.build(), v9.build(), ipfix.build()]
+        let v1 = V1Builder::new(v1::Header::default()).record([1; v1::RECORD_LEN]);
+        let v7 = V7Builder::new(v7::Header::default()).record([7; v7::RECORD_LEN]);
+        let record = V3Record::new((1, 2), 3, 0, 10).element(1, &[9; 48]).element(2, &[8; 8]);
+        let record = record.element(27, b"application").element(24, &[b'u'; 68]).build();
+        let nfd = NfdBuilder::new(nfd::Header::default()).record(&record).record(&record);
+        vec![v1.build(), v5.build(), v7.build(), v9.build(), ipfix.build(), nfd.build()]
     }
 
     #[test]
@@ -442,13 +474,13 @@ mod tests {
         for version in 0..=300u16 {
             let datagram = [&version.to_be_bytes()[..], &[0; 2]].concat();
             let outcome = decoder.decode(PEER, NOW_MS, &datagram, &mut sink);
-            let is_known = [5, 9, 10].contains(&version);
+            let is_known = [1, 5, 7, 9, 10, 250].contains(&version);
             let error = outcome.error.unwrap();
             assert_eq!(error == DecodeError::UnknownVersion(version), !is_known, "{version}");
             assert_eq!(error.is_foreign(), !is_known, "{version}");
         }
-        assert_eq!(decoder.counters().unknown_version, 298);
-        assert_eq!(decoder.counters().truncated_headers, 3);
+        assert_eq!(decoder.counters().unknown_version, 295);
+        assert_eq!(decoder.counters().truncated_headers, 6);
         assert!(decoder.decode(PEER, NOW_MS, &[9], &mut sink).error.unwrap().is_foreign());
         assert!(sink.exporters.is_empty());
     }

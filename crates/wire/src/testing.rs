@@ -2,8 +2,8 @@
 //!
 //! They write whatever they are told, right or wrong; they are no exporter.
 
-use crate::{ipfix, v5, v9};
-use record::{Addr, Exporter, Flow, FlowSink, Meta, NameTable, Sampler};
+use crate::{ipfix, nfd, v1, v5, v7, v9};
+use record::{Addr, Exporter, Flow, FlowSink, Meta, NameTable, Sampler, v3};
 
 /// A sink that keeps everything.
 #[derive(Clone, Debug, Default)]
@@ -94,12 +94,68 @@ impl Record {
     }
 }
 
+/// Records of one length, and how many the header says there are: v1, v5 and v7.
+#[derive(Clone, Debug, Default)]
+struct Records {
+    octets: Vec<u8>,
+    len: u16,
+    claimed: Option<u16>,
+}
+
+impl Records {
+    fn push(&mut self, record: &[u8]) {
+        self.octets.extend_from_slice(record);
+        self.len += 1;
+    }
+
+    /// A datagram of these records.
+    fn behind(&self, version: u16, words: &[u32]) -> Vec<u8> {
+        let mut out = self::words([version, self.claimed.unwrap_or(self.len)].into_iter());
+        out.extend(words.iter().flat_map(|w| w.to_be_bytes()));
+        out.extend_from_slice(&self.octets);
+        out
+    }
+}
+
+/// A v1 datagram.
+#[derive(Clone, Debug, Default)]
+pub struct V1Builder {
+    header: v1::Header,
+    records: Records,
+}
+
+impl V1Builder {
+    /// A datagram with this header; its record count is filled in.
+    pub fn new(header: v1::Header) -> Self {
+        Self { header, ..Self::default() }
+    }
+
+    /// Adds a record: 48 octets, or 52.
+    #[must_use]
+    pub fn record<const LEN: usize>(mut self, record: [u8; LEN]) -> Self {
+        self.records.push(&record);
+        self
+    }
+
+    /// Claims so many records, whatever there are.
+    #[must_use]
+    pub const fn claim(mut self, count: u16) -> Self {
+        self.records.claimed = Some(count);
+        self
+    }
+
+    /// The datagram.
+    pub fn build(&self) -> Vec<u8> {
+        let h = &self.header;
+        self.records.behind(1, &[h.uptime_ms, h.unix_secs, h.unix_nsecs])
+    }
+}
+
 /// A v5 datagram.
 #[derive(Clone, Debug, Default)]
 pub struct V5Builder {
     header: v5::Header,
-    records: Vec<[u8; v5::RECORD_LEN]>,
-    count: Option<u16>,
+    records: Records,
 }
 
 impl V5Builder {
@@ -111,31 +167,152 @@ impl V5Builder {
     /// Adds a record: 48 octets.
     #[must_use]
     pub fn record(mut self, record: [u8; v5::RECORD_LEN]) -> Self {
-        self.records.push(record);
+        self.records.push(&record);
         self
     }
 
     /// Claims so many records, whatever there are.
     #[must_use]
     pub const fn claim(mut self, count: u16) -> Self {
-        self.count = Some(count);
+        self.records.claimed = Some(count);
         self
     }
 
     /// The datagram.
     pub fn build(&self) -> Vec<u8> {
         let h = &self.header;
-        let mut out = Vec::with_capacity(v5::HEADER_LEN + self.records.len() * v5::RECORD_LEN);
-        out.extend_from_slice(&5u16.to_be_bytes());
-        let count = self.count.unwrap_or(self.records.len() as u16);
-        out.extend_from_slice(&count.to_be_bytes());
-        for word in [h.uptime_ms, h.unix_secs, h.unix_nsecs, h.sequence] {
+        let engine = u32::from(h.engine_type) << 24 | u32::from(h.engine_id) << 16;
+        let last = engine | u32::from(h.sampling);
+        self.records.behind(5, &[h.uptime_ms, h.unix_secs, h.unix_nsecs, h.sequence, last])
+    }
+}
+
+/// A v7 datagram.
+#[derive(Clone, Debug, Default)]
+pub struct V7Builder {
+    header: v7::Header,
+    records: Records,
+}
+
+impl V7Builder {
+    /// A datagram with this header; its record count is filled in.
+    pub fn new(header: v7::Header) -> Self {
+        Self { header, ..Self::default() }
+    }
+
+    /// Adds a record: 52 octets.
+    #[must_use]
+    pub fn record(mut self, record: [u8; v7::RECORD_LEN]) -> Self {
+        self.records.push(&record);
+        self
+    }
+
+    /// Claims so many records, whatever there are.
+    #[must_use]
+    pub const fn claim(mut self, count: u16) -> Self {
+        self.records.claimed = Some(count);
+        self
+    }
+
+    /// The datagram.
+    pub fn build(&self) -> Vec<u8> {
+        let h = &self.header;
+        let words = [h.uptime_ms, h.unix_secs, h.unix_nsecs, h.sequence, h.reserved];
+        self.records.behind(7, &words)
+    }
+}
+
+/// A datagram of nfdump's own transport, version 250.
+#[derive(Clone, Debug, Default)]
+pub struct NfdBuilder {
+    header: nfd::Header,
+    records: Vec<u8>,
+    count: u32,
+    length: Option<u16>,
+    claimed: Option<u32>,
+}
+
+impl NfdBuilder {
+    /// A datagram with this header; its length and record count are filled in.
+    pub fn new(header: nfd::Header) -> Self {
+        Self { header, ..Self::default() }
+    }
+
+    /// Adds a record: see [`V3Record`].
+    #[must_use]
+    pub fn record(mut self, record: &[u8]) -> Self {
+        self.records.extend_from_slice(record);
+        self.count += 1;
+        self
+    }
+
+    /// Claims so many records, whatever there are.
+    #[must_use]
+    pub const fn claim(mut self, count: u32) -> Self {
+        self.claimed = Some(count);
+        self
+    }
+
+    /// Claims so many octets, whatever there are.
+    #[must_use]
+    pub const fn claim_length(mut self, length: u16) -> Self {
+        self.length = Some(length);
+        self
+    }
+
+    /// The datagram.
+    pub fn build(&self) -> Vec<u8> {
+        let h = &self.header;
+        let length = (nfd::HEADER_LEN + self.records.len()) as u16;
+        let mut out = words([250, self.length.unwrap_or(length)].into_iter());
+        for word in [h.export_secs, h.sequence, self.claimed.unwrap_or(self.count)] {
             out.extend_from_slice(&word.to_be_bytes());
         }
-        out.extend_from_slice(&[h.engine_type, h.engine_id]);
-        out.extend_from_slice(&h.sampling.to_be_bytes());
-        out.extend(self.records.iter().flatten());
+        out.extend_from_slice(&self.records);
         out
+    }
+}
+
+/// A V3 record, element by element (file format, 6). Its octets are little-endian.
+#[derive(Clone, Debug)]
+pub struct V3Record {
+    octets: Vec<u8>,
+    elements: u16,
+}
+
+impl V3Record {
+    /// A record without elements: engine type and id, number of the exporter, flags, source.
+    pub fn new((engine_type, engine_id): (u8, u8), exporter: u16, flags: u8, source: u8) -> Self {
+        let mut octets = v3::TYPE.to_le_bytes().to_vec();
+        octets.extend_from_slice(&[0; 4]);
+        octets.extend_from_slice(&[engine_type, engine_id]);
+        octets.extend_from_slice(&exporter.to_le_bytes());
+        octets.extend_from_slice(&[flags, source]);
+        Self { octets, elements: 0 }
+    }
+
+    /// Adds an element with this data.
+    #[must_use]
+    pub fn element(mut self, id: u16, data: &[u8]) -> Self {
+        let len = (data.len() + v3::ELEMENT_HEADER) as u16;
+        self.octets.extend([id, len].into_iter().flat_map(u16::to_le_bytes));
+        self.octets.extend_from_slice(data);
+        self.elements += 1;
+        self
+    }
+
+    /// Claims so many elements, whatever there are.
+    #[must_use]
+    pub const fn claim(mut self, elements: u16) -> Self {
+        self.elements = elements;
+        self
+    }
+
+    /// The record.
+    pub fn build(mut self) -> Vec<u8> {
+        let len = self.octets.len() as u16;
+        self.octets.splice(2..6, [len, self.elements].into_iter().flat_map(u16::to_le_bytes));
+        self.octets
     }
 }
 

@@ -1,14 +1,11 @@
 //! NetFlow v5: a header of 24 octets and up to 30 records of 48 octets, all big-endian.
 
 use crate::cursor::{self, Parsed};
-use crate::derive::{self, Clock, Origin};
-use crate::options::learn_sampler;
-use crate::sequence::{Step, Unit};
+use crate::fixed::{self, Format, Head};
 use crate::{Datagram, DecodeError, Decoder, Protocol};
 use nom::Parser;
 use nom::number::complete::{be_u16, be_u32};
-use record::time::from_uptime;
-use record::{Addr, Field, Flow, FlowSink, Sampler};
+use record::{Flow, FlowSink};
 
 /// Octets of the header.
 pub const HEADER_LEN: usize = 24;
@@ -60,19 +57,20 @@ impl Header {
 
     /// Export time in milliseconds since 1970.
     pub const fn export_ms(&self) -> u64 {
-        self.unix_secs as u64 * 1000 + (self.unix_nsecs / 1_000_000) as u64
+        fixed::export_ms(self.unix_secs, self.unix_nsecs)
     }
 
-    /// The sampler it speaks of, none for an interval of 0 or 1.
-    fn sampler(&self, exporter: u32) -> Option<Sampler> {
-        let interval = u32::from(self.sampling & 0x3fff);
-        (interval > 1).then(|| Sampler {
-            exporter,
-            algorithm: self.sampling >> 14,
-            id: Sampler::GENERIC,
-            packet_interval: 1,
-            space_interval: interval - 1,
-        })
+    const fn head(&self, at: usize) -> Head {
+        Head {
+            protocol: Protocol::V5,
+            records_at: at + HEADER_LEN,
+            count: self.count,
+            uptime_ms: self.uptime_ms,
+            export_ms: self.export_ms(),
+            sequence: Some(self.sequence),
+            engine: (self.engine_type, self.engine_id),
+            sampling: Some(self.sampling),
+        }
     }
 }
 
@@ -82,140 +80,25 @@ pub(crate) fn decode<S: FlowSink + ?Sized>(
     datagram: &Datagram<'_>,
     sink: &mut S,
 ) -> Result<(), DecodeError> {
-    let bytes = datagram.bytes;
-    let header = cursor::take(bytes, 0, ("v5 header", HEADER_LEN), Header::parse)
-        .inspect_err(|_| decoder.counters.truncated_headers += 1)?;
-    let id = u32::from(header.engine_type) << 8 | u32::from(header.engine_id);
-    let at = decoder.exporter(datagram, Protocol::V5, id, sink)?;
-    decoder.announce_flows(header.count.into());
-    let Some(state) = decoder.exporters.get_mut(at) else { return Ok(()) };
-    let units = Some(u32::from(header.count));
-    let uptime = Some(header.uptime_ms);
-    let step = Step { number: header.sequence, units, flows: None, uptime };
-    state.observe(step, Unit::Records, &mut decoder.counters);
+    fixed::messages(datagram, decoder, |decoder, at| {
+        let header = cursor::take(datagram.bytes, at, ("v5 header", HEADER_LEN), Header::parse)
+            .inspect_err(|_| decoder.counters.truncated_headers += 1)?;
+        fixed::records::<V5, RECORD_LEN, S>(decoder, datagram, &header.head(at), sink)
+    })
+}
 
-    let sysid = state.exporter.sysid;
-    let origin = Origin {
-        export_ms: header.export_ms(),
-        clock: Clock::Uptime(header.uptime_ms),
-        received_ms: datagram.now_ms,
-        router: datagram.peer,
-        sysid,
-        source: Protocol::V5.source(),
-        engine: (header.engine_type, header.engine_id),
-        domain: id,
-    };
-    // A device that stops sampling says so by an interval of 0 or 1.
-    let announced = header.sampler(sysid).or_else(|| {
-        let old = state.samplers.get(Sampler::GENERIC)?;
-        Some(Sampler { space_interval: 0, ..*old })
-    });
-    if let Some(sampler) = announced {
-        learn_sampler(
-            state,
-            sampler,
-            &decoder.config.limits,
-            &mut decoder.sampler_budget,
-            &mut decoder.counters,
-            sink,
-        );
-    }
-    let sampler =
-        state.samplers.find(None).filter(|s| s.id != Sampler::GENERIC || s.space_interval > 0);
+/// Records of v5.
+struct V5;
 
-    let body = bytes.get(HEADER_LEN..).unwrap_or_default();
-    let (records, rest) = body.as_chunks::<RECORD_LEN>();
-    let wanted = usize::from(header.count);
-    for record in records.iter().take(wanted) {
-        let is_sane = read_record(record, &origin, &mut decoder.flow);
-        decoder.counters.odd_uptimes += u64::from(!is_sane);
-        if let Some(sampler) = &sampler {
-            derive::scale(&mut decoder.flow, sampler);
+impl Format<RECORD_LEN> for V5 {
+    const RECORDS: &'static str = "v5 records";
+
+    #[inline]
+    fn read_rest(record: &[u8; RECORD_LEN], flow: &mut Flow) {
+        if let Some(rest) = record.get(fixed::COMMON_LEN..).and_then(|r| r.first_chunk()) {
+            fixed::read_routing(rest, flow);
         }
-        sink.flow(&decoder.flow);
     }
-    let read = wanted.min(records.len());
-    decoder.counters.flows += read as u64;
-    if read < wanted {
-        decoder.counters.truncated_messages += 1;
-        decoder.counters.truncated_records += u64::from(!rest.is_empty());
-        let need = wanted * RECORD_LEN;
-        return Err(DecodeError::Truncated {
-            what: "v5 records",
-            at: HEADER_LEN,
-            need,
-            have: body.len(),
-        });
-    }
-    decoder.counters.trailing_bytes += (body.len() - read * RECORD_LEN) as u64;
-    Ok(())
-}
-
-/// Offsets in a record, in wire order.
-mod at {
-    pub(super) const SRC_ADDR: usize = 0;
-    pub(super) const DST_ADDR: usize = 4;
-    pub(super) const NEXT_HOP: usize = 8;
-    pub(super) const INPUT: usize = 12;
-    pub(super) const OUTPUT: usize = 14;
-    pub(super) const PACKETS: usize = 16;
-    pub(super) const OCTETS: usize = 20;
-    pub(super) const FIRST: usize = 24;
-    pub(super) const LAST: usize = 28;
-    pub(super) const SRC_PORT: usize = 32;
-    pub(super) const DST_PORT: usize = 34;
-    pub(super) const TCP_FLAGS: usize = 37;
-    pub(super) const PROTO: usize = 38;
-    pub(super) const TOS: usize = 39;
-    pub(super) const SRC_AS: usize = 40;
-    pub(super) const DST_AS: usize = 42;
-    pub(super) const SRC_MASK: usize = 44;
-    pub(super) const DST_MASK: usize = 45;
-}
-
-/// Fills the flow. Returns whether its uptimes were plausible.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "offsets of module `at` plus their widths lie within the 48 octets of the array"
-)]
-fn read_record(record: &[u8; RECORD_LEN], origin: &Origin, flow: &mut Flow) -> bool {
-    let u8_at = |i: usize| u64::from(record[i]);
-    let u16_at = |i: usize| u64::from(u16::from_be_bytes([record[i], record[i + 1]]));
-    let u32_at =
-        |i: usize| u32::from_be_bytes([record[i], record[i + 1], record[i + 2], record[i + 3]]);
-    let uptime = if let Clock::Uptime(uptime) = origin.clock { uptime } else { 0 };
-    let time_at = |i: usize| from_uptime(origin.export_ms, uptime, u32_at(i));
-
-    let (first, last) = (time_at(at::FIRST), time_at(at::LAST));
-    let (first, last, is_sane) = derive::not_in_future(first, last, origin.export_ms);
-    flow.clear();
-    flow.set(Field::First, first);
-    flow.set(Field::Last, last);
-    flow.set(Field::Packets, u64::from(u32_at(at::PACKETS)));
-    flow.set(Field::Bytes, u64::from(u32_at(at::OCTETS)));
-    flow.set(Field::SrcPort, u16_at(at::SRC_PORT));
-    flow.set(Field::DstPort, u16_at(at::DST_PORT));
-    flow.set(Field::Proto, u8_at(at::PROTO));
-    flow.set(Field::TcpFlags, u8_at(at::TCP_FLAGS));
-    flow.set(Field::SrcTos, u8_at(at::TOS));
-    flow.set_addr(Field::SrcAddr, Addr::V4(u32_at(at::SRC_ADDR)));
-    flow.set_addr(Field::DstAddr, Addr::V4(u32_at(at::DST_ADDR)));
-    flow.set(Field::Input, u16_at(at::INPUT));
-    flow.set(Field::Output, u16_at(at::OUTPUT));
-    flow.set(Field::SrcMask, u8_at(at::SRC_MASK));
-    flow.set(Field::DstMask, u8_at(at::DST_MASK));
-    let (src_as, dst_as) = (u16_at(at::SRC_AS), u16_at(at::DST_AS));
-    if src_as != 0 || dst_as != 0 {
-        flow.set(Field::SrcAs, src_as);
-        flow.set(Field::DstAs, dst_as);
-    }
-    let next_hop = u32_at(at::NEXT_HOP);
-    if next_hop != 0 {
-        flow.set_addr(Field::NextHop, Addr::V4(next_hop));
-    }
-    derive::icmp_ports(flow);
-    derive::stamp(flow, origin, 0);
-    is_sane
 }
 
 #[cfg(test)]
@@ -224,6 +107,7 @@ mod tests {
     use crate::testing::{Collect, Record, V5Builder};
     use crate::{Config, DefaultSampling};
     use record::code::record_flags;
+    use record::{Addr, Field};
 
     const NOW_MS: u64 = 1_795_000_000_123;
     const PEER: Addr = Addr::V4(0xc000_0201);
@@ -413,12 +297,92 @@ mod tests {
     fn uptimes_of_another_clock_are_dated_by_the_export() {
         let header = Header { uptime_ms: 1000, ..HEADER };
         let mut late = record(17, 1, 2);
-        late[at::FIRST..at::FIRST + 4].copy_from_slice(&600_000_000u32.to_be_bytes());
-        late[at::LAST..at::LAST + 4].copy_from_slice(&600_005_000u32.to_be_bytes());
+        late[24..28].copy_from_slice(&600_000_000u32.to_be_bytes());
+        late[28..32].copy_from_slice(&600_005_000u32.to_be_bytes());
         let (decoder, sink) =
             decode_with(Config::default(), &[V5Builder::new(header).record(late).build()]);
         assert_eq!(sink.flows[0].number(Field::Last), header.export_ms());
         assert_eq!(sink.flows[0].number(Field::First), header.export_ms() - 5000);
         assert_eq!(decoder.counters().odd_uptimes, 1);
+    }
+
+    #[test]
+    fn a_count_that_lies_costs_no_whole_record() {
+        let build = |count, records: usize, tail: &[u8]| {
+            let b = (0..records).fold(V5Builder::new(HEADER), |b, _| b.record(record(17, 1, 2)));
+            [&b.claim(count).build()[..], tail].concat()
+        };
+        for (name, datagram, flows, is_bad, trailing) in [
+            ("one too many", build(3, 2, &[]), 2, true, 0),
+            ("as many as can be", build(u16::MAX, 2, &[]), 2, true, 0),
+            ("none, and none there", build(0, 0, &[]), 0, false, 0),
+            ("none, and two there", build(0, 2, &[]), 0, false, 96),
+            ("one too few", build(1, 2, &[]), 1, false, 48),
+            ("padded with zeros", build(2, 2, &[0; 100]), 2, false, 100),
+            ("part of a record behind", build(2, 2, &[1; 47]), 2, false, 47),
+        ] {
+            let (decoder, sink) = decode_with(Config::default(), &[datagram]);
+            let c = decoder.counters();
+            assert_eq!(sink.flows.len(), flows, "{name}");
+            assert_eq!((c.bad_datagrams == 1, c.trailing_bytes), (is_bad, trailing), "{name}");
+        }
+    }
+
+    #[test]
+    fn several_messages_in_a_datagram_are_all_read() {
+        let message = |sequence, count| {
+            let b = V5Builder::new(Header { sequence, ..HEADER });
+            (0..count).fold(b, |b, _| b.record(record(17, 1, 2))).build()
+        };
+        let both = [message(1000, 2), message(1002, 1)].concat();
+        let (decoder, sink) = decode_with(Config::default(), std::slice::from_ref(&both));
+        let c = decoder.counters();
+        assert_eq!((sink.flows.len(), c.bad_datagrams, c.sequence_gaps), (3, 0, 0));
+        // Cut within the second one.
+        for len in message(1000, 2).len() + 4..both.len() {
+            let (decoder, sink) = decode_with(Config::default(), &[both[..len].to_vec()]);
+            assert_eq!((sink.flows.len(), decoder.counters().bad_datagrams), (2, 1), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_device_without_a_clock_is_dated_by_the_arrival() {
+        let header = Header { unix_secs: 0, ..HEADER };
+        let datagram = V5Builder::new(header).record(record(17, 1, 2)).build();
+        let (decoder, sink) = decode_with(Config::default(), &[datagram]);
+        assert_eq!(sink.flows[0].number(Field::First), NOW_MS - 10_000);
+        assert_eq!(sink.flows[0].number(Field::Last), NOW_MS - 1_000);
+        assert_eq!(decoder.counters().undated, 1);
+    }
+
+    #[test]
+    fn uptimes_wrap_between_flow_and_export() {
+        let export_ms = HEADER.export_ms();
+        for (name, uptime_ms, first, last, want) in [
+            ("no wrap", 100_000, 90_000, 99_000, (10_000, 1_000)),
+            ("between flow and export", 500, u32::MAX - 1499, u32::MAX - 499, (2_000, 1_000)),
+            ("within the flow", 2_000, u32::MAX - 999, 1_000, (3_000, 1_000)),
+            ("uptime 0 throughout", 0, 0, 0, (0, 0)),
+        ] {
+            let mut octets = record(17, 1, 2);
+            octets[24..28].copy_from_slice(&u32::to_be_bytes(first));
+            octets[28..32].copy_from_slice(&u32::to_be_bytes(last));
+            let header = Header { uptime_ms, ..HEADER };
+            let datagram = V5Builder::new(header).record(octets).build();
+            let (_, sink) = decode_with(Config::default(), &[datagram]);
+            let times = [Field::First, Field::Last].map(|f| sink.flows[0].number(f));
+            assert_eq!(times, [export_ms - want.0, export_ms - want.1], "{name}");
+        }
+    }
+
+    #[test]
+    fn sampling_modes_do_not_change_the_interval() {
+        for mode in 0..4u16 {
+            let header = Header { sampling: mode << 14 | 0x3fff, ..HEADER };
+            let datagram = V5Builder::new(header).record(record(17, 1, 2)).build();
+            let (_, sink) = decode_with(Config::default(), &[datagram]);
+            assert_eq!(sink.flows[0].number(Field::Packets), 6 * 0x3fff, "mode {mode}");
+            assert_eq!(sink.samplers[0].algorithm, mode);
+        }
     }
 }

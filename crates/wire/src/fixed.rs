@@ -1,0 +1,251 @@
+//! What NetFlow v1, v5 and v7 have in common: a header, then records of one length whose first 36
+//! octets are the same in all three. What differs is in the file of each version.
+
+use crate::derive::{self, Clock, Origin};
+use crate::exporter::State;
+use crate::options::learn_sampler;
+use crate::sequence::{Step, Unit};
+use crate::{Datagram, DecodeError, Decoder, Protocol};
+use record::time::from_uptime;
+use record::{Addr, Field, Flow, FlowSink, Sampler};
+
+/// One of the versions, with records of `LEN` octets.
+pub(crate) trait Format<const LEN: usize> {
+    /// What faults in its records are called.
+    const RECORDS: &'static str;
+
+    /// Sets what lies behind the first [`COMMON_LEN`] octets of a record.
+    fn read_rest(record: &[u8; LEN], flow: &mut Flow);
+}
+
+/// What the header of a message says, whatever its version.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    pub(crate) protocol: Protocol,
+    /// Where the records begin, counted from the start of the datagram.
+    pub(crate) records_at: usize,
+    /// Records in the message.
+    pub(crate) count: u16,
+    /// Milliseconds since the device booted.
+    pub(crate) uptime_ms: u32,
+    /// Export time, milliseconds since 1970; below 1000 if the device has no clock.
+    pub(crate) export_ms: u64,
+    /// Flows exported before this message; v1 does not say.
+    pub(crate) sequence: Option<u32>,
+    /// Type and slot of the flow switching engine.
+    pub(crate) engine: (u8, u8),
+    /// Two bits of mode, 14 bits of interval: one packet of so many. Only v5 says.
+    pub(crate) sampling: Option<u16>,
+}
+
+impl Head {
+    /// Engine type * 256 + engine id: which exporter of its address this is.
+    fn id(&self) -> u32 {
+        u32::from(self.engine.0) << 8 | u32::from(self.engine.1)
+    }
+
+    /// The sampler it announces, none for an interval of 0 or 1.
+    fn sampler(&self, exporter: u32) -> Option<Sampler> {
+        let sampling = self.sampling?;
+        let interval = u32::from(sampling & 0x3fff);
+        (interval > 1).then(|| Sampler {
+            exporter,
+            algorithm: sampling >> 14,
+            id: Sampler::GENERIC,
+            packet_interval: 1,
+            space_interval: interval - 1,
+        })
+    }
+}
+
+/// Export time in milliseconds since 1970 of a header's seconds and nanoseconds.
+pub(crate) const fn export_ms(secs: u32, nsecs: u32) -> u64 {
+    secs as u64 * 1000 + (nsecs / 1_000_000) as u64
+}
+
+/// Reads the messages of one version that are in a datagram, one behind the other. nfcapd reads all
+/// of them, too; what follows the last one is padding.
+pub(crate) fn messages(
+    datagram: &Datagram<'_>,
+    decoder: &mut Decoder,
+    mut read: impl FnMut(&mut Decoder, usize) -> Result<usize, DecodeError>,
+) -> Result<(), DecodeError> {
+    let version = datagram.bytes.get(..2);
+    let mut at = 0;
+    loop {
+        // Each message takes a header at least, so the loop ends.
+        at = read(decoder, at)?;
+        let rest = datagram.bytes.get(at..).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let is_message = rest.get(..2) == version && rest.get(2..4) != Some(&[0, 0]);
+        if !is_message {
+            decoder.counters.trailing_bytes += rest.len() as u64;
+            return Ok(());
+        }
+    }
+}
+
+/// Reads the records of a message. Returns where it ends.
+pub(crate) fn records<F: Format<LEN>, const LEN: usize, S: FlowSink + ?Sized>(
+    decoder: &mut Decoder,
+    datagram: &Datagram<'_>,
+    head: &Head,
+    sink: &mut S,
+) -> Result<usize, DecodeError> {
+    let at = decoder.exporter(datagram, head.protocol, head.id(), sink)?;
+    decoder.announce_flows(head.count.into());
+    let Some(state) = decoder.exporters.get_mut(at) else { return Ok(datagram.bytes.len()) };
+    match head.sequence {
+        Some(number) => {
+            let units = Some(u32::from(head.count));
+            let step = Step { number, units, flows: None, uptime: Some(head.uptime_ms) };
+            state.observe(step, Unit::Records, &mut decoder.counters);
+        }
+        None => decoder.counters.sequence_unchecked += 1,
+    }
+    let origin = origin(head, datagram, state.exporter.sysid, &mut decoder.counters.undated);
+    let sampler = sampler(decoder, at, head, sink);
+
+    let body = datagram.bytes.get(head.records_at..).unwrap_or_default();
+    let (records, rest) = body.as_chunks::<LEN>();
+    let wanted = usize::from(head.count);
+    for record in records.iter().take(wanted) {
+        let is_sane = read_record::<F, LEN>(record, &origin, &mut decoder.flow);
+        decoder.counters.odd_uptimes += u64::from(!is_sane);
+        if let Some(sampler) = &sampler {
+            derive::scale(&mut decoder.flow, sampler);
+        }
+        sink.flow(&decoder.flow);
+    }
+    let read = wanted.min(records.len());
+    decoder.counters.flows += read as u64;
+    if read < wanted {
+        decoder.counters.truncated_messages += 1;
+        decoder.counters.truncated_records += u64::from(!rest.is_empty());
+        let (need, have) = (wanted * LEN, body.len());
+        return Err(DecodeError::Truncated { what: F::RECORDS, at: head.records_at, need, have });
+    }
+    Ok(head.records_at + read * LEN)
+}
+
+/// What all records of a message share. A device without a clock is dated by the arrival.
+fn origin(head: &Head, datagram: &Datagram<'_>, sysid: u32, undated: &mut u64) -> Origin {
+    let has_clock = head.export_ms >= 1000;
+    *undated += u64::from(!has_clock);
+    Origin {
+        export_ms: if has_clock { head.export_ms } else { datagram.now_ms },
+        clock: Clock::Uptime(head.uptime_ms),
+        received_ms: datagram.now_ms,
+        router: datagram.peer,
+        sysid,
+        source: head.protocol.source(),
+        engine: head.engine,
+        domain: head.id(),
+    }
+}
+
+/// The sampler that applies to a message, after taking in what its header announces.
+fn sampler<S: FlowSink + ?Sized>(
+    decoder: &mut Decoder,
+    at: usize,
+    head: &Head,
+    sink: &mut S,
+) -> Option<Sampler> {
+    let state = decoder.exporters.get_mut(at)?;
+    // A device that stops sampling says so by an interval of 0 or 1.
+    let stopped = |state: &State| {
+        let old = state.samplers.get(Sampler::GENERIC)?;
+        Some(Sampler { space_interval: 0, ..*old })
+    };
+    if let Some(sampler) = head.sampler(state.exporter.sysid).or_else(|| stopped(state)) {
+        learn_sampler(
+            state,
+            sampler,
+            &decoder.config.limits,
+            &mut decoder.sampler_budget,
+            &mut decoder.counters,
+            sink,
+        );
+    }
+    state.samplers.find(None).filter(|s| s.id != Sampler::GENERIC || s.space_interval > 0)
+}
+
+/// Octets that are the same in the records of all versions.
+pub(crate) const COMMON_LEN: usize = 36;
+
+/// Offsets in them, in wire order.
+mod at {
+    pub(super) const SRC_ADDR: usize = 0;
+    pub(super) const DST_ADDR: usize = 4;
+    pub(super) const NEXT_HOP: usize = 8;
+    pub(super) const INPUT: usize = 12;
+    pub(super) const OUTPUT: usize = 14;
+    pub(super) const PACKETS: usize = 16;
+    pub(super) const OCTETS: usize = 20;
+    pub(super) const FIRST: usize = 24;
+    pub(super) const LAST: usize = 28;
+    pub(super) const SRC_PORT: usize = 32;
+    pub(super) const DST_PORT: usize = 34;
+}
+
+/// Fills the flow. Returns whether its uptimes were plausible.
+#[inline]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "offsets of module `at` plus their widths lie within the 36 octets of the array"
+)]
+fn read_record<F: Format<LEN>, const LEN: usize>(
+    record: &[u8; LEN],
+    origin: &Origin,
+    flow: &mut Flow,
+) -> bool {
+    const { assert!(LEN >= COMMON_LEN) };
+    let Some(common) = record.first_chunk::<COMMON_LEN>() else { return true };
+    let u16_at = |i: usize| u64::from(u16::from_be_bytes([common[i], common[i + 1]]));
+    let u32_at =
+        |i: usize| u32::from_be_bytes([common[i], common[i + 1], common[i + 2], common[i + 3]]);
+    let uptime = if let Clock::Uptime(uptime) = origin.clock { uptime } else { 0 };
+    let time_at = |i: usize| from_uptime(origin.export_ms, uptime, u32_at(i));
+
+    let (first, last) = (time_at(at::FIRST), time_at(at::LAST));
+    let (first, last, is_sane) = derive::not_in_future(first, last, origin.export_ms);
+    flow.clear();
+    flow.set(Field::First, first);
+    flow.set(Field::Last, last);
+    flow.set(Field::Packets, u64::from(u32_at(at::PACKETS)));
+    flow.set(Field::Bytes, u64::from(u32_at(at::OCTETS)));
+    flow.set(Field::SrcPort, u16_at(at::SRC_PORT));
+    flow.set(Field::DstPort, u16_at(at::DST_PORT));
+    flow.set_addr(Field::SrcAddr, Addr::V4(u32_at(at::SRC_ADDR)));
+    flow.set_addr(Field::DstAddr, Addr::V4(u32_at(at::DST_ADDR)));
+    flow.set(Field::Input, u16_at(at::INPUT));
+    flow.set(Field::Output, u16_at(at::OUTPUT));
+    let next_hop = u32_at(at::NEXT_HOP);
+    if next_hop != 0 {
+        flow.set_addr(Field::NextHop, Addr::V4(next_hop));
+    }
+    F::read_rest(record, flow);
+    derive::icmp_ports(flow);
+    derive::stamp(flow, origin, 0);
+    is_sane
+}
+
+/// What v5 and v7 records have behind the common octets: flags, protocol, type of service,
+/// autonomous systems and prefix lengths.
+#[inline]
+pub(crate) fn read_routing(rest: &[u8; 10], flow: &mut Flow) {
+    let [_, flags, proto, tos, src_as @ .., src_mask, dst_mask] = *rest;
+    let [s0, s1, d0, d1] = src_as;
+    flow.set(Field::TcpFlags, u64::from(flags));
+    flow.set(Field::Proto, u64::from(proto));
+    flow.set(Field::SrcTos, u64::from(tos));
+    flow.set(Field::SrcMask, u64::from(src_mask));
+    flow.set(Field::DstMask, u64::from(dst_mask));
+    let (src_as, dst_as) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
+    if src_as != 0 || dst_as != 0 {
+        flow.set(Field::SrcAs, u64::from(src_as));
+        flow.set(Field::DstAs, u64::from(dst_as));
+    }
+}
