@@ -7,7 +7,7 @@
 //! Readers never hold up decoding: the lock is held for as long as a pointer takes to change, and
 //! a status is written into the memory of the one before the last, unless somebody still reads it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,10 @@ use std::time::{Duration, Instant};
 
 use record::{Exporter, Sampler, Totals};
 use sys::clock;
-use wire::{Counters, Decoder, FieldSpec, TemplateView};
+use wire::{
+    Counters, Decoder, ExporterCounts, FieldSpec, TemplateView, UnknownElement, element_is_stored,
+    element_name,
+};
 
 use crate::Account;
 
@@ -85,52 +88,18 @@ pub struct ExporterStatus {
     pub counts: ExporterCounts,
     /// Templates it has.
     pub templates: usize,
-    /// Octets of data sets that wait for their template.
-    pub parked: u64,
     /// Samplers it announced.
     pub samplers: usize,
     /// When it was last heard, milliseconds since 1970.
     pub seen_ms: u64,
 }
 
-/// What an exporter sent, and what is missing of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ExporterCounts {
-    /// Datagrams or messages received.
-    pub datagrams: u64,
-    /// Flow records delivered.
-    pub flows: u64,
-    /// Gaps in sequence numbers, less those that late datagrams closed.
-    pub sequence_gaps: u64,
-    /// What is missing by sequence number, in the unit that the protocol counts, less late ones.
-    pub missing: u64,
-}
-
-impl ExporterCounts {
-    /// Name, meaning and value of each.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
-        [
-            ("datagrams", "datagrams or messages received", self.datagrams),
-            ("flows", "flow records delivered", self.flows),
-            ("sequence_gaps", "gaps in sequence numbers, less those closed", self.sequence_gaps),
-            ("missing", "units missing by sequence number, less late ones", self.missing),
-        ]
-        .into_iter()
-    }
-}
-
 impl From<&wire::ExporterView<'_>> for ExporterStatus {
     fn from(view: &wire::ExporterView<'_>) -> Self {
         Self {
             exporter: view.exporter,
-            counts: ExporterCounts {
-                datagrams: view.totals.datagrams,
-                flows: view.totals.flows,
-                sequence_gaps: view.totals.gaps.saturating_sub(view.totals.gaps_closed),
-                missing: view.totals.lost_datagrams() + view.totals.lost_records(),
-            },
+            counts: view.totals,
             templates: view.templates,
-            parked: 0,
             samplers: view.samplers().count(),
             seen_ms: view.seen_ms,
         }
@@ -214,7 +183,7 @@ pub struct SourceDetails {
     /// Their templates, by exporter and id.
     pub templates: Vec<TemplateStatus>,
     /// Elements that no flow field takes, by enterprise and number.
-    pub unknown: Vec<UnknownStatus>,
+    pub unknown: Vec<UnknownElement>,
 }
 
 /// One template.
@@ -241,23 +210,8 @@ pub struct FieldStatus {
     pub spec: FieldSpec,
     /// What the element is called, if anybody knows.
     pub name: Option<&'static str>,
-    /// Whether a flow field takes it.
+    /// Whether a flow field takes it; true for fields of options.
     pub is_stored: bool,
-}
-
-/// An element that no flow field takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownStatus {
-    /// Private enterprise number, 0 for the IANA registry and v9.
-    pub pen: u32,
-    /// Element number.
-    pub id: u16,
-    /// What it is called, if anybody knows.
-    pub name: Option<&'static str>,
-    /// New or changed templates that had it.
-    pub templates: u64,
-    /// An exporter whose template has it now; `None` if none has any more.
-    pub exporter: Option<Exporter>,
 }
 
 impl SourceDetails {
@@ -265,49 +219,47 @@ impl SourceDetails {
     /// exporter that is all zeros.
     pub fn of(ident: &str, decoder: &Decoder) -> Self {
         let views = || decoder.exporters();
-        let by_number: HashMap<_, _> = views().map(|v| (v.exporter.sysid, v.exporter)).collect();
-        let left: HashSet<_> = decoder.unknown_elements().map(|e| (e.pen, e.id)).collect();
-        let mut with = HashMap::new();
+        let numbered = views().filter(|v| v.exporter.sysid != 0);
+        let by_number: HashMap<_, _> = numbered.map(|v| (v.exporter.sysid, v.exporter)).collect();
         let template = |view: TemplateView<'_>| {
-            let exporter = match view.exporter {
-                0 => NOBODY,
-                n => by_number.get(&n).copied().unwrap_or(NOBODY),
-            };
-            let field = |spec: &FieldSpec| {
-                let is_stored = view.is_options || !left.contains(&(spec.pen, spec.id));
-                if !is_stored {
-                    with.entry((spec.pen, spec.id)).or_insert(exporter);
-                }
-                FieldStatus { spec: *spec, name: name_of(spec), is_stored }
-            };
-            let fields = view.fields.iter().map(field).collect();
             let TemplateView { id, is_options, seen_ms, records, .. } = view;
-            TemplateStatus { exporter, id, is_options, fields, seen_ms, records }
+            let exporter = by_number.get(&view.exporter).copied().unwrap_or(NOBODY);
+            let fields = view.fields.iter().map(|spec| FieldStatus::of(*spec, is_options));
+            TemplateStatus { exporter, id, is_options, fields: fields.collect(), seen_ms, records }
         };
-        let templates = decoder.templates().map(template).collect();
-        let unknown = decoder.unknown_elements().map(|e| UnknownStatus {
-            pen: e.pen,
-            id: e.id,
-            name: name_of(&FieldSpec { pen: e.pen, id: e.id, len: 0 }),
-            templates: e.templates,
-            exporter: with.get(&(e.pen, e.id)).copied(),
-        });
         Self {
             ident: ident.to_owned(),
             exporters: views().map(|v| v.exporter).collect(),
             samplers: views().flat_map(|v| v.samplers().collect::<Vec<_>>()).collect(),
-            templates,
-            unknown: unknown.collect(),
+            templates: decoder.templates().map(template).collect(),
+            unknown: decoder.unknown_elements().collect(),
         }
     }
 }
 
+impl FieldStatus {
+    fn of(spec: FieldSpec, is_options: bool) -> Self {
+        let name =
+            if spec.is_v9_scope() { scope_name(spec.id) } else { element_name(spec.pen, spec.id) };
+        // What of options data is used depends on the record, so nothing is called left out.
+        Self { spec, name, is_stored: is_options || element_is_stored(spec.pen, spec.id) }
+    }
+}
+
+/// Scope types of v9 options templates (RFC 3954, section 6.1).
+const fn scope_name(id: u16) -> Option<&'static str> {
+    Some(match id {
+        1 => "scope system",
+        2 => "scope interface",
+        3 => "scope line card",
+        4 => "scope cache",
+        5 => "scope template",
+        _ => return None,
+    })
+}
+
 /// In place of an exporter that has no number.
 const NOBODY: Exporter = Exporter { sysid: 0, version: 0, addr: record::Addr::V4(0), id: 0 };
-
-fn name_of(_: &FieldSpec) -> Option<&'static str> {
-    None
-}
 
 /// Where the decoding thread shows what it does. Clones show the same.
 #[derive(Clone, Debug)]
@@ -458,8 +410,10 @@ mod tests {
         ];
         assert_eq!(seen, want);
         let unknown: Vec<_> =
-            details.unknown.iter().map(|u| (u.pen, u.id, u.templates, u.exporter)).collect();
-        assert_eq!(unknown, [(4711, 12, 1, Some(exporter))]);
+            details.unknown.iter().map(|u| (u.pen, u.id, u.templates, u.first.exporter)).collect();
+        assert_eq!(unknown, [(4711, 12, 1, exporter)]);
+        let names: Vec<_> = details.templates[0].fields.iter().map(|f| f.name).collect();
+        assert_eq!(names, [Some("sourceIPv4Address"), None, Some("octetDeltaCount")]);
         let status = ExporterStatus::from(&decoder.exporters().next().expect("one"));
         assert_eq!((status.exporter, status.templates, status.seen_ms), (exporter, 2, 5000));
         assert_eq!((status.counts.datagrams, status.counts.flows), (1, 1));

@@ -59,7 +59,7 @@ pub fn is_synchronised() -> Option<bool> {
     let mut timex: libc::timex = unsafe { std::mem::zeroed() };
     // SAFETY: the pointer is valid for reads and writes of a timex while the call lasts.
     let state = unsafe { libc::adjtimex(&raw mut timex) };
-    (state >= 0).then(|| timex.status & libc::STA_UNSYNC == 0)
+    (state >= 0).then_some(timex.status & libc::STA_UNSYNC == 0)
 }
 
 /// Makes `zone` the time zone of the process, as the variable `TZ` does: a name of the zone
