@@ -253,8 +253,25 @@ impl Packer {
         Ok(Self { packing, state, out: Vec::new() })
     }
 
-    pub(crate) const fn method(&self) -> Compression {
-        self.packing.method
+    pub(crate) const fn packing(&self) -> Packing {
+        self.packing
+    }
+
+    /// Octets that no packed payload of `len` octets exceeds, whatever the method.
+    pub(crate) const fn bound(len: usize) -> usize {
+        len + len / 8 + 1024
+    }
+
+    /// Packs one payload into the front of `out`, whose length says nothing then, and returns how
+    /// many octets count.
+    ///
+    /// # Errors
+    /// As [`pack`](Self::pack).
+    pub(crate) fn pack_in(&mut self, payload: &[u8], out: &mut Vec<u8>) -> io::Result<usize> {
+        std::mem::swap(&mut self.out, out);
+        let len = self.pack(payload).map(<[u8]>::len);
+        std::mem::swap(&mut self.out, out);
+        len
     }
 
     /// Packs one payload; with no compression, hands it back.

@@ -5,6 +5,7 @@
 //! all headers in place, and runs of octets to copy into it. Fields of fixed width lie at the same
 //! place in every [`Flow`], so the runs hold for every flow with that set.
 
+use crate::extension_set::Extensions;
 use record::v3::{self, EXTENSIONS, Extension, FAMILIES, HEADER_FIELDS, Tail};
 use record::{Field, Flow, Kind, Slot};
 
@@ -13,6 +14,7 @@ use record::{Field, Flow, Kind, Slot};
 pub(crate) struct Encoder {
     /// The last ones used; the first is tried first.
     plans: Vec<Plan>,
+    keep: Extensions,
 }
 
 /// How flows with one set of fields are laid out.
@@ -23,6 +25,7 @@ struct Plan {
     runs: Vec<Run>,
     tails: Vec<TailPlan>,
     elements: u16,
+    has_username: bool,
 }
 
 /// What decides the layout: fields present, and the family of each address.
@@ -64,6 +67,16 @@ const ADDRS: u128 = {
 const PLANS: usize = 16;
 
 impl Encoder {
+    /// One that leaves out what is not to be kept.
+    pub(crate) fn new(keep: Extensions) -> Self {
+        Self { plans: Vec::new(), keep }
+    }
+
+    /// Whether it leaves nothing out.
+    pub(crate) fn keeps_all(&self) -> bool {
+        self.keep == Extensions::ALL
+    }
+
     /// Appends the record of `flow`. `false`, with nothing appended, if it would exceed the
     /// 65 535 octets a record may have.
     pub(crate) fn encode(&mut self, flow: &Flow, out: &mut Vec<u8>) -> bool {
@@ -73,7 +86,7 @@ impl Encoder {
             Some(i) => self.plans.swap(0, i),
             None => {
                 self.plans.truncate(PLANS - 1);
-                self.plans.insert(0, Plan::new(key, flow));
+                self.plans.insert(0, Plan::new(key, flow, self.keep));
             }
         }
         self.plans.first().is_some_and(|plan| plan.write(flow, out))
@@ -120,19 +133,20 @@ impl Key {
 }
 
 impl Plan {
-    fn new(key: Key, flow: &Flow) -> Self {
+    fn new(key: Key, flow: &Flow, keep: Extensions) -> Self {
         let mut plan = Self {
             key,
             template: vec![0; v3::LEN],
             runs: Vec::new(),
             tails: Vec::new(),
             elements: 0,
+            has_username: key.has(Field::Username) && keep.has(24),
         };
         plan.template[..2].copy_from_slice(&crate::layout::record_type::FLOW.to_le_bytes());
         for (field, at) in HEADER_FIELDS {
             plan.copy(flow, field, at);
         }
-        for e in EXTENSIONS.iter().filter(|e| key.needs(e)) {
+        for e in EXTENSIONS.iter().filter(|e| keep.has(e.id) && key.needs(e)) {
             plan.elements += 1;
             match e.tail {
                 None => plan.add_fixed(e, flow),
@@ -205,7 +219,7 @@ impl Plan {
         if let Some(flags) = record.get_mut(v3::FLAGS) {
             *flags &= !v3::SCRATCH_FLAG;
         }
-        if self.key.has(Field::Username) {
+        if self.has_username {
             write_username(flow, record);
         }
         for tail in &self.tails {

@@ -119,6 +119,9 @@ pub enum StoreError {
         /// What is wrong with the block.
         source: BlockError,
     },
+    /// The system gives no more threads.
+    #[error("cannot start a thread that writes: {0}")]
+    Thread(#[source] io::Error),
     /// A range of files whose ends do not belong together.
     #[error("{what}: {text}")]
     Selection {

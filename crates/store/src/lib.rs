@@ -18,7 +18,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Writing: a [`Writer`] takes flows as a [`record::FlowSink`]. [`rotate`] says which file a moment
+//! Writing: a [`Writer`] takes flows as a [`record::FlowSink`]; with a [`Pool`], other threads pack
+//! and write its blocks. [`rotate`] says which file a moment
 //! belongs to and gives finished files their name; [`select`] turns file arguments of the command
 //! line into a list; [`verify`] looks at every block of a file; [`loss`] keeps what collectors
 //! could not store. [`repair`](fn@repair), [`recompress`](fn@recompress) and
@@ -36,6 +37,7 @@ mod directory;
 mod encode;
 mod error;
 mod exporters;
+mod extension_set;
 mod header;
 mod layout;
 mod layout3;
@@ -45,7 +47,9 @@ mod lzo_encode;
 mod merge;
 mod meta;
 mod meta3;
+mod outlet;
 mod payload3;
+mod pool;
 mod reader;
 mod recompress;
 mod renumber;
@@ -59,6 +63,7 @@ pub mod select;
 mod set_ident;
 pub mod side;
 mod source;
+mod tally;
 mod v4;
 pub mod verify;
 mod writer;
@@ -69,8 +74,10 @@ pub use compress::{Compression, Packing, UnknownPacking};
 pub use crypt::Passphrase;
 pub use error::{BlockCause, BlockError, StoreError};
 pub use exporters::{ExporterInfo, list_exporters, list_exporters_with};
+pub use extension_set::{Extensions, UnknownExtension};
 pub use header::{Creator, FileHeader};
 pub use meta::MetaRecord;
+pub use pool::{Pool, PoolCounts};
 pub use reader::{Block, BlockReader, Damage, FileState, FlowFile, ReadOptions, SalvageReason};
 pub use recompress::{Recompressed, recompress};
 pub use renumber::{Renumber, exporters};

@@ -2,22 +2,28 @@
 //!
 //! A file on its way is always readable up to its last complete block. What cannot be written,
 //! because the disk is full, is counted and dropped block by block; the file stays sound and the
-//! next block is tried again.
+//! next block is tried again. All that is so whether blocks are packed and written at once or by
+//! the threads of a [`Pool`].
 
 use crate::appendix::{Appendix, Statistics, check_ident};
-use crate::block::BlockRef;
 use crate::compress::{Packer, Packing};
 use crate::encode::Encoder;
 use crate::error::StoreError;
+use crate::extension_set::Extensions;
 use crate::header::{Creator, FileHeader};
 use crate::layout::{BLOCK_LIMIT, BLOCK_TARGET, record_type, u16_at};
 use crate::meta::{self, MetaRecord};
+use crate::outlet::Outlet;
+use crate::pool::{Job, Pool};
+use crate::tally::{self, ByExporter, Note, Runs, Tally, put_block};
 use record::v3::{self, Extension};
 use record::{ExporterStats, Field, Flow, FlowSink, Meta, Row, Totals};
 use std::fs::{self, File};
 use std::io;
+use std::mem;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How to write a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +39,8 @@ pub struct WriterOptions {
     pub created_secs: u64,
     /// Octets of payload at which a block is written: 64 KiB to 2 MiB.
     pub block_size: usize,
+    /// Which extensions records keep: all, if nothing else is said.
+    pub extensions: Extensions,
 }
 
 impl Default for WriterOptions {
@@ -43,6 +51,7 @@ impl Default for WriterOptions {
             creator: Creator::NFCAPD,
             created_secs: 0,
             block_size: BLOCK_TARGET,
+            extensions: Extensions::ALL,
         }
     }
 }
@@ -80,6 +89,11 @@ pub struct Closed {
     pub bytes: u64,
     /// What is not in the file.
     pub dropped: Dropped,
+    /// Flows that are in the file, by the number of their exporter, in its order. They are counted
+    /// as [`record::Row::flows`] does, as in `totals`.
+    pub stored: Vec<(u16, u64)>,
+    /// Flows that were taken and are not in the file, likewise.
+    pub lost: Vec<(u16, u64)>,
 }
 
 /// A file that is being written: takes flows as a [`FlowSink`].
@@ -88,24 +102,33 @@ pub struct Closed {
 /// salvaged; records of the block at hand are gone.
 pub struct Writer {
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
     header: FileHeader,
     ident: String,
-    packer: Packer,
+    packing: Packing,
     encoder: Encoder,
     /// Payload of the block at hand.
     block: Vec<u8>,
     block_size: usize,
-    /// Records in it, and sums over its flows.
+    /// About what blocks came to lately: the next one gets as much room.
+    usual: usize,
+    /// Records in the block, and its flows: their sums, and how many of each exporter.
     records: u32,
     pending: Totals,
-    /// Sums over the blocks on disk.
-    totals: Totals,
-    /// Where the next block goes.
-    offset: u64,
+    runs: Runs,
+    way: Way,
+    /// What never got into a block.
     dropped: Dropped,
-    error: Option<StoreError>,
+    too_long: ByExporter,
     scratch: Flow,
+}
+
+/// How blocks get to disk.
+enum Way {
+    /// At once.
+    Direct { packer: Box<Packer>, tally: Box<Tally>, list: Vec<(u16, u64)> },
+    /// By and by, by threads of a pool.
+    Pooled { pool: Arc<Pool>, outlet: Arc<Outlet> },
 }
 
 impl Writer {
@@ -122,6 +145,26 @@ impl Writer {
         Self::start(path, file, options)
     }
 
+    /// As [`create`](Self::create), with a pool whose threads pack and write the blocks. Whoever
+    /// hands flows to the writer waits only if more is under way than the pool allows.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn create_in(
+        pool: &Arc<Pool>,
+        path: impl Into<PathBuf>,
+        options: &WriterOptions,
+    ) -> Result<Self, StoreError> {
+        let path = path.into();
+        check_ident(&options.ident)?;
+        let usable = pool.with_packer(options.compression, |_| ());
+        usable.map_err(StoreError::io("compress", &path))?;
+        let file = create(&path).map_err(StoreError::io("create", &path))?;
+        let file = Arc::new(file);
+        let outlet = Arc::new(Outlet::new(Arc::clone(&file), FileHeader::LEN as u64));
+        Self::begin(path, file, options, Way::Pooled { pool: Arc::clone(pool), outlet })
+    }
+
     /// As [`create`](Self::create), in an empty file that is open for writing.
     pub(crate) fn start(
         path: PathBuf,
@@ -130,23 +173,37 @@ impl Writer {
     ) -> Result<Self, StoreError> {
         check_ident(&options.ident)?;
         let packer = Packer::new(options.compression).map_err(StoreError::io("compress", &path))?;
-        let header = FileHeader::open(packer.method(), options.creator, options.created_secs);
+        let tally = Tally { offset: FileHeader::LEN as u64, ..Tally::default() };
+        let (packer, tally) = (Box::new(packer), Box::new(tally));
+        let way = Way::Direct { packer, tally, list: Vec::new() };
+        Self::begin(path, Arc::new(file), options, way)
+    }
+
+    fn begin(
+        path: PathBuf,
+        file: Arc<File>,
+        options: &WriterOptions,
+        way: Way,
+    ) -> Result<Self, StoreError> {
+        let packing = options.compression;
+        let header = FileHeader::open(packing.method, options.creator, options.created_secs);
         file.write_all_at(&header.encode(), 0).map_err(StoreError::io("write", &path))?;
         Ok(Self {
             path,
             file,
             header,
             ident: options.ident.clone(),
-            packer,
-            encoder: Encoder::default(),
+            packing,
+            encoder: Encoder::new(options.extensions),
             block: Vec::new(),
             block_size: options.block_size.clamp(1 << 16, BLOCK_LIMIT),
+            usual: 0,
             records: 0,
             pending: Totals::default(),
-            totals: Totals::default(),
-            offset: FileHeader::LEN as u64,
+            runs: Runs::default(),
+            way,
             dropped: Dropped::default(),
-            error: None,
+            too_long: ByExporter::new(),
             scratch: Flow::new(),
         })
     }
@@ -156,22 +213,45 @@ impl Writer {
         &self.path
     }
 
-    /// Sums over all flows taken so far, those of the block at hand included.
+    /// Sums over all flows taken so far that are not lost: those on disk, those under way, and
+    /// those of the block at hand.
     pub fn totals(&self) -> Totals {
-        let mut all = self.totals;
+        let mut all = match &self.way {
+            Way::Direct { tally, .. } => tally.totals,
+            Way::Pooled { outlet, .. } => outlet.totals(),
+        };
         all.merge(&self.pending);
         all
     }
 
     /// What could not be kept so far.
-    pub const fn dropped(&self) -> Dropped {
-        self.dropped
+    pub fn dropped(&self) -> Dropped {
+        let unwritten = match &self.way {
+            Way::Direct { tally, .. } => tally.unwritten,
+            Way::Pooled { outlet, .. } => outlet.with(|tally| tally.unwritten),
+        };
+        Dropped { unwritten, ..self.dropped }
+    }
+
+    /// Flows that were taken and lost so far, by the number of their exporter, in its order. Of
+    /// blocks under way nothing is lost yet.
+    pub fn lost(&self) -> Vec<(u16, u64)> {
+        let mut lost = match &self.way {
+            Way::Direct { tally, .. } => tally.lost.clone(),
+            Way::Pooled { outlet, .. } => outlet.with(|tally| tally.lost.clone()),
+        };
+        self.too_long.iter().for_each(|(e, n)| tally::add(&mut lost, *e, *n));
+        lost.into_iter().collect()
     }
 
     /// The last failure to write a block since this was asked last. Flows are taken without an
     /// answer, so a collector asks once in a while and logs it.
     pub fn take_error(&mut self) -> Option<StoreError> {
-        self.error.take()
+        let error = match &mut self.way {
+            Way::Direct { tally, .. } => tally.error.take(),
+            Way::Pooled { outlet, .. } => outlet.with(|tally| tally.error.take()),
+        };
+        error.map(StoreError::io("write", &self.path))
     }
 
     /// Appends a row of a [`Block`](crate::Block) as it is. The record's exporter number is kept,
@@ -182,8 +262,8 @@ impl Writer {
 
     /// As [`row`](Self::row), with another exporter number if one is given.
     pub fn row_of(&mut self, row: Row<'_>, exporter: Option<u16>) {
-        let at = self.block.len();
-        if is_complete(row.as_bytes()) {
+        let at = self.begin_record();
+        if self.encoder.keeps_all() && is_complete(row.as_bytes()) {
             self.block.extend_from_slice(row.as_bytes());
             if let Some(flags) = self.block.get_mut(at + v3::FLAGS) {
                 *flags &= !v3::SCRATCH_FLAG;
@@ -198,7 +278,7 @@ impl Writer {
             let is_cut = misfits > 0 || has_unknown(row.as_bytes());
             self.dropped.cut += u64::from(is_cut);
             if !self.encoder.encode(&self.scratch, &mut self.block) {
-                self.dropped.too_long += 1;
+                self.drop_too_long(row, exporter);
                 return;
             }
         }
@@ -206,7 +286,7 @@ impl Writer {
             set_exporter(record, n);
         }
         self.add_record(at);
-        self.pending.add(row);
+        self.count(row, exporter);
     }
 
     /// Appends what a block says about exporters. Statistics are left out: they belong to
@@ -228,13 +308,29 @@ impl Writer {
     /// Writes the block at hand, full or not. Collectors do so every second, so that little is lost
     /// in a crash and queries see fresh flows; readers do not care how full blocks are.
     ///
+    /// With a pool the block is handed over, and this does not wait for the disk; an error is that
+    /// of an earlier block.
+    ///
     /// # Errors
-    /// If it cannot be written. Its flows are dropped and counted; the file remains sound, and
-    /// later blocks may be written.
+    /// If a block could not be written since the last call. Its flows are dropped and counted; the
+    /// file remains sound, and later blocks may be written.
     pub fn flush(&mut self) -> Result<(), StoreError> {
         let len = self.block.len();
         self.write_block(len);
-        self.error.take().map_or(Ok(()), Err)
+        self.take_error().map_or(Ok(()), Err)
+    }
+
+    /// As [`flush`](Self::flush), and waits until all blocks are written or lost.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn settle(&mut self) -> Result<(), StoreError> {
+        let len = self.block.len();
+        self.write_block(len);
+        if let Way::Pooled { outlet, .. } = &self.way {
+            outlet.wait();
+        }
+        self.take_error().map_or(Ok(()), Err)
     }
 
     /// Finishes the file: the block at hand, `stats` of the exporters if there are any, the
@@ -254,40 +350,65 @@ impl Writer {
         sums: Option<&Statistics>,
     ) -> Result<Closed, StoreError> {
         for part in stats.chunks(meta::STATS_MAX) {
-            let at = self.block.len();
+            let at = self.begin_record();
             meta::encode_stats(part, &mut self.block);
             self.add_record(at);
         }
         let len = self.block.len();
         self.write_block(len);
+        let mut tally = self.end_of_blocks();
         for s in stats {
-            self.totals.sequence_failures += u64::from(s.sequence_failures);
+            tally.totals.sequence_failures += u64::from(s.sequence_failures);
         }
-        let mut on_file = self.totals;
+        let mut on_file = tally.totals;
         if on_file.window().is_none() {
             // No flows: the slot's start twice, as 1.7.8 has it (4.2).
             on_file.first_ms = self.header.created_secs.saturating_mul(1000);
             on_file.last_ms = on_file.first_ms;
         }
-        let bytes = self.write_end(&sums.copied().unwrap_or_else(|| on_file.into()))?;
+        self.header.blocks = tally.blocks;
+        let statistics = sums.copied().unwrap_or_else(|| on_file.into());
+        let bytes = self.write_end(tally.offset, &statistics)?;
+        for (exporter, flows) in self.too_long {
+            tally::add(&mut tally.lost, exporter, flows);
+        }
         Ok(Closed {
             path: self.path,
-            totals: self.totals,
-            blocks: self.header.blocks,
+            totals: tally.totals,
+            blocks: tally.blocks,
             bytes,
-            dropped: self.dropped,
+            dropped: Dropped { unwritten: tally.unwritten, ..self.dropped },
+            stored: tally.stored.into_iter().collect(),
+            lost: tally.lost.into_iter().collect(),
         })
     }
 
+    /// The books, once nothing is under way.
+    fn end_of_blocks(&mut self) -> Tally {
+        match &mut self.way {
+            Way::Direct { tally, .. } => mem::take(tally),
+            Way::Pooled { outlet, .. } => {
+                outlet.wait();
+                outlet.with(mem::take)
+            }
+        }
+    }
+
     /// Writes appendix and header and returns the length of the file.
-    fn write_end(&mut self, statistics: &Statistics) -> Result<u64, StoreError> {
+    fn write_end(&mut self, appendix: u64, statistics: &Statistics) -> Result<u64, StoreError> {
         self.block.clear();
         Appendix::encode(self.ident.as_bytes(), statistics, &mut self.block);
-        let appendix = self.offset;
-        let len = self.block.len();
-        let end = self
-            .put_block(Appendix::RECORDS, len)
-            .map_err(StoreError::io("write the appendix of", &self.path))?;
+        let (file, block) = (&self.file, &self.block);
+        let put = |packer: &mut Packer| {
+            packer
+                .pack(block)
+                .and_then(|packed| put_block(file, appendix, Appendix::RECORDS, packed))
+        };
+        let end = match &mut self.way {
+            Way::Direct { packer, .. } => put(packer),
+            Way::Pooled { pool, .. } => pool.with_packer(self.packing, put).flatten(),
+        };
+        let end = end.map_err(StoreError::io("write the appendix of", &self.path))?;
         self.header.appendix = appendix;
         self.header.appendix_blocks = 1;
         let finish = |file: &File, header: &FileHeader| {
@@ -305,6 +426,25 @@ impl Writer {
         Ok(end)
     }
 
+    /// Where the next record goes.
+    #[inline]
+    fn begin_record(&mut self) -> usize {
+        if self.block.is_empty() && self.block.capacity() == 0 {
+            self.begin_block();
+        }
+        self.block.len()
+    }
+
+    /// With a pool, gets a buffer as large as blocks came to lately: a source that sends little
+    /// holds little memory.
+    fn begin_block(&mut self) {
+        if let Way::Pooled { pool, .. } = &self.way {
+            let is_busy = self.usual > self.block_size / 2;
+            self.block =
+                pool.buffer(if is_busy { self.block_size + RECORD_MAX } else { self.usual });
+        }
+    }
+
     /// Counts the record that was appended at `at`. If that made the block too long, the records
     /// before it are written and it begins the next one.
     fn add_record(&mut self, at: usize) {
@@ -314,54 +454,80 @@ impl Writer {
         self.records += 1;
     }
 
-    /// Writes the first `len` octets as a block and keeps the rest for the next.
-    fn write_block(&mut self, len: usize) {
-        if self.records > 0 {
-            match self.put_block(self.records, len) {
-                Ok(end) => {
-                    self.offset = end;
-                    self.header.blocks += 1;
-                    self.totals.merge(&self.pending);
-                }
-                Err(e) => {
-                    self.dropped.unwritten += u64::from(self.records);
-                    self.error = Some(StoreError::io("write", &self.path)(e));
-                }
-            }
-        }
-        self.records = 0;
-        self.pending = Totals::default();
-        self.block.copy_within(len.., 0);
-        self.block.truncate(self.block.len() - len);
+    /// Counts a flow of the block at hand.
+    #[inline]
+    fn count(&mut self, row: Row<'_>, exporter: Option<u16>) {
+        self.pending.add(row);
+        self.runs.add(exporter.unwrap_or_else(|| exporter_of(row)), row.flows());
     }
 
-    /// Puts a block on disk and returns where it ends.
-    fn put_block(&mut self, records: u32, len: usize) -> io::Result<u64> {
-        let packed = self.packer.pack(self.block.get(..len).unwrap_or_default())?;
-        let header = BlockRef::encode_header(records, packed.len() as u32);
-        let payload = self.offset + header.len() as u64;
-        // The header last: whoever reads meanwhile finds it only before a complete payload, and
-        // zeros before that.
-        self.file.write_all_at(packed, payload)?;
-        self.file.write_all_at(&header, self.offset)?;
-        Ok(payload + packed.len() as u64)
+    fn drop_too_long(&mut self, row: Row<'_>, exporter: Option<u16>) {
+        self.dropped.too_long += 1;
+        let exporter = exporter.unwrap_or_else(|| exporter_of(row));
+        tally::add(&mut self.too_long, exporter, row.flows());
     }
+
+    /// Writes the first `len` octets as a block, or hands them over, and keeps the rest for the
+    /// next.
+    fn write_block(&mut self, len: usize) {
+        if self.records == 0 {
+            return;
+        }
+        let mut note = Note { records: mem::take(&mut self.records), ..Note::default() };
+        note.totals = mem::take(&mut self.pending);
+        match &mut self.way {
+            Way::Direct { packer, tally, list } => {
+                note.exporters = mem::take(list);
+                self.runs.take(&mut note.exporters);
+                let written = packer
+                    .pack(self.block.get(..len).unwrap_or_default())
+                    .and_then(|packed| put_block(&self.file, tally.offset, note.records, packed));
+                tally.book(&note, written);
+                note.exporters.clear();
+                *list = note.exporters;
+                self.block.copy_within(len.., 0);
+                self.block.truncate(self.block.len() - len);
+            }
+            Way::Pooled { pool, outlet } => {
+                note.exporters = outlet.list();
+                self.runs.take(&mut note.exporters);
+                let mut payload = mem::take(&mut self.block);
+                // Grows at once and shrinks slowly: blocks of a busy second come in both sizes.
+                self.usual = len.max(self.usual - self.usual / 4);
+                let rest = payload.get(len..).unwrap_or_default();
+                if !rest.is_empty() {
+                    self.block = pool.buffer(self.block_size + RECORD_MAX);
+                    self.block.extend_from_slice(rest);
+                }
+                payload.truncate(len);
+                let (outlet, number) = (Arc::clone(outlet), outlet.announce(note));
+                pool.submit(Job { outlet, number, payload, packing: self.packing });
+            }
+        }
+    }
+}
+
+/// Octets of the longest record.
+const RECORD_MAX: usize = 1 << 16;
+
+fn exporter_of(row: Row<'_>) -> u16 {
+    row.number(Field::ExporterId) as u16
 }
 
 impl FlowSink for Writer {
     #[inline]
     fn flow(&mut self, flow: &Flow) {
-        let at = self.block.len();
+        let at = self.begin_record();
         if self.encoder.encode(flow, &mut self.block) {
             self.add_record(at);
-            self.pending.add(flow.as_row());
+            self.count(flow.as_row(), None);
         } else {
-            self.dropped.too_long += 1;
+            self.drop_too_long(flow.as_row(), None);
         }
     }
 
     fn meta(&mut self, meta: Meta<'_>) {
-        let at = self.block.len();
+        let at = self.begin_record();
         let out = &mut self.block;
         let fits = match meta {
             Meta::Exporter(e) => meta::encode_exporter(&e, out),
