@@ -29,6 +29,8 @@ counters! {
     datagrams: "datagrams received";
     bytes: "octets of those datagrams";
     flows: "flow records delivered";
+    sections: "of those, flows made from the headers in a packet section";
+    sections_unread: "of those, flows of packet sections without IP headers that could be read";
     biflows: "records with traffic of both directions, each delivered as two flows";
     options_records: "options records read";
     bad_datagrams: "datagrams with at least one fault";

@@ -155,7 +155,7 @@ pub(crate) fn scale(flow: &mut Flow, sampler: &Sampler) {
 /// observation or of its export.
 #[inline]
 fn times(kept: &Kept, nature: Nature, origin: &Origin) -> (u64, u64) {
-    const UPTIMES: u32 = Slot::FirstUptime.bit() | Slot::LastUptime.bit();
+    const UPTIMES: u64 = Slot::FirstUptime.bit() | Slot::LastUptime.bit();
     let export = origin.export_ms;
     if kept.seen(TIMES) == UPTIMES
         && let (Some(first), Some(last), Clock::Uptime(up)) =
@@ -206,7 +206,7 @@ pub(crate) fn reverse_times(
 }
 
 /// All slots that date a flow.
-const TIMES: u32 = Slot::BootMs.bit() * 2 - 1;
+const TIMES: u64 = Slot::BootMs.bit() * 2 - 1;
 
 /// The elements that tell one end of a flow, most exact first.
 struct End {

@@ -48,10 +48,21 @@ pub(crate) enum Op {
     Text(Field),
     /// A number that is multiplied and added to what the field has: seconds beside microseconds.
     Add(Field, u32),
+    /// A piece of a packet that begins with such a header: it is read after all elements.
+    Section(Head),
     /// Connection id of firewall events, flow id of everything else.
     FlowId,
     /// A number that no field takes as it comes.
     Keep(Slot),
+}
+
+/// What a packet section begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Head {
+    /// An IP header.
+    Ip,
+    /// MPLS labels.
+    Mpls,
 }
 
 /// Numbers kept aside until the whole record is read.
@@ -90,14 +101,18 @@ pub(crate) enum Slot {
     DstMask6,
     /// From the first packet of a biflow to the first of its other direction.
     ReverseDelayMs,
+    /// Octets of a packet section that are of the packet, the rest being padding.
+    SectionLen,
+    /// Where in the packet a section begins.
+    SectionOffset,
 }
 
 impl Slot {
     /// How many there are.
-    pub(crate) const COUNT: usize = Self::ReverseDelayMs as usize + 1;
+    pub(crate) const COUNT: usize = Self::SectionOffset as usize + 1;
 
     /// A set of slots as bits.
-    pub(crate) const fn bit(self) -> u32 {
+    pub(crate) const fn bit(self) -> u64 {
         1 << self as u8
     }
 }
@@ -148,11 +163,14 @@ fn is_reversible(op: Op) -> bool {
     match op {
         Number(field) | Spare(field) | Counter(field, _) => REVERSIBLE.contains(&field),
         V4(field) | V6(field) => [Field::NextHop, Field::BgpNextHop].contains(&field),
-        Keep(slot) => !matches!(slot, Slot::BootMs | Slot::CollectedMs | Slot::ReverseDelayMs),
+        Keep(slot) => !KEPT_ONCE.contains(&slot),
         Skip | MoreBits(_) | Bits(_) => true,
-        Octets(_) | Text(_) | Add(..) | FlowId => false,
+        Octets(_) | Text(_) | Add(..) | FlowId | Section(_) => false,
     }
 }
+
+const KEPT_ONCE: &[Slot] =
+    &[Slot::BootMs, Slot::CollectedMs, Slot::ReverseDelayMs, Slot::SectionLen, Slot::SectionOffset];
 
 #[rustfmt::skip]
 const REVERSIBLE: &[Field] = &[
@@ -179,7 +197,9 @@ const fn p(pen: u32, id: u16, op: Op) -> Element {
     Element { pen, id, op }
 }
 
-use Op::{Add, Bits, Counter, FlowId, Keep, MoreBits, Number, Octets, Skip, Spare, Text, V4, V6};
+use Op::{
+    Add, Bits, Counter, FlowId, Keep, MoreBits, Number, Octets, Section, Skip, Spare, Text, V4, V6,
+};
 
 /// Sorted by enterprise and element number.
 #[rustfmt::skip]
@@ -241,6 +261,9 @@ static ELEMENTS: &[Element] = &[
     e(86, Counter(Field::Packets, 2)),          // packetTotalCount
     e(89, Number(Field::FwdStatus)),            // forwardingStatus, 1 or 4 octets
     e(95, Octets(Field::AppId)),                // applicationId
+    e(102, Keep(Slot::SectionOffset)),          // layer2packetSectionOffset
+    e(103, Keep(Slot::SectionLen)),             // layer2packetSectionSize
+    e(104, Octets(Field::Frame)),               // layer2packetSectionData
     e(128, Number(Field::NextAs)),              // bgpNextAdjacentAsNumber
     e(129, Number(Field::PrevAs)),              // bgpPrevAdjacentAsNumber
     e(130, Skip),                               // exporterIPv4Address: the sender is what counts
@@ -303,7 +326,10 @@ static ELEMENTS: &[Element] = &[
     e(299, Counter(Field::OutPackets, 1)),      // responderPackets
     e(302, Number(Field::SelectorId)),          // selectorId
     e(312, Number(Field::FrameSize)),           // dataLinkFrameSize
+    e(313, Section(Head::Ip)),                  // ipHeaderPacketSection
     e(315, Octets(Field::Frame)),               // dataLinkFrameSection
+    e(316, Section(Head::Mpls)),                // mplsLabelStackSection
+    e(317, Section(Head::Ip)),                  // mplsPayloadPacketSection
     e(322, Keep(Slot::EventSec)),               // observationTimeSeconds
     e(323, Keep(Slot::EventMs)),                // observationTimeMilliseconds
     e(324, Keep(Slot::EventMicro)),             // observationTimeMicroseconds, NTP format
@@ -316,6 +342,8 @@ static ELEMENTS: &[Element] = &[
     e(363, Number(Field::PblockStep)),          // portRangeStepSize
     e(364, Number(Field::PblockSize)),          // portRangeNumPorts
     e(408, Number(Field::LinkType)),            // dataLinkFrameType
+    e(409, Keep(Slot::SectionOffset)),          // sectionOffset
+    e(410, Keep(Slot::SectionLen)),             // sectionExportedOctets
     e(33000, Octets(Field::IngressAcl)),        // Cisco NF_F_INGRESS_ACL_ID
     e(33001, Octets(Field::EgressAcl)),         // Cisco NF_F_EGRESS_ACL_ID
     e(33002, Number(Field::FwXEvent)),          // Cisco NF_F_FW_EXT_EVENT
@@ -379,7 +407,7 @@ mod tests {
                 V4(f) | V6(f) => f.kind() == Kind::Addr,
                 Text(f) => matches!(f.kind(), Kind::Text(_)),
                 Octets(f) => matches!(f.kind(), Kind::Bytes | Kind::Acl),
-                Skip | FlowId | Keep(_) => true,
+                Skip | FlowId | Keep(_) | Section(_) => true,
             };
             assert!(suits, "{line:?}");
         }
@@ -424,7 +452,7 @@ mod tests {
                 | V6(f)
                 | Octets(f)
                 | Text(f) => assert_eq!(f, *field, "element {ie}"),
-                Skip | FlowId | Keep(_) | Add(..) | MoreBits(_) => {}
+                Skip | FlowId | Keep(_) | Add(..) | MoreBits(_) | Section(_) => {}
             }
         }
     }

@@ -16,6 +16,7 @@
 //!   says which information element goes where;
 //! * `registry`: what elements and enterprises are called;
 //! * `biflow`: records of two directions;
+//! * `section`: pieces of packets instead of flows;
 //! * `derive`: times, ICMP, events, sampling: what no element carries by itself;
 //! * [`packet`]: captured frames, as sampled headers and sections have them;
 //! * `options`, `exporter`, `sequence`: what is known of each exporter;
@@ -39,6 +40,7 @@ mod options;
 pub mod packet;
 mod plan;
 mod registry;
+mod section;
 mod sequence;
 mod set;
 mod template;

@@ -4,7 +4,7 @@
 //! fixed; where an element of variable length comes first, they count from its end.
 
 use crate::Counters;
-use crate::element::{Op, Slot, element, forward_of};
+use crate::element::{Head, Op, Slot, element, forward_of};
 use crate::template::{FieldSpec, VARIABLE};
 use crate::{Protocol, cursor};
 use record::{Addr, Field, Flow};
@@ -43,6 +43,8 @@ pub(crate) struct Nature {
     pub(crate) has_icmp: bool,
     /// Counters of the other direction, in elements of their own (RFC 5103).
     pub(crate) is_biflow: bool,
+    /// A piece of a packet (elements 104, 313, 315 to 317), and no addresses beside it.
+    pub(crate) is_section: bool,
 }
 
 /// Whether a plan reads what was sent of the flow, or of its other direction.
@@ -62,10 +64,16 @@ struct Step {
 }
 
 /// Numbers kept aside until the whole record is read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Kept {
     values: [u64; Slot::COUNT],
-    seen: u32,
+    seen: u64,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { values: [0; Slot::COUNT], seen: 0 }
+    }
 }
 
 impl Kept {
@@ -76,7 +84,7 @@ impl Kept {
 
     /// Which of `slots` (ORed [`Slot::bit`]s) were seen.
     #[inline]
-    pub(crate) const fn seen(&self, slots: u32) -> u32 {
+    pub(crate) const fn seen(&self, slots: u64) -> u64 {
         self.seen & slots
     }
 
@@ -179,9 +187,21 @@ impl Plan {
         Some((latest.and_then(|n| u32::try_from(n).ok()), end))
     }
 
+    /// The piece of a packet in the record at the start of `data`, and what it begins with: `None`
+    /// for the link header of a frame.
+    pub(crate) fn section<'a>(&self, data: &'a [u8]) -> Option<(Option<Head>, &'a [u8])> {
+        let mut found = None;
+        self.walk(data, |step, value| match step.op {
+            Op::Octets(Field::Frame) => found = found.or(Some((None, value))),
+            Op::Section(head) => found = found.or(Some((Some(head), value))),
+            _ => {}
+        })?;
+        found
+    }
+
     /// Calls `each` with every step and its octets; returns the length of the record.
     #[inline]
-    fn walk(&self, data: &[u8], mut each: impl FnMut(&Step, &[u8])) -> Option<usize> {
+    fn walk<'a>(&self, data: &'a [u8], mut each: impl FnMut(&Step, &'a [u8])) -> Option<usize> {
         let mut base = 0;
         for step in &self.steps {
             let start = base + usize::from(step.at);
@@ -217,6 +237,7 @@ impl Nature {
         Self {
             is_firewall: any(&[233, 33002, 40005]),
             is_nat: has(230),
+            is_section: any(&[104, 313, 315, 316, 317]) && !any(&[8, 12, 27, 28]),
             is_biflow: !is_event && fields.iter().any(is_counter),
             is_mixed: any(&[8, 12]) && any(&[27, 28]),
             needs_boot: any(&[21, 22]) && !any(&[150, 151, 152, 153, 154, 155, 156, 157, 160]),
@@ -289,7 +310,12 @@ impl Claims {
         let field = match op {
             Op::Number(f) | Op::Spare(f) | Op::Counter(f, _) | Op::Bits(f) => f,
             Op::V4(f) | Op::V6(f) | Op::Octets(f) | Op::Text(f) => f,
-            Op::Add(..) | Op::MoreBits(_) | Op::Skip | Op::FlowId | Op::Keep(_) => {
+            Op::Add(..)
+            | Op::MoreBits(_)
+            | Op::Skip
+            | Op::FlowId
+            | Op::Keep(_)
+            | Op::Section(_) => {
                 return step(op, false);
             }
         };

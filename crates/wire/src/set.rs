@@ -7,6 +7,7 @@ use crate::cursor::{self, SET_HEADER_LEN, set_header};
 use crate::derive::{self, Clock, Origin};
 use crate::exporter::State;
 use crate::options::Facts;
+use crate::section;
 use crate::template::{Definition, Learned, Template};
 use crate::{DecodeError, Decoder, Protocol};
 use record::FlowSink;
@@ -201,6 +202,9 @@ impl Decoder {
             let Some(used) = plan.read(rest, flow, kept, &mut self.counters) else { break };
             let is_sane = derive::finish(flow, kept, plan.nature, &message.origin);
             self.counters.odd_uptimes += u64::from(!is_sane);
+            if plan.nature.is_section {
+                section::fill(plan, rest, flow, kept, &mut self.counters);
+            }
             let directions = match &plan.reverse {
                 None => Directions::FORWARD,
                 Some(plan) => {
