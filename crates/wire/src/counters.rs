@@ -74,6 +74,21 @@ counters! {
     restarts: "sequence numbers that began anew";
     sequence_unchecked: "messages without a sequence to check: v1, or data whose template is not known";
     undated: "v1, v5 and v7 messages whose header has no date: dated by their arrival";
+    sflow_flow_samples: "sFlow flow samples read";
+    sflow_counter_samples: "sFlow counter samples read";
+    sflow_other_samples: "sFlow samples of other kinds: skipped";
+    sflow_interfaces: "counters of interfaces delivered from sFlow";
+    sflow_records_skipped: "sFlow records whose format is known and that no field takes";
+    sflow_records_unknown: "sFlow records of a format that is not known";
+    sflow_bad_records: "sFlow records that are malformed or shorter than their format: left out";
+    sflow_truncated_samples: "sFlow samples cut short";
+    sflow_odd_lengths: "sFlow samples whose length is not that of their records";
+    sflow_without_packet: "sFlow flow samples without a packet: flows without addresses and octets";
+    sflow_not_ip: "sFlow flow samples of packets other than IP: flows without IP addresses";
+    sflow_bad_packets: "sFlow flow samples of packets that cannot be read: flows of what is known";
+    sflow_lost_samples: "sFlow flow samples missing by the sequence numbers of their sources, less late ones";
+    sflow_drops: "packets that sFlow agents chose and then dropped for lack of resources";
+    sflow_sources_untracked: "sFlow flow samples of data sources beyond the limit: not checked for loss";
 }
 
 #[cfg(test)]

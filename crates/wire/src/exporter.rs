@@ -2,6 +2,7 @@
 
 use crate::ledger::{ExporterCounts, ExporterSlot, Ledger, Tally};
 use crate::sequence::{Sequence, Step, Unit};
+use crate::sflow::Sources;
 use crate::template::{Budget, Templates};
 use crate::{Config, Counters, Protocol};
 use record::{Addr, Exporter, FlowSink, Meta, NameTable, Sampler};
@@ -44,8 +45,9 @@ pub struct Reported {
     pub flows: Option<u64>,
 }
 
-/// Address, protocol and id: who an exporter is.
-type Key = (Addr, Protocol, u32);
+/// Address, protocol, id, and the address by which the exporter names itself, which is the same
+/// but for sFlow: who an exporter is.
+type Key = (Addr, Protocol, u32, Addr);
 
 /// All exporters of one decoder.
 #[derive(Debug, Default)]
@@ -68,6 +70,8 @@ pub(crate) struct State {
     pub(crate) boot_guess_ms: Option<u64>,
     pub(crate) reported: Reported,
     pub(crate) ledger: Ledger,
+    /// Data sources of an sFlow agent.
+    pub(crate) sources: Sources,
     sequence: Sequence,
     seen_ms: u64,
 }
@@ -77,12 +81,12 @@ impl Exporters {
     /// many as the limit.
     pub(crate) fn find_or_add<S: FlowSink + ?Sized>(
         &mut self,
-        (addr, protocol, id): Key,
+        key @ (addr, protocol, id, _): Key,
         config: &Config,
         counters: &mut Counters,
         sink: &mut S,
     ) -> Option<usize> {
-        if let Some(at) = self.index.get(&(addr, protocol, id)) {
+        if let Some(at) = self.index.get(&key) {
             return Some(*at);
         }
         let at = self.states.len();
@@ -96,7 +100,7 @@ impl Exporters {
         let state = State::new(exporter, protocol, config);
         state.announce(sink);
         self.states.push(state);
-        self.index.insert((addr, protocol, id), at);
+        self.index.insert(key, at);
         Some(at)
     }
 
@@ -127,6 +131,7 @@ impl State {
             boot_guess_ms: None,
             reported: Reported::default(),
             ledger: Ledger::default(),
+            sources: Sources::default(),
             sequence: Sequence::default(),
             seen_ms: 0,
         }
@@ -173,7 +178,7 @@ impl State {
 }
 
 /// What a sampler takes, roughly: with its key, in nodes that are half full.
-const SAMPLER_COST: usize = 96;
+pub(crate) const SAMPLER_COST: usize = 96;
 
 /// Samplers of one exporter, and which of them applies to a record.
 #[derive(Debug, Default)]

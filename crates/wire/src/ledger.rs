@@ -72,6 +72,7 @@ counters! {
     bad_sets: "sets cut short, with an impossible length or a reserved id";
     truncated_records: "records cut short";
     refused: "templates, samplers and names refused by a limit";
+    samples_dropped: "packets the exporter chose to sample and dropped for lack of resources (sFlow)";
 }
 
 impl ExporterCounts {
@@ -130,6 +131,7 @@ impl ExporterCounts {
         self.bad_sets += to.bad_sets.wrapping_sub(from.bad_sets);
         self.truncated_records += to.truncated_records.wrapping_sub(from.truncated_records);
         self.refused += to.refused.wrapping_sub(from.refused);
+        self.samples_dropped += to.samples_dropped.wrapping_sub(from.samples_dropped);
         self.bad_datagrams += (to.faults != from.faults) as u64;
     }
 }
@@ -208,6 +210,7 @@ struct Marks {
     bad_sets: u64,
     truncated_records: u64,
     refused: u64,
+    samples_dropped: u64,
     faults: u64,
 }
 
@@ -226,10 +229,12 @@ impl Marks {
                 .wrapping_add(c.templates_over_memory)
                 .wrapping_add(c.samplers_refused)
                 .wrapping_add(c.names_refused),
+            samples_dropped: c.sflow_drops,
             faults: bad_sets
                 .wrapping_add(c.bad_messages)
                 .wrapping_add(c.bad_records)
-                .wrapping_add(c.truncated_messages),
+                .wrapping_add(c.truncated_messages)
+                .wrapping_add(c.sflow_truncated_samples),
         }
     }
 }

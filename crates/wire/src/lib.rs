@@ -1,5 +1,5 @@
-//! Export protocols of flowsuite: NetFlow v1, v5, v7, v9, IPFIX and nfdump's own version 250.
-//! Datagrams become flows.
+//! Export protocols of flowsuite: NetFlow v1, v5, v7, v9, IPFIX, sFlow and nfdump's own version
+//! 250. Datagrams become flows.
 //!
 //! A [`Decoder`] is all state of one collector. It takes datagrams with the address they came from
 //! and the time, and pushes each flow into a [`FlowSink`]; what exporters say of themselves
@@ -11,6 +11,7 @@
 //! * `v1`, `v5`, `v7`, `v9`, `ipfix`, `nfd`: one file for each protocol, with its header and what is
 //!   its own;
 //! * `fixed`: what v1, v5 and v7 have in common; `frames`: IPFIX messages in a stream;
+//! * `sflow`: versions 2, 4 and 5 of a protocol that has packets and counters, and no templates;
 //! * `set`: what v9 and IPFIX have in common;
 //! * `template`, `plan`, `element`: a template is compiled once into copy steps; the element table
 //!   says which information element goes where;
@@ -43,6 +44,7 @@ mod registry;
 mod section;
 mod sequence;
 mod set;
+pub mod sflow;
 mod template;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -73,6 +75,9 @@ use unknown::UnknownElements;
 pub struct Config {
     /// A sampling rate given by the operator.
     pub default_sampling: Option<DefaultSampling>,
+    /// Whether a sampled packet that is a tunnel becomes the flow inside it, and the tunnel's ends
+    /// go to fields of their own. Otherwise the outer packet is the flow.
+    pub decode_tunnels: bool,
     /// How much exporters may make the decoder remember.
     pub limits: Limits,
 }
@@ -109,7 +114,7 @@ pub struct Limits {
     pub fields_per_template: usize,
     /// Octets that all templates of all exporters take together. 64 MiB unless told.
     pub template_bytes: usize,
-    /// Samplers of one exporter. 4096 unless told.
+    /// Samplers of one exporter, and data sources of one sFlow agent. 4096 unless told.
     pub samplers_per_exporter: usize,
     /// Octets that samplers of all exporters take together. 64 MiB, some 700 000 samplers, unless
     /// told. What the operator gave is not counted.
@@ -145,10 +150,12 @@ pub(crate) enum Protocol {
     V9,
     Ipfix,
     Nfd,
+    /// All versions: which one is in each datagram.
+    Sflow,
 }
 
 impl Protocol {
-    /// The version in its headers, and in [`record::Exporter::version`].
+    /// The version in its headers, and in [`record::Exporter::version`], where sFlow is 9999.
     const fn version(self) -> u16 {
         match self {
             Self::V1 => 1,
@@ -157,12 +164,16 @@ impl Protocol {
             Self::V9 => 9,
             Self::Ipfix => 10,
             Self::Nfd => 250,
+            Self::Sflow => 9999,
         }
     }
 
-    const fn of(version: u16) -> Option<Self> {
+    /// The protocol of a datagram that begins with these octets. sFlow has 32 bits of version where
+    /// the others have 16, so its first two octets are 0.
+    fn of(version: u16, datagram: &[u8]) -> Option<Self> {
         match version {
             1 => Some(Self::V1),
+            0 if sflow::is_version(datagram) => Some(Self::Sflow),
             5 => Some(Self::V5),
             7 => Some(Self::V7),
             9 => Some(Self::V9),
@@ -231,6 +242,7 @@ pub struct Decoder {
     pub(crate) counters: Counters,
     pub(crate) exporters: Exporters,
     pub(crate) unknown: UnknownElements,
+    pub(crate) structures: sflow::Structures,
     pub(crate) template_budget: Budget,
     pub(crate) sampler_budget: Budget,
     pub(crate) name_budget: Budget,
@@ -252,6 +264,7 @@ impl Decoder {
             counters: Counters::default(),
             exporters: Exporters::default(),
             unknown: UnknownElements::new(config.limits.unknown_elements),
+            structures: sflow::Structures::new(config.limits.unknown_elements),
             template_budget: Budget::new(config.limits.template_bytes),
             sampler_budget: Budget::new(config.limits.sampler_bytes),
             name_budget: Budget::new(config.limits.name_bytes),
@@ -296,7 +309,8 @@ impl Decoder {
             return Err(DecodeError::Truncated { what: "datagram", at: 0, need, have });
         };
         let version = u16::from_be_bytes(*version);
-        match Protocol::of(version) {
+        match Protocol::of(version, datagram.bytes) {
+            Some(Protocol::Sflow) => sflow::decode(self, datagram, sink),
             Some(Protocol::V1) => v1::decode(self, datagram, sink),
             Some(Protocol::V5) => v5::decode(self, datagram, sink),
             Some(Protocol::V7) => v7::decode(self, datagram, sink),
@@ -319,8 +333,20 @@ impl Decoder {
         id: u32,
         sink: &mut S,
     ) -> Result<usize, DecodeError> {
+        self.agent(datagram, protocol, id, datagram.peer, sink)
+    }
+
+    /// The exporter a message is of that names itself: several agents may be behind one sender.
+    pub(crate) fn agent<S: FlowSink + ?Sized>(
+        &mut self,
+        datagram: &Datagram<'_>,
+        protocol: Protocol,
+        id: u32,
+        agent: Addr,
+        sink: &mut S,
+    ) -> Result<usize, DecodeError> {
         self.close_message();
-        let key = (datagram.peer, protocol, id);
+        let key = (datagram.peer, protocol, id, agent);
         let at = self
             .exporters
             .find_or_add(key, &self.config, &mut self.counters, sink)
@@ -394,6 +420,12 @@ impl Decoder {
     /// Elements in templates that no flow field takes, by enterprise and number.
     pub fn unknown_elements(&self) -> impl Iterator<Item = UnknownElement> + '_ {
         self.unknown.iter()
+    }
+
+    /// Samples and records of sFlow that were seen, by kind and format: those that no flow field
+    /// takes and those that nobody here knows among them.
+    pub fn sflow_structures(&self) -> impl Iterator<Item = sflow::Structure> + '_ {
+        self.structures.iter()
     }
 }
 

@@ -4,107 +4,27 @@
 //! the counts and records that nfcapd stored. Every field of every record has to agree, or to be
 //! one of the differences that [`explained`] gives a reason for.
 
+mod common;
 mod explained;
-mod stored;
 
-use record::{Addr, Field, Flow, FlowSink, Meta};
+use common::{Collected, Line, corpus, counts, datagrams, stored};
+use record::Field;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use wire::{Config, Decoder};
 
-/// What a decoder delivered.
-#[derive(Default)]
-struct Collected {
-    flows: Vec<Flow>,
-    known: BTreeSet<u32>,
-}
-
-impl FlowSink for Collected {
-    fn flow(&mut self, flow: &Flow) {
-        let exporter = flow.number(Field::ExporterId) as u32;
-        assert!(self.known.contains(&exporter), "flow of exporter {exporter} before its name");
-        self.flows.push(flow.clone());
-    }
-
-    fn meta(&mut self, meta: Meta<'_>) {
-        match meta {
-            Meta::Exporter(e) => assert!(self.known.insert(e.sysid), "exporter {} twice", e.sysid),
-            Meta::Sampler(s) => assert!(self.known.contains(&s.exporter), "{s:?}"),
-            Meta::Name { exporter, .. } | Meta::Application { exporter, .. } => {
-                assert!(self.known.contains(&exporter));
-            }
-        }
-    }
-}
-
-/// The folder of the collection, if there is one.
-fn corpus() -> Option<PathBuf> {
-    let folder = std::env::var_os("FLOWSUITE_CORPUS").map(PathBuf::from);
-    if folder.is_none() {
-        println!("skipped: FLOWSUITE_CORPUS not set");
-    }
-    folder
-}
-
-/// Sender, capture time in milliseconds, payload.
-type Datagram = (Addr, u64, Vec<u8>);
-
-/// All datagrams of a set that are exports: some captures hold other traffic too.
-fn datagrams(path: &Path) -> Vec<Datagram> {
-    let file = std::fs::read(path).unwrap();
-    let mut all = bench::capture::datagrams(&file).unwrap();
-    all.retain(|d| matches!(d.payload.get(..2), Some([0, 1 | 5 | 9 | 10 | 250])));
-    all.iter().map(|d| (Addr::from(d.from.ip()), d.at_us / 1000, d.payload.to_vec())).collect()
-}
-
 fn decode(path: &Path) -> (Decoder, Collected) {
-    let (mut decoder, mut collected) = (Decoder::new(Config::default()), Collected::default());
-    for (peer, at_ms, payload) in datagrams(path) {
-        let before = collected.flows.len();
-        let outcome = decoder.decode(peer, at_ms, &payload, &mut collected);
-        assert_eq!(outcome.flows as usize, collected.flows.len() - before);
-    }
-    (decoder, collected)
-}
-
-/// One line of the summary of all sets.
-struct Line {
-    set: String,
-    columns: BTreeMap<String, String>,
-}
-
-impl Line {
-    fn number(&self, column: &str) -> u64 {
-        self.columns[column].parse().unwrap_or(0)
-    }
-
-    fn path(&self, corpus: &Path) -> PathBuf {
-        corpus.join(format!("{}.pcap", self.set))
-    }
+    common::decode(&datagrams(path))
 }
 
 /// Where the sets lie that a decoder of NetFlow and IPFIX reads.
 const SETS: [&str; 4] = ["ipfix/", "netflow-v5/", "netflow-v9/", "nfd/"];
 
 fn summary(corpus: &Path) -> Vec<Line> {
-    let text = std::fs::read_to_string(corpus.join("expected/SUMMARY.tsv")).unwrap();
-    let mut lines = text.lines().map(|l| l.split('\t').map(String::from).collect::<Vec<_>>());
-    let names = lines.next().unwrap();
-    let lines: Vec<_> = lines
-        .map(|cells| Line {
-            set: cells[0].clone(),
-            columns: names.iter().cloned().zip(cells).collect(),
-        })
-        .filter(|l| SETS.iter().any(|p| l.set.starts_with(p)))
-        .collect();
+    let lines = common::summary(corpus, &SETS);
     assert!(lines.len() > 90, "{} sets only", lines.len());
     lines
-}
-
-fn counts(flows: &[Flow]) -> [u64; 3] {
-    let sum = |field| flows.iter().map(|f| f.number(field)).sum();
-    [flows.len() as u64, sum(Field::Bytes), sum(Field::Packets)]
 }
 
 /// Flows, octets and packets of each set, and records of options data.
@@ -159,7 +79,8 @@ fn records_agree() {
         for (stored, flow) in stored.iter().zip(&collected.flows[skipped..]) {
             compared += 1;
             for difference in stored::compare(stored, flow) {
-                if let Some(rule) = explained::explain(&line.set, &difference) {
+                if let Some(rule) = common::explain(explained::DIFFERENCES, &line.set, &difference)
+                {
                     used.insert(rule);
                     continue;
                 }

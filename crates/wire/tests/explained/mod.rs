@@ -1,6 +1,7 @@
 //! Where we and nfcapd 1.7.8 differ, and why we are right. `docs/decoding.md` tells operators.
 
-use crate::stored::Difference;
+use crate::common::Rule;
+use crate::common::stored::Difference;
 use record::{Addr, Field};
 
 /// Sets of which we deliver other flows, octets or packets than nfcapd stored, and the reason.
@@ -76,18 +77,6 @@ pub(crate) const BIFLOWS: &[&str] = &[
 
 /// Flows at the start of a set that nfcapd did not store, where it stored those behind them.
 pub(crate) const NOT_STORED: &[(&str, usize)] = &[("netflow-v5/generated/softflowd-v1_test", 29)];
-
-/// A kind of difference.
-pub(crate) struct Rule {
-    /// Sets it is about: parts of their names.
-    sets: &'static [&'static str],
-    /// Keys it is about.
-    keys: &'static [&'static str],
-    /// What else has to hold.
-    when: fn(&Difference<'_>) -> bool,
-    /// Why we are right.
-    pub(crate) why: &'static str,
-}
 
 const ADDRESSES: &[&str] = &[
     "src4_addr",
@@ -202,14 +191,6 @@ pub(crate) const DIFFERENCES: &[Rule] = &[
     Rule { sets: &["bitkeks_ipfix"], keys: &["proto"], when: |d| d.stored == "0" && (d.ours == "1" || d.ours == "58"),
         why: "ICMP elements without a protocol: nfcapd stores protocol 0" },
 ];
-
-/// The rule that explains a difference.
-pub(crate) fn explain(set: &str, d: &Difference<'_>) -> Option<usize> {
-    DIFFERENCES.iter().position(|rule| {
-        let is_about = rule.sets.iter().any(|s| set.contains(s)) && rule.keys.contains(&&*d.key);
-        is_about && (rule.when)(d)
-    })
-}
 
 /// IPv4 or IPv6 in IPv6: what IOS XR and Huawei send of segment routing.
 fn is_outer_header(d: &Difference<'_>) -> bool {
