@@ -28,7 +28,7 @@ use crate::Error;
 use crate::status::{StreamCounts, StreamStatus};
 use crate::tls;
 
-use connection::{Connection, Fault, SCRATCH, State};
+use connection::{Connection, Fault, READ, State};
 
 /// TCP port of IPFIX (RFC 7011, section 10.4.2).
 pub const PORT: u16 = 4739;
@@ -197,7 +197,7 @@ impl Listener {
         let mut server = Server {
             listener: self,
             connections: Vec::new(),
-            scratch: vec![0; SCRATCH],
+            scratch: vec![0; READ],
             accepts_from: None,
             talk: Talk { name, window: None, said: 0, held: 0 },
         };
@@ -214,7 +214,7 @@ impl Listener {
 struct Server {
     listener: Listener,
     connections: Vec<Connection>,
-    /// Where messages are put together: one for all connections.
+    /// What is being read: one for all connections.
     scratch: Vec<u8>,
     /// Set while accepting makes no sense, because the process is out of descriptors.
     accepts_from: Option<Instant>,
@@ -296,7 +296,7 @@ impl Server {
                     let is_late = matches!(fault, Fault::Idle(_) | Fault::Slow(_));
                     count(if is_late { &monitor.timed_out } else { &monitor.broken }, 1);
                     let (peer, offset) = (connection.peer(), connection.offset());
-                    self.talk.say(format_args!("{peer}: closed at octet {offset}: {fault}"));
+                    self.talk.say(format_args!("{peer}: closed after {offset} octets: {fault}"));
                     self.close(connection, sink);
                 }
             }

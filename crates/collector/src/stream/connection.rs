@@ -11,31 +11,24 @@ use std::time::{Duration, Instant};
 use rustls::ServerConnection;
 use sys::clock;
 use sys::poll::Ready;
+use wire::DecodeError;
+use wire::ipfix::Frames;
 
 use super::{Message, Monitor, Options, Sink, count};
 use crate::tls;
 
-/// Octets of the largest message: its length has 16 bits.
-const LARGEST: usize = 65_535;
-
 /// Octets that one reading takes at most.
-const READ: usize = 64 << 10;
-
-/// Room for the begin of a message and what one reading adds to it.
-pub(super) const SCRATCH: usize = LARGEST + READ;
+pub(super) const READ: usize = 64 << 10;
 
 /// One exporter's end of a stream.
 pub(super) struct Connection {
     transport: Transport,
     peer: SocketAddr,
     session: u64,
-    /// The begin of a message whose end has not come yet.
-    partial: Vec<u8>,
-    /// Octets of whole messages before it.
-    offset: u64,
+    frames: Frames,
     /// When it was last heard.
     heard: Instant,
-    /// When the partial message began, or the handshake.
+    /// When the message began that is not whole yet, or the handshake.
     begun: Instant,
 }
 
@@ -50,10 +43,8 @@ pub(super) enum State {
 /// Why a connection is closed before the exporter does.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// Where a message should begin is a number other than 10.
-    Version(u16),
-    /// A message that would be shorter than its header.
-    Length(u16),
+    /// What comes is no message.
+    Framing(DecodeError),
     /// The stream ended in a message.
     Cut {
         have: usize,
@@ -67,10 +58,7 @@ pub(super) enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Version(n) => {
-                write!(f, "version {n} where an IPFIX message should begin: is it an exporter?")
-            }
-            Self::Length(n) => write!(f, "a message of {n} octets, shorter than its header"),
+            Self::Framing(e) => write!(f, "{e}"),
             Self::Cut { have } => {
                 write!(f, "the exporter ended it after {have} octets of a message, which are lost")
             }
@@ -103,15 +91,7 @@ impl Connection {
         };
         let session = SESSIONS.fetch_add(1, Ordering::Relaxed) + 1;
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        Ok(Self {
-            transport,
-            peer,
-            session,
-            partial: Vec::new(),
-            offset: 0,
-            heard: now,
-            begun: now,
-        })
+        Ok(Self { transport, peer, session, frames: Frames::new(), heard: now, begun: now })
     }
 
     pub(super) const fn peer(&self) -> SocketAddr {
@@ -124,7 +104,7 @@ impl Connection {
 
     /// Octets of whole messages so far: where a fault is.
     pub(super) const fn offset(&self) -> u64 {
-        self.offset
+        self.frames.position()
     }
 
     pub(super) fn wanted(&self) -> Ready {
@@ -139,7 +119,7 @@ impl Connection {
             Transport::Plain(_) => false,
             Transport::Tls(tls, _) => tls.is_handshaking(),
         };
-        is_handshaking || !self.partial.is_empty()
+        is_handshaking || self.frames.pending() > 0
     }
 
     /// When it is closed if nothing comes.
@@ -160,7 +140,7 @@ impl Connection {
     }
 
     /// Reads what has come, up to a limit that keeps it fair, and hands on the messages that are
-    /// whole now. `scratch` has room for [`SCRATCH`] octets.
+    /// whole now. `scratch` is where octets go in between.
     pub(super) fn serve(
         &mut self,
         scratch: &mut [u8],
@@ -169,60 +149,45 @@ impl Connection {
     ) -> Result<State, Fault> {
         let filled = self.transport.fill();
         loop {
-            let held = self.partial.len();
-            let Some((begin, room)) = scratch.split_at_mut_checked(held) else {
-                return Err(Fault::Length(u16::MAX)); // cannot be: a message is shorter
-            };
-            begin.copy_from_slice(&self.partial);
-            let len = match self.transport.read(room)? {
+            let piece = match self.transport.read(scratch)? {
                 // What came before a fault of TLS has been handed on by now.
                 None => return filled.map(|()| State::Open),
-                Some(0) if held == 0 => return filled.map(|()| State::Ended),
-                Some(0) => return filled.and(Err(Fault::Cut { have: held })),
-                Some(n) => held + n,
+                Some(0) => return filled.and_then(|()| self.end()),
+                Some(n) => scratch.get(..n).unwrap_or_default(),
             };
             self.heard = clock::monotonic();
-            if held == 0 {
+            if self.frames.pending() == 0 {
                 self.begun = self.heard;
             }
-            self.frame(scratch.get(..len).unwrap_or_default(), monitor, sink)?;
+            self.cut(piece, monitor, sink)?;
             if matches!(self.transport, Transport::Plain(_)) {
                 return Ok(State::Open); // one reading a turn; the poll brings it back
             }
         }
     }
 
-    /// Hands on the messages at the begin of `input`, and keeps the rest for later.
-    fn frame(
+    const fn end(&self) -> Result<State, Fault> {
+        match self.frames.pending() {
+            0 => Ok(State::Ended),
+            have => Err(Fault::Cut { have }),
+        }
+    }
+
+    /// Hands on the messages that are whole with `piece`.
+    fn cut(
         &mut self,
-        mut input: &[u8],
+        mut piece: &[u8],
         monitor: &Monitor,
         sink: &mut dyn Sink,
     ) -> Result<(), Fault> {
         let (session, peer, arrived_ms) = (self.session, self.peer, clock::now_ms());
-        let before = self.offset;
-        let result = loop {
-            let bytes = match message(input) {
-                Ok(Some(bytes)) => bytes,
-                Ok(None) => break Ok(()),
-                Err(fault) => break Err(fault),
-            };
+        while let Some(bytes) = self.frames.next(&mut piece).map_err(Fault::Framing)? {
             sink.put(Message::Data { session, peer, arrived_ms, bytes });
             count(&monitor.messages, 1);
             count(&monitor.bytes, bytes.len() as u64);
-            self.offset += bytes.len() as u64;
-            input = input.get(bytes.len()..).unwrap_or_default();
-        };
-        if self.offset > before {
             self.begun = self.heard; // what is left is another message
         }
-        self.partial.clear();
-        if input.is_empty() {
-            self.partial.shrink_to(0); // the many that are idle hold nothing
-        } else {
-            self.partial.extend_from_slice(input);
-        }
-        result
+        Ok(())
     }
 }
 
@@ -231,23 +196,6 @@ impl AsFd for Connection {
         match &self.transport {
             Transport::Plain(stream) | Transport::Tls(_, stream) => stream.as_fd(),
         }
-    }
-}
-
-/// The message at the begin of `input`: two octets of version, two of length, and the rest
-/// (RFC 7011, section 3.1). `None` while it is not whole.
-fn message(input: &[u8]) -> Result<Option<&[u8]>, Fault> {
-    const VERSION: u16 = 10;
-    const HEADER: u16 = 16;
-    let Some((version, rest)) = input.split_first_chunk::<2>() else { return Ok(None) };
-    match u16::from_be_bytes(*version) {
-        VERSION => {}
-        other => return Err(Fault::Version(other)),
-    }
-    let Some(length) = rest.first_chunk::<2>() else { return Ok(None) };
-    match u16::from_be_bytes(*length) {
-        short @ ..HEADER => Err(Fault::Length(short)),
-        length => Ok(input.get(..usize::from(length))),
     }
 }
 
@@ -279,10 +227,7 @@ impl Transport {
     /// Octets that are there; 0 at the end, `None` if there are none now.
     fn read(&mut self, into: &mut [u8]) -> Result<Option<usize>, Fault> {
         let result = match self {
-            Self::Plain(stream) => {
-                let room = into.len().min(READ);
-                stream.read(into.get_mut(..room).unwrap_or_default())
-            }
+            Self::Plain(stream) => stream.read(into),
             Self::Tls(tls, _) => match tls.reader().read(into) {
                 // Without the farewell of TLS. What is whole is whole: messages have lengths.
                 Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
@@ -301,29 +246,5 @@ fn quiet<T>(result: io::Result<T>) -> io::Result<Option<T>> {
             Ok(None)
         }
         Err(e) => Err(e),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_are_cut_out_by_their_length() {
-        let mut input = vec![0, 10, 0, 18];
-        input.extend([7; 14]);
-        for len in 0..18 {
-            assert!(matches!(message(&input[..len]), Ok(None)), "{len} octets");
-        }
-        input.extend([0, 11]);
-        assert_eq!(message(&input).unwrap(), Some(&input[..18]));
-        assert!(matches!(message(&input[18..]), Err(Fault::Version(11))));
-        for length in 0..=u16::MAX {
-            let header = [[0, 10], length.to_be_bytes()].concat();
-            match message(&header) {
-                Err(Fault::Length(n)) => assert!(n == length && n < 16),
-                other => assert!(other.unwrap().is_none() && length >= 16),
-            }
-        }
     }
 }

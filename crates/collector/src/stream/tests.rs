@@ -131,7 +131,7 @@ fn messages_come_whole_however_they_are_cut() {
     let stream = messages.concat();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let monitor = Listener::bind(([127, 0, 0, 1], 0).into(), Options::default()).unwrap().monitor();
-    let mut scratch = vec![0; SCRATCH];
+    let mut scratch = vec![0; READ];
     for cut in 0..=stream.len() {
         let mut near = connect(listener.local_addr().unwrap());
         let (far, peer) = listener.accept().unwrap();
