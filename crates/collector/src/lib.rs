@@ -23,6 +23,7 @@ mod finish;
 mod inbox;
 pub mod launch;
 mod loss;
+pub mod metrics;
 mod network;
 mod recover;
 pub mod run;
