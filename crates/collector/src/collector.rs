@@ -4,14 +4,19 @@ use std::collections::HashMap;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use record::Addr;
+use record::{Addr, Flow};
+use store::Pool;
 use store::rotate::{Slot, slot_of};
+use sys::udp::DropMark;
+use wire::DefaultSampling;
 
 use crate::finish::{Finisher, Job, Place};
 use crate::loss::TotalLine;
 use crate::source::Source;
-use crate::{Account, Config, Error, FinishedFile, Sources};
+use crate::status::{Details, SourceStatus, Status};
+use crate::{Account, Config, Error, FinishedFile, Listed, Sources};
 
 /// Decodes datagrams and stores their flows in files by slot of arrival.
 ///
@@ -20,16 +25,62 @@ use crate::{Account, Config, Error, FinishedFile, Sources};
 /// than a slot is followed.
 pub struct Collector {
     config: Config,
+    /// Who packs and writes blocks, if not the thread that decodes.
+    pool: Option<Arc<Pool>>,
     sources: Vec<Source>,
-    /// Which source an address belongs to, `None` if to none.
-    by_peer: HashMap<Addr, Option<usize>>,
+    /// Who they are that send to a port.
+    by_peer: HashMap<(Addr, u16), Sender>,
+    /// Sources of the streams that are open.
+    streams: HashMap<u64, usize>,
+    /// What is stored; `None`: everything.
+    keep: Option<Keep>,
     /// What no source has counted.
     outside: Account,
     at_slot_start: Account,
     slot: Slot,
+    started_ms: u64,
     /// When something is to be done, at the latest: flush or rotate.
     due_ms: u64,
     finisher: Finisher,
+}
+
+/// Says of a flow of the source with this ident whether it is stored.
+pub type Keep = Box<dyn FnMut(&str, &Flow) -> bool + Send>;
+
+/// Who somebody is that sends.
+#[derive(Clone, Copy, Debug)]
+enum Sender {
+    /// Of the source with this number.
+    Of(usize),
+    /// Of no source.
+    Unknown,
+    /// On no list of those allowed.
+    Forbidden,
+}
+
+/// How something arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Who sent it.
+    pub peer: IpAddr,
+    /// Local port it was sent to.
+    pub port: u16,
+    /// By which transport.
+    pub via: Via,
+    /// When, milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+/// By which transport something arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// UDP, or a capture of it.
+    Datagram,
+    /// A message of a stream, whose templates end with it: TCP, TLS. The number is that of the
+    /// connection, unique in the life of the process, from 1.
+    Stream(u64),
+    /// Nothing: the end of that stream.
+    StreamEnd(u64),
 }
 
 /// How long flows may wait in memory. A crash loses no more, and readers of the open file see all
@@ -48,13 +99,21 @@ impl Collector {
     /// is tried again every second.
     pub fn new(config: Config, now_ms: u64) -> Result<Self, Error> {
         config.check()?;
+        let pool = match config.workers {
+            0 => None,
+            threads => Some(Arc::new(Pool::new(threads)?)),
+        };
         let mut collector = Self {
             slot: slot_of(now_ms / 1000, config.interval_secs),
             config,
+            pool,
             sources: Vec::new(),
             by_peer: HashMap::new(),
+            streams: HashMap::new(),
+            keep: None,
             outside: Account::default(),
             at_slot_start: Account::default(),
+            started_ms: now_ms,
             due_ms: 0,
             finisher: Finisher::new(),
         };
@@ -65,11 +124,11 @@ impl Collector {
 
     fn add_configured(&mut self) -> Result<(), Error> {
         match self.config.sources.clone() {
-            Sources::One { ident, dir } => self.add(ident, &dir, "<any IP>")?,
+            Sources::One { ident, dir } => self.add(ident, &dir, "<any IP>", None)?,
             Sources::Listed(list) => {
-                for source in list {
-                    let senders: Vec<_> = source.senders.iter().map(ToString::to_string).collect();
-                    self.add(source.ident, &source.dir, &senders.join(", "))?;
+                for Listed { ident, senders, sampling, dir, .. } in list {
+                    let senders: Vec<_> = senders.iter().map(ToString::to_string).collect();
+                    self.add(ident, &dir, &senders.join(", "), sampling)?;
                 }
             }
             Sources::PerExporter { dir, .. } => {
@@ -79,12 +138,20 @@ impl Collector {
         Ok(())
     }
 
-    fn add(&mut self, ident: String, dir: &Path, from: &str) -> Result<(), Error> {
+    fn add(
+        &mut self,
+        ident: String,
+        dir: &Path,
+        from: &str,
+        sampling: Option<DefaultSampling>,
+    ) -> Result<(), Error> {
         let dir = check_directory(dir)?;
         log::info!("Add flow source: ident: {ident}, IP: {from}, flowdir: {}", dir.display());
         let (sub_dirs, has_zone) = (self.config.sub_dirs, self.config.has_zone);
         let place = Place { dir, sub_dirs, has_zone };
-        self.sources.push(Source::start(&self.config, ident, place, self.slot)?);
+        let pool = self.pool.as_ref();
+        let source = Source::start(&self.config, pool, ident, place, sampling, self.slot)?;
+        self.sources.push(source);
         Ok(())
     }
 
@@ -108,19 +175,40 @@ impl Collector {
         &self.config
     }
 
-    /// Takes one datagram that arrived from `peer` at `now_ms`.
+    /// Stores only flows of which `keep` says so; the others are counted.
+    pub fn keep(&mut self, keep: Keep) {
+        self.keep = Some(keep);
+    }
+
+    /// Takes one datagram that arrived from `peer` at `now_ms`, at whatever port.
     pub fn datagram(&mut self, peer: IpAddr, now_ms: u64, bytes: &[u8]) {
-        self.tick(now_ms);
+        self.receive(&Arrival { peer, port: 0, via: Via::Datagram, at_ms: now_ms }, bytes);
+    }
+
+    /// Takes what arrived: a datagram, a message of a stream, or the end of one.
+    pub fn receive(&mut self, arrival: &Arrival, bytes: &[u8]) {
+        self.tick(arrival.at_ms);
+        if let Via::StreamEnd(stream) = arrival.via {
+            if let Some(source) = self.streams.remove(&stream) {
+                self.sources.get_mut(source).into_iter().for_each(|s| s.end_stream(stream));
+            }
+            return;
+        }
         if bytes.is_empty() {
             return self.skip(|outside| &mut outside.empty);
         }
-        let peer = Addr::from(peer.to_canonical());
-        let at = match self.sources.as_slice() {
-            [_] if matches!(self.config.sources, Sources::One { .. }) => Some(0),
-            _ => self.source_of(peer),
+        let peer = Addr::from(arrival.peer.to_canonical());
+        let is_open = self.config.allow.is_empty();
+        let at = match (&self.config.sources, is_open) {
+            (Sources::One { .. }, true) => Some(0),
+            _ => self.source_of(peer, arrival.port),
         };
-        if let Some(source) = at.and_then(|at| self.sources.get_mut(at)) {
-            source.datagram(peer, now_ms, bytes);
+        let Some(at) = at else { return };
+        if let Via::Stream(stream) = arrival.via {
+            self.streams.insert(stream, at);
+        }
+        if let Some(source) = self.sources.get_mut(at) {
+            source.receive(peer, arrival, bytes, self.keep.as_mut());
         }
     }
 
@@ -144,7 +232,8 @@ impl Collector {
             self.slot = slot_of(now_secs, self.slot.len);
             self.begin();
         } else {
-            self.sources.iter_mut().for_each(|source| source.flush(self.slot));
+            self.sources.iter_mut().for_each(|source| source.flush(now_ms, self.slot));
+            self.save(now_ms, None);
         }
         self.schedule(now_ms);
     }
@@ -158,11 +247,38 @@ impl Collector {
         self.schedule(now_ms);
     }
 
-    /// Finishes all files. Nothing may follow but another look at the [`account`](Self::account).
-    pub fn close(&mut self, now_ms: u64) {
+    /// Finishes all files and keeps what the next collector wants to know; `marks` say how far
+    /// drops are counted. Nothing may follow but another look at the [`account`](Self::account).
+    pub fn close(&mut self, now_ms: u64, marks: &[DropMark]) {
         self.tick(now_ms);
         self.finish();
+        self.save(now_ms, Some(marks));
         self.finisher.join();
+    }
+
+    /// Writes down what is known of the exporters, where it has changed or this is the end.
+    fn save(&mut self, now_ms: u64, end: Option<&[DropMark]>) {
+        for source in &mut self.sources {
+            source.save(now_ms, end).into_iter().for_each(|job| self.finisher.put(job));
+        }
+    }
+
+    /// Describes itself and its sources; what is around it is left as it is.
+    pub fn describe(&self, status: &mut Status, now_ms: u64) {
+        status.started_ms = self.started_ms;
+        status.now_ms = now_ms;
+        status.slot_start_secs = self.slot.start;
+        status.slot_secs = self.slot.len;
+        status.account = self.account();
+        status.sources.resize_with(self.sources.len(), SourceStatus::default);
+        for (source, status) in self.sources.iter().zip(&mut status.sources) {
+            source.describe(status);
+        }
+    }
+
+    /// All that its decoders know of templates and elements.
+    pub fn details(&self, now_ms: u64) -> Details {
+        Details { at_ms: now_ms, sources: self.sources.iter().map(Source::details).collect() }
     }
 
     /// Where everything went since the start.
@@ -201,34 +317,52 @@ impl Collector {
         self.due_ms = (self.slot.end() * 1000).min(now_ms + FLUSH_MS);
     }
 
-    /// The source that `peer` belongs to, which may be made now. Without one the datagram is
-    /// counted.
-    fn source_of(&mut self, peer: Addr) -> Option<usize> {
-        if let Some(known) = self.by_peer.get(&peer).copied() {
-            if known.is_none() {
-                self.skip(|outside| &mut outside.unknown_sender);
-            }
-            return known;
+    /// The source that a sender to `port` belongs to, which may be made now. Without one the
+    /// datagram is counted.
+    fn source_of(&mut self, peer: Addr, port: u16) -> Option<usize> {
+        let sender = match self.by_peer.get(&(peer, port)) {
+            Some(known) => *known,
+            None => self.meet(peer, port)?,
+        };
+        match sender {
+            Sender::Of(at) => return Some(at),
+            Sender::Unknown => self.skip(|outside| &mut outside.unknown_sender),
+            Sender::Forbidden => self.skip(|outside| &mut outside.not_allowed),
         }
-        let found = match &self.config.sources {
-            Sources::One { .. } => Some(0),
+        None
+    }
+
+    /// Finds out who a new sender is. `None` if it could have a source, and cannot get one now.
+    fn meet(&mut self, peer: Addr, port: u16) -> Option<Sender> {
+        let allow = &self.config.allow;
+        let is_allowed = allow.is_empty() || allow.iter().any(|network| network.contains(peer));
+        let is_of = |s: &Listed| {
+            s.port.is_none_or(|p| p == port) && s.senders.iter().any(|n| n.contains(peer))
+        };
+        let sender = match &self.config.sources {
+            _ if !is_allowed => Sender::Forbidden,
+            Sources::One { .. } => Sender::Of(0),
             Sources::Listed(list) => {
-                list.iter().position(|s| s.senders.iter().any(|n| n.contains(peer)))
+                list.iter().position(is_of).map_or(Sender::Unknown, Sender::Of)
             }
             Sources::PerExporter { dir, limit } => {
                 let (dir, limit) = (dir.clone(), *limit);
-                return self.add_sender(peer, &dir, limit);
+                match self.sources.iter().position(|s| s.is_of_sender(peer)) {
+                    Some(at) => Sender::Of(at),
+                    None => Sender::Of(self.add_sender(peer, &dir, limit)?),
+                }
             }
         };
+        match sender {
+            Sender::Of(_) => {}
+            Sender::Unknown => log::warn!("Skip UDP packets from: {peer}: belongs to no source"),
+            Sender::Forbidden => log::warn!("Skip UDP packets from: {peer}: not allowed"),
+        }
         if self.by_peer.len() >= PEERS_MAX {
             self.by_peer.clear(); // found again as they send
         }
-        self.by_peer.insert(peer, found);
-        if found.is_none() {
-            self.skip(|outside| &mut outside.unknown_sender);
-            log::warn!("Skip UDP packets from: {peer}: belongs to no source");
-        }
-        found
+        self.by_peer.insert((peer, port), sender);
+        Some(sender)
     }
 
     /// Counts a datagram that goes to no source.
@@ -237,8 +371,7 @@ impl Collector {
         *why(&mut self.outside) += 1;
     }
 
-    /// A source of its own for a sender that has none. Senders are not forgotten here, so the
-    /// table holds as many as there are sources.
+    /// A source of its own for a sender that has none.
     fn add_sender(&mut self, peer: Addr, dir: &Path, limit: usize) -> Option<usize> {
         if self.sources.len() >= limit {
             if self.outside.refused == 0 {
@@ -255,7 +388,7 @@ impl Collector {
         let dir = dir.join(&ident);
         let added = fs::create_dir_all(&dir)
             .map_err(|source| Error::Directory { path: dir.clone(), source })
-            .and_then(|()| self.add(ident, &dir, &peer.to_string()));
+            .and_then(|()| self.add(ident, &dir, &peer.to_string(), None));
         if let Err(e) = added {
             if self.outside.refused == 0 {
                 log::error!("no source for {peer}: {e}");
@@ -263,9 +396,8 @@ impl Collector {
             self.skip(|outside| &mut outside.refused);
             return None;
         }
-        let at = self.sources.len() - 1;
-        self.by_peer.insert(peer, Some(at));
-        Some(at)
+        self.sources.last_mut()?.set_sender(peer);
+        Some(self.sources.len() - 1)
     }
 }
 

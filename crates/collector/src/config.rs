@@ -3,18 +3,23 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use store::Packing;
 use store::rotate::SubDirs;
+use store::{Extensions, Packing};
+use wire::DefaultSampling;
 
 use crate::{Error, Network};
 
 /// Everything a collector needs to know. Nothing in it changes while it runs.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Sockets to receive from.
+    /// Addresses and ports to receive datagrams on.
     pub listen: Vec<sys::udp::Listen>,
+    /// Sockets for each of them, every one with a thread; they share what arrives.
+    pub receivers: usize,
     /// Who sends, and where their flows go.
     pub sources: Sources,
+    /// Senders whose datagrams are taken; those of others are ignored and counted. Empty: all.
+    pub allow: Vec<Network>,
     /// Length of a slot in seconds: how often a file is finished. Slots are aligned to multiples
     /// of it in Unix time.
     pub interval_secs: u32,
@@ -24,6 +29,10 @@ pub struct Config {
     pub has_zone: bool,
     /// How blocks are compressed.
     pub compression: Packing,
+    /// Threads that compress and write blocks; with none the decoding thread does.
+    pub workers: usize,
+    /// Extensions that are stored (file format, section 7).
+    pub extensions: Extensions,
     /// Limits and sampling of the decoders.
     pub decoder: wire::Config,
     /// Octets of received datagrams that wait for the decoder before the kernel has to drop some.
@@ -36,11 +45,15 @@ impl Config {
     pub fn new(listen: sys::udp::Listen, dir: PathBuf) -> Self {
         Self {
             listen: vec![listen],
+            receivers: 1,
             sources: Sources::One { ident: "none".to_owned(), dir },
+            allow: Vec::new(),
             interval_secs: 300,
             sub_dirs: SubDirs::NONE,
             has_zone: false,
             compression: Packing::default(),
+            workers: 0,
+            extensions: Extensions::ALL,
             decoder: wire::Config::default(),
             queue_bytes: QUEUE_BYTES,
         }
@@ -100,6 +113,10 @@ pub struct Listed {
     pub ident: String,
     /// Senders that belong to it. The first source of the list that contains one gets it.
     pub senders: Vec<Network>,
+    /// Datagrams to this local port alone belong to it, where one is given.
+    pub port: Option<u16>,
+    /// Sampling of this source, in place of what all have.
+    pub sampling: Option<DefaultSampling>,
     /// Existing directory, of this source alone.
     pub dir: PathBuf,
 }

@@ -5,15 +5,18 @@
 //! earlier one.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::Sender;
-use record::ExporterStats;
-use store::loss::Statement;
+use store::loss::{ExporterStatement, Statement};
 use store::rotate::{self, Published, Slot, SubDirs};
 use store::{Closed, StoreError, Writer};
 
+use crate::ledger::{Exporters, InFile};
 use crate::loss::SourceLine;
+use crate::state::State;
 use crate::{Error, FinishedFile};
 
 /// Where finished files of a source go.
@@ -42,15 +45,26 @@ pub(crate) enum Job {
     File(Box<FileJob>),
     /// A line for the log, once all before is done.
     Say(String),
+    /// What a source knows of its exporters, to be written down.
+    Save(Box<SaveJob>),
+}
+
+pub(crate) struct SaveJob {
+    pub(crate) dir: PathBuf,
+    pub(crate) state: State,
 }
 
 pub(crate) struct FileJob {
     /// `None` where no file could be created: there is only something to say.
     pub(crate) writer: Option<Writer>,
-    pub(crate) stats: Vec<ExporterStats>,
+    pub(crate) exporters: Exporters,
     pub(crate) place: Place,
     pub(crate) slot: Slot,
     pub(crate) line: SourceLine,
+    /// Flows that were lost before it came here.
+    pub(crate) lost_before: u64,
+    /// Takes those that are lost from then on.
+    pub(crate) late: Arc<AtomicU64>,
 }
 
 /// Called with each finished file.
@@ -73,7 +87,7 @@ const WAITING: usize = 256;
 
 impl Finisher {
     pub(crate) fn new() -> Self {
-        Self::Here(Worker { on_file: None })
+        Self::Here(Worker { on_file: None, is_save_failing: false })
     }
 
     pub(crate) fn on_file(&mut self, f: OnFile) {
@@ -119,6 +133,7 @@ impl Finisher {
 /// Finishes files one after the other.
 pub(crate) struct Worker {
     on_file: Option<OnFile>,
+    is_save_failing: bool,
 }
 
 impl Worker {
@@ -126,26 +141,36 @@ impl Worker {
         match job {
             Job::File(job) => self.finish(*job),
             Job::Say(text) => log::info!("{text}"),
+            Job::Save(job) => self.save(&job),
         }
     }
 
     fn finish(&mut self, job: FileJob) {
-        let FileJob { writer, stats, place, slot, mut line } = job;
+        let FileJob { writer, exporters, place, slot, mut line, lost_before, late } = job;
         let Some(writer) = writer else {
             log::info!("{line}");
-            state(&place, slot, &line, None);
-            return;
+            let accounts = exporters.statements(&InFile::Nothing);
+            return state(&place, slot, &line, None, accounts);
         };
         let path = writer.path().to_owned();
         line.totals = writer.totals();
-        let result = writer.close(&stats).and_then(|closed| {
+        let mut in_file = InFile::Nothing;
+        let result = writer.close(&exporters.stats()).and_then(|closed| {
             note_dropped(&closed);
             line.blocks = closed.blocks;
-            place.publish(&path, slot)
+            line.totals = closed.totals;
+            let lost: u64 = closed.lost.iter().map(|(_, flows)| flows).sum();
+            let lost_late = lost.saturating_sub(lost_before);
+            late.fetch_add(lost_late, Ordering::Relaxed);
+            line.slot.flows_lost = line.slot.flows_lost.saturating_add(lost_late);
+            let published = place.publish(&path, slot)?;
+            in_file = InFile::Of { stored: closed.stored, lost: closed.lost };
+            Ok(published)
         });
         line.is_unfinished = result.is_err();
         log::info!("{line}");
-        state(&place, slot, &line, result.as_ref().ok().map(Published::path));
+        let accounts = exporters.statements(&in_file);
+        state(&place, slot, &line, result.as_ref().ok().map(Published::path), accounts);
         match result {
             Ok(published) => self.tell(published.path(), place, slot, line.ident),
             Err(e) => log::error!(
@@ -154,6 +179,16 @@ impl Worker {
                 path.display()
             ),
         }
+    }
+
+    /// Writes down what is known of exporters. Trouble is logged when it begins.
+    fn save(&mut self, job: &SaveJob) {
+        let saved = job.state.save(&job.dir);
+        if let (Err(e), false) = (&saved, self.is_save_failing) {
+            let dir = job.dir.display();
+            log::warn!("{dir}: what is known of exporters cannot be kept for the next start: {e}");
+        }
+        self.is_save_failing = saved.is_err();
     }
 
     fn tell(&mut self, path: &Path, place: Place, slot: Slot, ident: String) {
@@ -170,7 +205,13 @@ impl Worker {
 }
 
 /// Writes what is missing in the file beside it; `path` is the name it got.
-fn state(place: &Place, slot: Slot, line: &SourceLine, path: Option<&Path>) {
+fn state(
+    place: &Place,
+    slot: Slot,
+    line: &SourceLine,
+    path: Option<&Path>,
+    exporters: Vec<ExporterStatement>,
+) {
     let usual = || slot.sub_directory(place.sub_dirs).join(place.name(slot));
     let file =
         path.and_then(|p| p.strip_prefix(&place.dir).ok()).map_or_else(usual, Path::to_owned);
@@ -183,7 +224,7 @@ fn state(place: &Place, slot: Slot, line: &SourceLine, path: Option<&Path>) {
         received: line.slot.received,
         stored: line.stored(),
         losses: line.losses(),
-        ..Statement::default()
+        exporters,
     };
     if let Err(e) = statement.append(&place.dir) {
         log::warn!("Ident: '{}': no loss statement of this slot: {e}", line.ident);

@@ -4,6 +4,9 @@
 //! to a limit, and beyond it the receivers stop reading: the kernel then drops datagrams, and its
 //! counter is the one place where they are counted.
 //!
+//! Where several sockets share a port, [`in_order`] puts their datagrams back in the order of their
+//! arrival, as far as they are there.
+//!
 //! One lock for up to a whole batch of datagrams each way; emptied batches go back to the
 //! receivers, so that a steady stream allocates nothing.
 
@@ -12,11 +15,17 @@ use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Datagrams that one system call brought, copied.
+use crate::{Arrival, Via};
+
+/// What one system call brought, copied: datagrams, or a message of a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Batch {
     heads: Vec<Head>,
     bytes: Vec<u8>,
+    /// Which socket brought them; `None` for messages of streams.
+    pub(crate) socket: Option<usize>,
+    /// Local port of the socket.
+    pub(crate) port: u16,
     /// Datagrams the kernel dropped on the socket since its last batch.
     pub(crate) dropped: u64,
     /// Datagrams that were cut short by a lack of room.
@@ -26,24 +35,41 @@ pub(crate) struct Batch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Head {
     peer: IpAddr,
-    arrived_ms: u64,
+    via: Via,
+    arrived_ns: u64,
+    start: usize,
     len: usize,
 }
 
+/// Something that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parcel<'a> {
+    pub(crate) arrival: Arrival,
+    pub(crate) bytes: &'a [u8],
+}
+
 impl Batch {
-    pub(crate) fn push(&mut self, peer: IpAddr, arrived_ms: u64, bytes: &[u8]) {
-        self.heads.push(Head { peer, arrived_ms, len: bytes.len() });
+    pub(crate) fn push(&mut self, peer: IpAddr, via: Via, arrived_ns: u64, bytes: &[u8]) {
+        let (start, len) = (self.bytes.len(), bytes.len());
+        self.heads.push(Head { peer, via, arrived_ns, start, len });
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Sender, arrival and payload of each datagram.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (IpAddr, u64, &[u8])> {
-        let mut rest = self.bytes.as_slice();
-        self.heads.iter().map_while(move |head| {
-            let (datagram, more) = rest.split_at_checked(head.len)?;
-            rest = more;
-            Some((head.peer, head.arrived_ms, datagram))
-        })
+    /// Everything in it, in the order it was put in.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Parcel<'_>> {
+        self.heads.iter().filter_map(|head| self.parcel(head))
+    }
+
+    fn parcel(&self, head: &Head) -> Option<Parcel<'_>> {
+        let Head { peer, via, arrived_ns, start, len } = *head;
+        let bytes = self.bytes.get(start..start + len)?;
+        let arrival = Arrival { peer, port: self.port, via, at_ms: arrived_ns / 1_000_000 };
+        Some(Parcel { arrival, bytes })
+    }
+
+    /// Octets of payload in it.
+    pub(crate) const fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Whether there is nothing to tell.
@@ -59,8 +85,36 @@ impl Batch {
     fn clear(&mut self) {
         self.heads.clear();
         self.bytes.clear();
+        self.port = 0;
         self.dropped = 0;
         self.truncated = 0;
+    }
+}
+
+/// Calls `each` with all that is in `batches`: what one socket brought in its order, datagrams of
+/// several sockets in the order of their arrival. `order` is room for the work.
+pub(crate) fn in_order(
+    batches: &VecDeque<Batch>,
+    order: &mut Vec<(u64, usize, usize)>,
+    mut each: impl FnMut(&Parcel<'_>),
+) {
+    let first = batches.front().map(|b| b.socket);
+    if batches.iter().all(|b| Some(b.socket) == first) {
+        return batches.iter().flat_map(Batch::iter).for_each(|parcel| each(&parcel));
+    }
+    order.clear();
+    for (n, batch) in batches.iter().enumerate() {
+        if batch.socket.is_some() {
+            order.extend(batch.heads.iter().enumerate().map(|(m, head)| (head.arrived_ns, n, m)));
+        } else {
+            batch.iter().for_each(|parcel| each(&parcel));
+        }
+    }
+    order.sort_unstable();
+    for &(_, n, m) in &*order {
+        if let Some(parcel) = batches.get(n).and_then(|batch| batch.parcel(batch.heads.get(m)?)) {
+            each(&parcel);
+        }
     }
 }
 
@@ -91,6 +145,8 @@ struct State {
     spare: Vec<Batch>,
     receivers: usize,
     abandoned: bool,
+    /// Times that a receiver found the queue full.
+    waits: u64,
 }
 
 impl State {
@@ -111,6 +167,7 @@ impl Inbox {
     /// Queues `batch` and leaves an empty one in its place. Waits while the queue is full.
     pub(crate) fn put(&self, batch: &mut Batch) {
         let mut state = self.lock();
+        state.waits += u64::from(state.is_full(self.limit));
         while state.is_full(self.limit) && !state.abandoned {
             state = self.drained.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -159,6 +216,12 @@ impl Inbox {
         found
     }
 
+    /// Octets that wait, and how often a receiver had to wait because it was full.
+    pub(crate) fn fill(&self) -> (u64, u64) {
+        let state = self.lock();
+        (state.weight as u64, state.waits)
+    }
+
     /// Lets receivers go on without a decoder, so that they can end.
     pub(crate) fn abandon(&self) {
         self.lock().abandoned = true;
@@ -186,7 +249,7 @@ mod tests {
 
     fn batch(n: u8) -> Batch {
         let mut batch = Batch::default();
-        batch.push(PEER, u64::from(n), &[n; 100]);
+        batch.push(PEER, Via::Datagram, u64::from(n), &[n; 100]);
         batch
     }
 
@@ -195,9 +258,10 @@ mod tests {
         let mut batch = Batch::default();
         let sent: Vec<Vec<u8>> = (0..10).map(|n| vec![n as u8; 7 * n]).collect();
         for (n, bytes) in sent.iter().enumerate() {
-            batch.push(PEER, n as u64, bytes);
+            batch.push(PEER, Via::Datagram, n as u64, bytes);
         }
-        assert!(batch.iter().eq(sent.iter().enumerate().map(|(n, b)| (PEER, n as u64, &b[..]))));
+        let got = batch.iter().map(|p| (p.arrival.peer, p.bytes));
+        assert!(got.eq(sent.iter().map(|b| (PEER, &b[..]))));
         batch.clear();
         assert_eq!(batch.iter().count(), 0);
         assert!(batch.is_empty());
@@ -217,6 +281,27 @@ mod tests {
         assert!(taken.iter().eq((0..5).map(batch).collect::<Vec<_>>().iter()));
         assert_eq!(inbox.take(&mut taken, LONG), Taken::Closed);
         assert!(taken.is_empty());
+    }
+
+    #[test]
+    fn datagrams_of_several_sockets_come_in_the_order_of_arrival() {
+        let batch = |socket: Option<usize>, times: &[u64]| {
+            let mut batch = Batch { socket, ..Batch::default() };
+            times.iter().for_each(|t| batch.push(PEER, Via::Datagram, *t, &[*t as u8]));
+            batch
+        };
+        let order = |batches: Vec<Batch>| {
+            let mut got = Vec::new();
+            in_order(&batches.into(), &mut Vec::new(), |p| got.push(p.bytes[0]));
+            got
+        };
+        let (a, b) = (batch(Some(0), &[1, 4, 5]), batch(Some(1), &[2, 3, 6]));
+        assert_eq!(order(vec![a, b]), [1, 2, 3, 4, 5, 6]);
+        // A clock that goes back does not make a stream of a socket jump.
+        let (a, b) = (batch(Some(0), &[5, 4]), batch(Some(0), &[3]));
+        assert_eq!(order(vec![a, b]), [5, 4, 3]);
+        let (a, b) = (batch(Some(0), &[2, 7]), batch(None, &[9, 1]));
+        assert_eq!(order(vec![a, b]), [9, 1, 2, 7]);
     }
 
     #[test]

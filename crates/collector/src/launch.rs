@@ -3,7 +3,7 @@
 //! Commands are started and not waited for: a slow one delays nothing, several may run at once.
 //! Their end is looked at later, so that none stays behind as a zombie.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use crate::Error;
@@ -28,42 +28,52 @@ pub struct FinishedFile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
     words: Vec<String>,
+    /// Whether a shell reads it, so that what tokens bring has to be quoted.
+    is_for_shell: bool,
 }
 
 impl Launch {
-    /// Takes a command line apart at blanks. No shell is involved, so quotes mean nothing.
+    /// Takes a command line apart at blanks, where quotes mean nothing; or leaves that to `sh`.
     ///
     /// # Errors
     /// If it is empty or has an unknown token.
-    pub fn parse(line: &str) -> Result<Self, Error> {
-        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        if words.is_empty() {
+    pub fn parse(line: &str, is_for_shell: bool) -> Result<Self, Error> {
+        if line.trim().is_empty() {
             return Err(Error::Command("is empty"));
         }
-        for word in &words {
-            let mut chars = word.chars();
-            while let Some(c) = chars.next() {
-                if c == '%' && !chars.next().is_some_and(|t| "fdtui%".contains(t)) {
-                    return Err(Error::Command("only %f, %d, %t, %u, %i and %% are known"));
-                }
+        let mut chars = line.chars();
+        while let Some(c) = chars.next() {
+            if c == '%' && !chars.next().is_some_and(|t| "fdtui%".contains(t)) {
+                return Err(Error::Command("only %f, %d, %t, %u, %i and %% are known"));
             }
         }
-        Ok(Self { words })
+        let words: Vec<&str> = match is_for_shell {
+            true => vec!["sh", "-c", line],
+            false => line.split_whitespace().collect(),
+        };
+        let words = words.into_iter().map(str::to_owned).collect();
+        Ok(Self { words, is_for_shell })
     }
 
     /// The words with every token replaced. What a token brings is not looked at again, and never
     /// makes two words of one.
     fn expand(&self, file: &FinishedFile) -> Vec<String> {
-        let lossy = |path: &Path| path.to_string_lossy().into_owned();
+        let value = |token| {
+            let text = match token {
+                'f' => file.path.to_string_lossy().into_owned(),
+                'd' => file.dir.to_string_lossy().into_owned(),
+                't' => file.slot_text.clone(),
+                'u' => file.slot_secs.to_string(),
+                'i' => file.ident.clone(),
+                other => return other.to_string(),
+            };
+            if self.is_for_shell { format!("'{}'", text.replace('\'', "'\\''")) } else { text }
+        };
         let expand = |word: &String| {
             let (mut out, mut chars) = (String::with_capacity(word.len()), word.chars());
             while let Some(c) = chars.next() {
                 match (c, if c == '%' { chars.next() } else { None }) {
-                    ('%', Some('f')) => out.push_str(&lossy(&file.path)),
-                    ('%', Some('d')) => out.push_str(&lossy(&file.dir)),
-                    ('%', Some('t')) => out.push_str(&file.slot_text),
-                    ('%', Some('u')) => out.push_str(&file.slot_secs.to_string()),
-                    ('%', Some('i')) => out.push_str(&file.ident),
+                    ('%', Some(token)) => out.push_str(&value(token)),
                     (c, _) => out.push(c),
                 }
             }
@@ -135,7 +145,7 @@ mod tests {
 
     #[test]
     fn tokens_are_replaced_once_and_words_stay_words() {
-        let launch = Launch::parse("  post %f --dir=%d/x %t:%u\t%i 100%%  ").unwrap();
+        let launch = Launch::parse("  post %f --dir=%d/x %t:%u\t%i 100%%  ", false).unwrap();
         let want = [
             "post",
             "/data/a b/nfcapd.202611211005",
@@ -148,9 +158,17 @@ mod tests {
     }
 
     #[test]
+    fn a_shell_gets_what_tokens_bring_in_quotes() {
+        let launch = Launch::parse("echo \"$HOME\" %f | tee %i 5%%", true).unwrap();
+        let file = FinishedFile { ident: "it's; rm -r *".to_owned(), ..file() };
+        let want = "echo \"$HOME\" '/data/a b/nfcapd.202611211005' | tee 'it'\\''s; rm -r *' 5%";
+        assert_eq!(launch.expand(&file), ["sh", "-c", want]);
+    }
+
+    #[test]
     fn lines_that_cannot_run_are_refused() {
         for line in ["", "   ", "post %", "post %x", "post %f%"] {
-            assert!(matches!(Launch::parse(line), Err(Error::Command(_))), "{line:?}");
+            assert!(matches!(Launch::parse(line, false), Err(Error::Command(_))), "{line:?}");
         }
     }
 
@@ -159,14 +177,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let made = dir.path().join("made");
         let line = format!("touch {}", made.display());
-        let mut launcher = Launcher::new(Launch::parse(&line).unwrap());
+        let mut launcher = Launcher::new(Launch::parse(&line, false).unwrap());
         launcher.start(&file());
         while !launcher.running.is_empty() {
             launcher.reap();
             std::thread::yield_now();
         }
         assert!(made.exists());
-        let mut missing = Launcher::new(Launch::parse("/no/such/program").unwrap());
+        let mut missing = Launcher::new(Launch::parse("/no/such/program", false).unwrap());
         missing.start(&file());
         assert!(missing.running.is_empty());
     }

@@ -3,8 +3,8 @@
 //! Two equations hold at any moment between two datagrams, and tests check them:
 //!
 //! ```text
-//! received = decoded + bad + empty + unknown_sender + refused + panicked
-//! flows decoded = flows stored + flows lost
+//! received = decoded + bad + empty + unknown_sender + not_allowed + refused + panicked
+//! flows decoded = flows stored + filtered + flows lost
 //! ```
 //!
 //! What never got here is in `socket_drops`: datagrams that reached the host while the receive
@@ -30,6 +30,8 @@ pub struct Account {
     pub empty: u64,
     /// Datagrams of senders that belong to no source.
     pub unknown_sender: u64,
+    /// Datagrams of senders that are not on the list of those allowed.
+    pub not_allowed: u64,
     /// Datagrams of new senders when there are as many sources as allowed.
     pub refused: u64,
     /// Datagrams on which the decoder panicked: a bug, reported in the log.
@@ -41,7 +43,9 @@ pub struct Account {
     /// Flows that decoders delivered. A record counts as the flows it says it stands for (element
     /// 3), at least as one; [`record::Row::flows`] is the rule.
     pub flows: u64,
-    /// Of those, flows that could not be written.
+    /// Of those, flows that were not to be stored.
+    pub filtered: u64,
+    /// Of all, flows that could not be written.
     pub flows_lost: u64,
 }
 
@@ -53,6 +57,7 @@ impl Account {
                 + self.bad
                 + self.empty
                 + self.unknown_sender
+                + self.not_allowed
                 + self.refused
                 + self.panicked
     }
@@ -74,18 +79,20 @@ impl Account {
             bad: f(self.bad, other.bad),
             empty: f(self.empty, other.empty),
             unknown_sender: f(self.unknown_sender, other.unknown_sender),
+            not_allowed: f(self.not_allowed, other.not_allowed),
             refused: f(self.refused, other.refused),
             panicked: f(self.panicked, other.panicked),
             socket_drops: f(self.socket_drops, other.socket_drops),
             truncated: f(self.truncated, other.truncated),
             flows: f(self.flows, other.flows),
+            filtered: f(self.filtered, other.filtered),
             flows_lost: f(self.flows_lost, other.flows_lost),
         }
     }
 
     /// Datagrams that were left aside without being damaged: what nfcapd calls ignored packets.
     pub const fn ignored(&self) -> u64 {
-        self.empty + self.unknown_sender + self.refused
+        self.empty + self.unknown_sender + self.not_allowed + self.refused
     }
 }
 
@@ -121,7 +128,11 @@ impl fmt::Display for SourceLine {
         if let Some(n) = self.socket_drops {
             write!(f, ", Socket drops: {n}")?;
         }
-        for (what, n) in [("Flows not written", slot.flows_lost), ("Decoder bugs", slot.panicked)] {
+        for (what, n) in [
+            ("Flows filtered out", slot.filtered),
+            ("Flows not written", slot.flows_lost),
+            ("Decoder bugs", slot.panicked),
+        ] {
             if n > 0 {
                 write!(f, ", {what}: {n}")?;
             }
@@ -185,6 +196,7 @@ impl Account {
             loss(Place::Kernel, "Socket drops", "datagrams", self.socket_drops),
             self.cut_short(),
             loss(Place::Collector, "Unknown senders", "datagrams", self.unknown_sender),
+            loss(Place::Collector, "Senders not allowed", "datagrams", self.not_allowed),
             loss(Place::Collector, "Senders over the limit", "datagrams", self.refused),
         ];
         all.into_iter().flatten().map(|l| Loss { shared: true, ..l }).collect()

@@ -1,22 +1,28 @@
 //! The loop of the daemon: sockets, threads, signals. The only part that looks at a clock.
 //!
-//! One thread for each socket copies what arrives into an inbox; the caller's thread decodes and
-//! writes. Decoding keeps to one thread because it is not the bottleneck, and because the order of
-//! templates and data matters.
+//! A thread for each socket copies what arrives into an inbox; the caller's thread decodes; the
+//! threads of a pool compress and write. Decoding keeps to one thread because it is not the
+//! bottleneck, and because templates are then there for all that follows, whichever socket brought
+//! them.
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use sys::clock;
+use sys::service::{Inherited, Notify};
 use sys::signal::{Signals, Stop};
-use sys::udp::{Listen, Receiver};
+use sys::udp::{DropMark, Listen, Receiver};
 
-use crate::inbox::{Batch, Inbox, Taken};
-use crate::{Collector, Error};
+use crate::inbox::{Batch, Inbox, Taken, in_order};
+use crate::status::{Board, QueueStatus, SocketStatus, Status};
+use crate::stream::{self, Listener, Message, Monitor};
+use crate::{Collector, Error, Via};
 
 /// How often the collector looks at the clock when nothing arrives.
 const TICK: Duration = Duration::from_millis(250);
@@ -24,20 +30,59 @@ const TICK: Duration = Duration::from_millis(250);
 /// How often a receiver asks for drops when nothing arrives.
 const DROP_POLL: Duration = Duration::from_secs(1);
 
-/// Opens all sockets and says so in the log. To be called before privileges are given up.
+/// How often the board is written, and the service manager told that all is well.
+const SHOW_MS: u64 = 1000;
+
+/// Name of our sockets in the store of the service manager.
+const STORED: &str = "flowcapd";
+
+/// What runs beside the collector and looks at it or is told by it.
+#[derive(Debug)]
+pub struct Beside {
+    /// When to end, when to begin a new file.
+    pub signals: Signals,
+    /// Where the collector shows itself.
+    pub board: Board,
+    /// The service manager, if there is one.
+    pub notify: Notify,
+}
+
+impl Beside {
+    /// Nobody but signals.
+    pub fn alone(signals: Signals) -> Self {
+        Self { signals, board: Board::new(), notify: Notify::default() }
+    }
+}
+
+/// Opens all sockets, or goes on with those that were passed, and says so in the log. `marks` tell
+/// how far their drops have been counted. To be called before privileges are given up.
 ///
 /// # Errors
 /// If there is none, or one cannot be had.
-pub fn bind(listen: &[Listen]) -> Result<Vec<Receiver>, Error> {
+pub fn bind(
+    listen: &[Listen],
+    receivers: usize,
+    inherited: &mut Inherited,
+    marks: &[DropMark],
+) -> Result<Vec<Receiver>, Error> {
     if listen.is_empty() {
         return Err(Error::NoListener);
     }
-    listen.iter().map(bind_one).collect()
+    let mut all = Vec::new();
+    for listen in listen {
+        let passed = inherited.take_udp(listen);
+        if !passed.is_empty() {
+            log::info!("Go on with {} sockets that were handed over", passed.len());
+        }
+        let group = Receiver::adopt(listen, passed, receivers, marks)?;
+        group.first().into_iter().for_each(|receiver| say_bound(listen, receiver));
+        all.extend(group);
+    }
+    Ok(all)
 }
 
-fn bind_one(listen: &Listen) -> Result<Receiver, Error> {
-    let receiver = Receiver::bind(listen)?;
-    let local = local_addr(&receiver);
+fn say_bound(listen: &Listen, receiver: &Receiver) {
+    let local = local_addr(receiver);
     let family = if local.is_ipv4() { "IPv4" } else { "IPv6" };
     let host = listen.bind.map_or_else(|| "any".to_owned(), |ip| ip.to_string());
     log::info!("Bound to {family} host: {host}, port: {}", local.port());
@@ -52,25 +97,37 @@ fn bind_one(listen: &Listen) -> Result<Receiver, Error> {
         (Ok(have), _) => log::info!("Receive buffer: {have} bytes"),
         (Err(e), _) => log::warn!("Receive buffer: unknown: {e}"),
     }
-    Ok(receiver)
 }
 
 fn local_addr(receiver: &Receiver) -> SocketAddr {
     receiver.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
 }
 
+/// Where things come from.
+#[derive(Default)]
+pub struct Inputs {
+    /// Sockets for datagrams.
+    pub receivers: Vec<Receiver>,
+    /// Listeners for streams.
+    pub listeners: Vec<Listener>,
+}
+
 /// Collects until TERM or INT, then writes everything out that had arrived by then, and closes all
 /// files. HUP finishes the files early; the rest of the slot is added to them at its end.
 ///
+/// Sockets are left with the service manager, if there is one that keeps them: what arrives between
+/// this process and the next waits there.
+///
 /// # Errors
 /// If a thread cannot be started or a socket fails for good. Files are closed in any case.
-pub fn run(
-    collector: &mut Collector,
-    receivers: Vec<Receiver>,
-    signals: &Signals,
-) -> Result<(), Error> {
+pub fn run(collector: &mut Collector, inputs: Inputs, beside: &Beside) -> Result<(), Error> {
     collector.finish_in_background()?;
-    let inbox = Inbox::new(collector.config().queue_bytes, receivers.len());
+    let Inputs { receivers, listeners } = inputs;
+    store_sockets(&receivers, &beside.notify);
+    let inbox = Inbox::new(collector.config().queue_bytes, receivers.len() + listeners.len());
+    let signals = &beside.signals;
+    let gauges: Vec<_> = receivers.iter().map(Gauge::new).collect();
+    let monitors: Vec<_> = listeners.iter().map(Listener::monitor).collect();
     let ended = thread::scope(|scope| {
         // Whatever happens below, no receiver is left waiting for a decoder.
         let _guard = OnDrop(|| {
@@ -78,52 +135,114 @@ pub fn run(
             inbox.abandon();
         });
         let mut threads = Vec::with_capacity(receivers.len());
-        for (n, mut receiver) in receivers.into_iter().enumerate() {
+        for (n, (mut receiver, gauge)) in receivers.into_iter().zip(&gauges).enumerate() {
             let (inbox, stop) = (&inbox, &signals.stop);
-            let started = thread::Builder::new().name(format!("receive {n}")).spawn_scoped(
-                scope,
-                move || {
-                    let _guard = OnDrop(|| inbox.finish());
-                    receive(&mut receiver, inbox, stop).map_err(|source| {
-                        stop.request();
-                        Error::Receive { local: local_addr(&receiver), source }
-                    })
-                },
-            );
-            threads.push(started.map_err(Error::Thread)?);
+            let work = move || {
+                let _guard = OnDrop(|| inbox.finish());
+                receive(&mut receiver, n, gauge, inbox, stop).map_err(|source| {
+                    stop.request();
+                    Error::Receive { local: local_addr(&receiver), source }
+                })?;
+                Ok(receiver.mark())
+            };
+            let thread = thread::Builder::new().name(format!("receive {n}"));
+            threads.push(thread.spawn_scoped(scope, work).map_err(Error::Thread)?);
         }
-        pump(collector, &inbox, signals);
-        for thread in threads {
-            thread.join().unwrap_or(Ok(()))?;
+        for listener in listeners {
+            let (inbox, stop) = (&inbox, &signals.stop);
+            let work = move || serve(listener, inbox, stop).map(|()| None);
+            let thread = thread::Builder::new().name("streams".to_owned());
+            threads.push(thread.spawn_scoped(scope, work).map_err(Error::Thread)?);
         }
-        Ok(())
+        let (gauges, monitors) = (&gauges, &monitors);
+        Pump { collector, inbox: &inbox, beside, gauges, monitors, shown_ms: 0 }.run();
+        join(threads)
     });
-    collector.close(clock::now_ms());
-    ended
+    if let Err(e) = beside.notify.stopping() {
+        log::warn!("service manager: {e}");
+    }
+    let marks = ended.as_deref().unwrap_or_default();
+    collector.close(clock::now_ms(), marks);
+    ended.map(|_| ())
+}
+
+/// What all receivers have to say at their end: how far drops are counted.
+fn join(
+    threads: Vec<ScopedJoinHandle<'_, Result<Option<DropMark>, Error>>>,
+) -> Result<Vec<DropMark>, Error> {
+    let marks = threads.into_iter().map(|thread| thread.join().unwrap_or(Ok(None)));
+    Ok(marks.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+fn store_sockets(receivers: &[Receiver], notify: &Notify) {
+    let sockets: Vec<_> = receivers.iter().map(AsFd::as_fd).collect();
+    if let Err(e) = notify.store(STORED, &sockets) {
+        log::warn!("service manager: sockets cannot be left with it: {e}");
+    }
+}
+
+/// What a receiver has done, for others to see.
+#[derive(Debug)]
+struct Gauge {
+    local: SocketAddr,
+    buffer_bytes: u64,
+    received: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl Gauge {
+    fn new(receiver: &Receiver) -> Self {
+        Self {
+            local: local_addr(receiver),
+            buffer_bytes: receiver.receive_buffer().map_or(0, |n| n as u64),
+            received: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+        }
+    }
+
+    fn status(&self) -> SocketStatus {
+        SocketStatus {
+            local: self.local,
+            buffer_bytes: self.buffer_bytes,
+            received: self.received.load(Ordering::Relaxed),
+            dropped: self.dropped.load(Ordering::Relaxed),
+        }
+    }
 }
 
 /// Copies datagrams from a socket into the inbox until asked to stop, and then on until the socket
 /// is empty or what it brings is younger than the request.
-fn receive(receiver: &mut Receiver, inbox: &Inbox, stop: &Stop) -> io::Result<()> {
+fn receive(
+    receiver: &mut Receiver,
+    number: usize,
+    gauge: &Gauge,
+    inbox: &Inbox,
+    stop: &Stop,
+) -> io::Result<()> {
+    // Where it is not permitted everything goes on, only a little less safely.
+    let _ = sys::process::raise_priority();
     let mut batch = Batch::default();
     let mut dropped = 0;
-    let mut stopped_ms = None;
+    let mut stopped_ns = None;
     loop {
-        if stopped_ms.is_none() && stop.is_requested() {
-            stopped_ms = Some(clock::now_ms());
+        if stopped_ns.is_none() && stop.is_requested() {
+            stopped_ns = Some(now_ns());
         }
-        let timeout = if stopped_ms.is_some() { Duration::ZERO } else { DROP_POLL };
-        let mut newest_ms = 0;
+        let timeout = if stopped_ns.is_some() { Duration::ZERO } else { DROP_POLL };
+        let mut newest_ns = 0;
         let got = receiver.recv(Some(stop.as_fd()), Some(timeout), |datagram| {
-            newest_ms = datagram.arrived_ms.unwrap_or_else(clock::now_ms);
-            batch.push(datagram.peer.ip(), newest_ms, datagram.bytes);
+            newest_ns = datagram.arrived_ns.unwrap_or_else(now_ns);
+            batch.push(datagram.peer.ip(), Via::Datagram, newest_ns, datagram.bytes);
             batch.truncated += u64::from(datagram.truncated);
         })?;
-        let is_last = stopped_ms.is_some_and(|at| got.count == 0 || newest_ms > at);
+        let is_last = stopped_ns.is_some_and(|at| got.count == 0 || newest_ns > at);
         let total = if got.count == 0 || is_last { receiver.dropped() } else { got.dropped_total };
         batch.dropped = total - dropped;
         dropped = total;
+        gauge.received.fetch_add(got.count as u64, Ordering::Relaxed);
+        gauge.dropped.store(total, Ordering::Relaxed);
         if !batch.is_empty() {
+            (batch.socket, batch.port) = (Some(number), gauge.local.port());
             inbox.put(&mut batch);
         }
         if is_last {
@@ -132,27 +251,116 @@ fn receive(receiver: &mut Receiver, inbox: &Inbox, stop: &Stop) -> io::Result<()
     }
 }
 
-/// Decodes what the inbox brings until all receivers have ended.
-fn pump(collector: &mut Collector, inbox: &Inbox, signals: &Signals) {
-    let mut batches = VecDeque::new();
-    loop {
-        match inbox.take(&mut batches, TICK) {
-            Taken::Batches => batches.iter().for_each(|batch| deliver(collector, batch)),
-            // Only now: while batches wait, time is theirs.
-            Taken::Nothing => collector.tick(clock::now_ms()),
-            Taken::Closed => return,
+/// Passes on messages of streams until asked to stop.
+fn serve(listener: Listener, inbox: &Inbox, stop: &Stop) -> Result<(), Error> {
+    let local = listener.local_addr();
+    let _guard = OnDrop(|| inbox.finish());
+    let mut sink = IntoInbox { inbox, batch: Batch::default(), port: local.port() };
+    listener.run(&mut sink, stop).map_err(|source| {
+        stop.request();
+        Error::Receive { local, source }
+    })
+}
+
+/// Gathers messages and puts them into the inbox.
+struct IntoInbox<'a> {
+    inbox: &'a Inbox,
+    batch: Batch,
+    port: u16,
+}
+
+impl stream::Sink for IntoInbox<'_> {
+    fn put(&mut self, message: Message<'_>) {
+        /// Octets that are gathered before they go on.
+        const ENOUGH: usize = 128 << 10;
+        match message {
+            Message::Data { session, peer, arrived_ms, bytes } => {
+                let arrived_ns = arrived_ms.saturating_mul(1_000_000);
+                self.batch.push(peer.ip(), Via::Stream(session), arrived_ns, bytes);
+            }
+            Message::End { session, peer } => {
+                self.batch.push(peer.ip(), Via::StreamEnd(session), now_ns(), &[]);
+            }
         }
-        if signals.take_hangup() {
-            log::info!("HUP: finishing the files of this slot early");
-            collector.rotate(clock::now_ms());
+        if self.batch.len() >= ENOUGH {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.batch.is_empty() {
+            self.batch.port = self.port;
+            self.inbox.put(&mut self.batch);
         }
     }
 }
 
-fn deliver(collector: &mut Collector, batch: &Batch) {
-    collector.note_drops(batch.dropped, batch.truncated);
-    for (peer, arrived_ms, bytes) in batch.iter() {
-        collector.datagram(peer, arrived_ms, bytes);
+fn now_ns() -> u64 {
+    clock::now_ms().saturating_mul(1_000_000)
+}
+
+/// Takes things out of the inbox and sees to what is due.
+struct Pump<'a> {
+    collector: &'a mut Collector,
+    inbox: &'a Inbox,
+    beside: &'a Beside,
+    gauges: &'a [Gauge],
+    monitors: &'a [Arc<Monitor>],
+    shown_ms: u64,
+}
+
+impl Pump<'_> {
+    /// Decodes what the inbox brings until all receivers have ended.
+    fn run(&mut self) {
+        let (mut batches, mut order) = (VecDeque::new(), Vec::new());
+        loop {
+            match self.inbox.take(&mut batches, TICK) {
+                Taken::Batches => self.deliver(&batches, &mut order),
+                // Only now: while batches wait, time is theirs.
+                Taken::Nothing => self.collector.tick(clock::now_ms()),
+                Taken::Closed => return,
+            }
+            if self.beside.signals.take_hangup() {
+                log::info!("HUP: finishing the files of this slot early");
+                self.collector.rotate(clock::now_ms());
+            }
+            self.show(clock::now_ms());
+        }
+    }
+
+    fn deliver(&mut self, batches: &VecDeque<Batch>, order: &mut Vec<(u64, usize, usize)>) {
+        for batch in batches {
+            self.collector.note_drops(batch.dropped, batch.truncated);
+        }
+        in_order(batches, order, |parcel| self.collector.receive(&parcel.arrival, parcel.bytes));
+    }
+
+    /// Shows others how things are, about once a second.
+    fn show(&mut self, now_ms: u64) {
+        let Beside { board, notify, .. } = self.beside;
+        if now_ms.abs_diff(self.shown_ms) >= SHOW_MS {
+            self.shown_ms = now_ms;
+            board.publish(|status| self.describe(status, now_ms));
+            if notify.watchdog().is_some()
+                && let Err(e) = notify.alive()
+            {
+                log::warn!("service manager: {e}");
+            }
+        }
+        if let Some(request) = board.request() {
+            board.answer(request, self.collector.details(now_ms));
+        }
+    }
+
+    fn describe(&self, status: &mut Status, now_ms: u64) {
+        self.collector.describe(status, now_ms);
+        let (bytes, waits) = self.inbox.fill();
+        let limit_bytes = self.collector.config().queue_bytes as u64;
+        status.queue = QueueStatus { bytes, limit_bytes, waits };
+        status.sockets.clear();
+        status.sockets.extend(self.gauges.iter().map(Gauge::status));
+        status.streams.clear();
+        status.streams.extend(self.monitors.iter().map(|monitor| monitor.status()));
     }
 }
 

@@ -3,18 +3,25 @@
 use std::any::Any;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-use record::{Addr, Exporter, Flow, FlowSink, Meta, Sampler};
-use store::StoreError;
+use record::{Addr, Exporter, Field, Flow, FlowSink, Meta, Sampler};
 use store::loss::Loss;
 use store::rotate::Slot;
-use wire::{Counters, DecodeError, Decoder};
+use store::{Pool, StoreError};
+use sys::udp::DropMark;
+use wire::{Counters, DecodeError, Decoder, DefaultSampling};
 
-use crate::finish::{Job, Place};
+use crate::collector::Keep;
+use crate::finish::{Job, Place, SaveJob};
+use crate::ledger::Exporters;
 use crate::loss::SourceLine;
+use crate::pending::Pending as _;
 use crate::recover::recover;
 use crate::spool::Spool;
-use crate::{Account, Config, Sources};
+use crate::state::State;
+use crate::status::{ExporterStatus, SourceDetails, SourceStatus};
+use crate::{Account, Arrival, Config, Sources};
 
 /// Exporter state, the file of the slot, and the account of both.
 pub(crate) struct Source {
@@ -25,6 +32,12 @@ pub(crate) struct Source {
     complaints: u32,
     /// Samplers of this slot that are new or have changed.
     samplers: u64,
+    /// Whose source it is, where each sender has its own.
+    sender: Option<Addr>,
+    /// Flows that are not to be stored, by number of their exporter, of this slot.
+    left_out: Vec<u64>,
+    /// What the decoder knew when it was last written down.
+    saved: Option<u64>,
 }
 
 /// Faults of a slot that are logged; all are counted.
@@ -38,27 +51,82 @@ impl Source {
     /// directory is taken in first.
     pub(crate) fn start(
         config: &Config,
+        pool: Option<&Arc<Pool>>,
         ident: String,
         place: Place,
+        sampling: Option<DefaultSampling>,
         slot: Slot,
     ) -> Result<Self, StoreError> {
         recover(&place, &ident, config.interval_secs);
+        let mut decoder = decoder_config(config);
+        decoder.default_sampling = sampling.or(decoder.default_sampling);
         let mut source = Self {
-            decoder: Decoder::new(decoder_config(config)),
-            spool: Spool::new(config, ident, place, slot),
+            decoder: Decoder::new(decoder),
+            spool: Spool::new(config, pool, ident, place, slot),
             account: Account::default(),
             at_slot_start: Default::default(),
             complaints: 0,
             samplers: 0,
+            sender: None,
+            left_out: Vec::new(),
+            saved: None,
         };
-        source.spool.open(slot)?;
+        source.restore(slot.start * 1000);
+        source.open_first(slot)?;
         Ok(source)
+    }
+
+    /// The first file: that it cannot be created is an error, later it is trouble.
+    fn open_first(&mut self, slot: Slot) -> Result<(), StoreError> {
+        self.spool.open(slot)?;
+        self.decoder.announce(&mut self.spool);
+        Ok(())
+    }
+
+    /// Takes over what the collector before this one knew. Trouble with it ends nothing: exporters
+    /// repeat their templates.
+    fn restore(&mut self, now_ms: u64) {
+        let dir = self.spool.dir();
+        match State::load(dir) {
+            Ok(None) => {}
+            Ok(Some(state)) => {
+                let continuity = state.continuity();
+                let n = self.decoder.restore(state.decoder, now_ms, continuity);
+                log::info!("Ident: '{}': {n} templates known from before", self.spool.ident());
+            }
+            Err(e) => log::warn!(
+                "{}: templates of the collector before are not known: {e}; they are learned anew",
+                dir.display()
+            ),
+        }
+        // What is there was the end of somebody else; from now on it is not.
+        self.saved = None;
+    }
+
+    /// What there is to be written down, if it has changed or `end` says that this is all. At the
+    /// end, `end` tells how far drops are counted.
+    pub(crate) fn save(&mut self, now_ms: u64, end: Option<&[DropMark]>) -> Option<Job> {
+        let changes = self.decoder.changes();
+        if end.is_none() && self.saved == Some(changes) {
+            return None;
+        }
+        self.saved = Some(changes);
+        let marks = end.unwrap_or_default();
+        Some(Job::Save(Box::new(SaveJob {
+            dir: self.spool.dir().to_owned(),
+            state: State {
+                is_final: end.is_some(),
+                saved_ms: now_ms,
+                drops: marks.iter().map(|mark| (mark.cookie, mark.counted)).collect(),
+                decoder: self.decoder.snapshot(),
+            },
+        })))
     }
 
     /// What it counted since the start.
     pub(crate) fn account(&self) -> Account {
         let (flows, flows_lost) = self.spool.flows();
-        Account { flows, flows_lost, ..self.account }
+        Account { flows: flows.saturating_add(self.account.filtered), flows_lost, ..self.account }
     }
 
     /// Begins the file of a slot with all that readers must know of the exporters.
@@ -69,8 +137,10 @@ impl Source {
         }
     }
 
-    /// Writes out what has waited in memory. A file that could not be created is tried again.
-    pub(crate) fn flush(&mut self, slot: Slot) {
+    /// Writes out what has waited in memory, and gives up on data that has waited too long for its
+    /// template. A file that could not be created is tried again.
+    pub(crate) fn flush(&mut self, now_ms: u64, slot: Slot) {
+        self.decoder.expire_parked(now_ms);
         if self.spool.is_open() {
             self.spool.flush();
         } else {
@@ -78,11 +148,34 @@ impl Source {
         }
     }
 
-    /// Decodes one datagram into the open file. A panic of the decoder costs that datagram only.
-    pub(crate) fn datagram(&mut self, peer: Addr, now_ms: u64, bytes: &[u8]) {
+    /// Whose source it is from now on.
+    pub(crate) const fn set_sender(&mut self, sender: Addr) {
+        self.sender = Some(sender);
+    }
+
+    /// Whether it is the source of this sender alone.
+    pub(crate) fn is_of_sender(&self, sender: Addr) -> bool {
+        self.sender == Some(sender)
+    }
+
+    /// Decodes a datagram or message into the open file, as far as `keep` wants its flows. A panic
+    /// of the decoder costs that datagram only.
+    pub(crate) fn receive(
+        &mut self,
+        peer: Addr,
+        arrival: &Arrival,
+        bytes: &[u8],
+        keep: Option<&mut Keep>,
+    ) {
         self.account.received += 1;
-        let mut tap = Tap { spool: &mut self.spool, samplers: &mut self.samplers };
-        let decoder = &mut self.decoder;
+        let mut tap = Tap {
+            spool: &mut self.spool,
+            samplers: &mut self.samplers,
+            keep,
+            filtered: &mut self.account.filtered,
+            left_out: &mut self.left_out,
+        };
+        let (decoder, now_ms) = (&mut self.decoder, arrival.at_ms);
         let outcome =
             catch_unwind(AssertUnwindSafe(|| decoder.decode(peer, now_ms, bytes, &mut tap)));
         match outcome.map(|o| o.error) {
@@ -100,6 +193,25 @@ impl Source {
         }
     }
 
+    /// Forgets the templates of a stream that has ended.
+    pub(crate) fn end_stream(&mut self, stream: u64) {
+        self.decoder.end_session(stream);
+    }
+
+    /// Shows what it has done since the start.
+    pub(crate) fn describe(&self, status: &mut SourceStatus) {
+        self.spool.describe(status);
+        status.account = self.account();
+        status.decoder = *self.decoder.counters();
+        status.exporters.clear();
+        status.exporters.extend(self.decoder.exporters().map(|view| ExporterStatus::from(&view)));
+    }
+
+    /// Templates, samplers and unknown elements.
+    pub(crate) fn details(&self) -> SourceDetails {
+        SourceDetails::of(self.spool.ident(), &self.decoder)
+    }
+
     fn complain(&mut self, peer: Addr, error: DecodeError) {
         self.complaints += 1;
         if self.complaints <= COMPLAINTS {
@@ -114,12 +226,12 @@ impl Source {
     /// Drops are those of its own, `outside` what else was lost before it got here.
     pub(crate) fn finish(&mut self, socket_drops: Option<u64>, outside: Vec<Loss>) -> Job {
         self.spool.flush(); // what is lost now belongs to this slot
-        let stats = self.decoder.take_stats();
+        let exporters = self.decoder.take_slots();
         let account = self.account();
         let (account_before, counters_before) = &self.at_slot_start;
         let line = SourceLine {
             ident: self.spool.ident().to_owned(),
-            sequence_errors: stats.iter().map(|s| u64::from(s.sequence_failures)).sum(),
+            sequence_errors: exporters.iter().map(|e| u64::from(e.stats().sequence_failures)).sum(),
             socket_drops,
             slot: account.since(account_before),
             decoder: self.decoder.counters().since(counters_before),
@@ -132,7 +244,8 @@ impl Source {
         if let Some(more @ 1..) = samplers.checked_sub(SAMPLERS) {
             log::info!("Ident: {}: {more} more samplers, new or changed", self.spool.ident());
         }
-        Job::File(Box::new(self.spool.finish(stats, line)))
+        let left_out = std::mem::take(&mut self.left_out);
+        Job::File(Box::new(self.spool.finish(Exporters { slots: exporters, left_out }, line)))
     }
 }
 
@@ -153,6 +266,9 @@ fn decoder_config(config: &Config) -> wire::Config {
 struct Tap<'a> {
     spool: &'a mut Spool,
     samplers: &'a mut u64,
+    keep: Option<&'a mut Keep>,
+    filtered: &'a mut u64,
+    left_out: &'a mut Vec<u64>,
 }
 
 impl FlowSink for Tap<'_> {
@@ -160,7 +276,12 @@ impl FlowSink for Tap<'_> {
     fn flow(&mut self, flow: &Flow) {
         #[cfg(test)]
         tests::maybe_panic();
-        self.spool.flow(flow);
+        let ident = self.spool.ident();
+        if self.keep.as_mut().is_none_or(|keep| keep(ident, flow)) {
+            self.spool.flow(flow);
+        } else {
+            self.leave_out(flow);
+        }
     }
 
     fn meta(&mut self, meta: Meta<'_>) {
@@ -174,6 +295,17 @@ impl FlowSink for Tap<'_> {
 }
 
 impl Tap<'_> {
+    fn leave_out(&mut self, flow: &Flow) {
+        let exporter = usize::from(flow.number(Field::ExporterId) as u16);
+        if self.left_out.len() <= exporter {
+            self.left_out.resize(exporter + 1, 0);
+        }
+        if let Some(n) = self.left_out.get_mut(exporter) {
+            *n = n.saturating_add(flow.as_row().flows());
+        }
+        *self.filtered = self.filtered.saturating_add(flow.as_row().flows());
+    }
+
     fn log_sampler(&mut self, sampler: &Sampler) {
         *self.samplers += 1;
         if *self.samplers > SAMPLERS {
@@ -223,6 +355,7 @@ fn report(peer: Addr, bytes: &[u8], panic: &(dyn Any + Send)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Via;
     use crate::finish::Finisher;
     use std::cell::{Cell, RefCell};
     use std::path::Path;
@@ -258,7 +391,13 @@ mod tests {
     fn source(dir: &Path) -> Source {
         let config = Config::new(sys::udp::Listen::default(), dir.to_owned());
         let place = Place { dir: dir.to_owned(), sub_dirs: SubDirs::NONE, has_zone: false };
-        Source::start(&config, "test".to_owned(), place, slot_of(0, 300)).unwrap()
+        Source::start(&config, None, "test".to_owned(), place, None, slot_of(0, 300)).unwrap()
+    }
+
+    fn receive(source: &mut Source, bytes: &[u8]) {
+        let peer = std::net::IpAddr::from([0, 0, 0, 1]);
+        let arrival = Arrival { peer, port: 0, via: Via::Datagram, at_ms: 1000 };
+        source.receive(Addr::V4(1), &arrival, bytes, None);
     }
 
     #[test]
@@ -272,7 +411,7 @@ mod tests {
             [(usize::MAX, 10, 0), (4, 14, 1), (0, 14, 2), (usize::MAX, 24, 2)]
         {
             FLOWS_UNTIL_PANIC.set(until_panic);
-            source.datagram(Addr::V4(1), 1000, &datagram);
+            receive(&mut source, &datagram);
             let account = source.account();
             assert_eq!((account.flows, account.panicked), (flows, panicked));
             assert!(account.is_balanced() && account.flows_lost == 0);
@@ -293,7 +432,7 @@ mod tests {
             LINES.take();
             for n in 0..packets {
                 let header = wire::v5::Header { sampling: 2 + n, ..Default::default() };
-                source.datagram(Addr::V4(1), 1000, &V5Builder::new(header).build());
+                receive(&mut source, &V5Builder::new(header).build());
             }
             drop(source.finish(None, Vec::new()));
             let lines = LINES.take();
@@ -317,7 +456,7 @@ mod tests {
             .template(257, &[(1, 4)])
             .data(257, &[Record::new().number(100, 4).build()])
             .build();
-        source.datagram(Addr::V4(1), 1000, &datagram);
+        receive(&mut source, &datagram);
         assert_eq!(source.account().flows, 7 + 1 + 1);
         LINES.take();
         Finisher::new().put(source.finish(None, Vec::new()));

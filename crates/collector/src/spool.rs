@@ -1,16 +1,24 @@
 //! The open file of one source: flows go in, and what cannot be written is counted.
 
-use record::{ExporterStats, Flow, FlowSink, Meta};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use record::{Flow, FlowSink, Meta, Totals};
 use store::rotate::{self, Slot};
-use store::{StoreError, Writer, WriterOptions};
+use store::{Pool, StoreError, Writer, WriterOptions};
 
 use crate::Config;
 use crate::finish::{FileJob, Place};
+use crate::ledger::Exporters;
 use crate::loss::SourceLine;
+use crate::status::SourceStatus;
 
 /// The file of the current slot, if it could be created.
 pub(crate) struct Spool {
     options: WriterOptions,
+    /// Who packs and writes blocks, if not the thread that decodes.
+    pool: Option<Arc<Pool>>,
     place: Place,
     slot: Slot,
     writer: Option<Writer>,
@@ -18,28 +26,48 @@ pub(crate) struct Spool {
     files: u64,
     /// Whether trouble with the file of this slot was logged.
     has_complained: bool,
+    /// The last trouble, until a file works again.
+    trouble: Option<String>,
+    /// What finished files have.
+    finished: Totals,
     /// Flows that came since the start.
     flows: u64,
     /// Of those, flows that went into the open file.
     in_file: u64,
     /// Flows that came without a file, or were lost from finished ones.
     lost: u64,
+    /// Flows of finished files that were lost after that, as their threads found.
+    late: Arc<AtomicU64>,
 }
 
 impl Spool {
-    pub(crate) fn new(config: &Config, ident: String, place: Place, slot: Slot) -> Self {
-        let options =
-            WriterOptions { compression: config.compression, ident, ..WriterOptions::default() };
+    pub(crate) fn new(
+        config: &Config,
+        pool: Option<&Arc<Pool>>,
+        ident: String,
+        place: Place,
+        slot: Slot,
+    ) -> Self {
+        let options = WriterOptions {
+            compression: config.compression,
+            ident,
+            extensions: config.extensions,
+            ..WriterOptions::default()
+        };
         Self {
             options,
+            pool: pool.map(Arc::clone),
             place,
             slot,
             writer: None,
             files: 0,
             has_complained: false,
+            trouble: None,
+            finished: Totals::default(),
             flows: 0,
             in_file: 0,
             lost: 0,
+            late: Arc::default(),
         }
     }
 
@@ -47,10 +75,16 @@ impl Spool {
         &self.options.ident
     }
 
+    /// Directory of the source.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.place.dir
+    }
+
     /// Flows that came, and those of them that are not in a file.
     pub(crate) fn flows(&self) -> (u64, u64) {
         let stored = self.writer.as_ref().map_or(0, |w| w.totals().all_flows());
-        (self.flows, self.lost.saturating_add(self.in_file.saturating_sub(stored)))
+        let lost = self.lost.saturating_add(self.late.load(Ordering::Relaxed));
+        (self.flows, lost.saturating_add(self.in_file.saturating_sub(stored)))
     }
 
     pub(crate) const fn is_open(&self) -> bool {
@@ -70,15 +104,30 @@ impl Spool {
                 break path;
             }
         };
-        self.writer = Some(Writer::create(path, &self.options)?);
+        self.writer = Some(match &self.pool {
+            Some(pool) => Writer::create_in(pool, path, &self.options)?,
+            None => Writer::create(path, &self.options)?,
+        });
         Ok(())
     }
 
     /// Writes out what has waited in memory.
     pub(crate) fn flush(&mut self) {
-        if let Some(Err(e)) = self.writer.as_mut().map(Writer::flush) {
-            self.complain(&e);
+        match self.writer.as_mut().map(Writer::flush) {
+            Some(Err(e)) => self.complain(&e),
+            Some(Ok(())) => self.trouble = None,
+            None => {}
         }
+    }
+
+    /// Shows where it writes, what it has stored, and what is wrong with it.
+    pub(crate) fn describe(&self, status: &mut SourceStatus) {
+        status.ident.clone_from(&self.options.ident);
+        status.dir.clone_from(&self.place.dir);
+        status.totals = self.finished;
+        self.writer.iter().for_each(|w| status.totals.merge(&w.totals()));
+        status.has_file = self.writer.is_some();
+        status.trouble.clone_from(&self.trouble);
     }
 
     /// Logs trouble with the file once a slot; the loss itself is in the line of the slot.
@@ -88,16 +137,28 @@ impl Spool {
             log::error!("Ident: '{ident}': {error}: flows are lost until this works again");
         }
         self.has_complained = true;
+        self.trouble = Some(error.to_string());
     }
 
     /// Ends the file and makes the job of finishing it.
-    pub(crate) fn finish(&mut self, stats: Vec<ExporterStats>, line: SourceLine) -> FileJob {
-        // What `flush` left unwritten does not come back, so the loss is known from here on.
+    pub(crate) fn finish(&mut self, exporters: Exporters, line: SourceLine) -> FileJob {
+        // What `flush` left unwritten does not come back, so that loss is known; what a pool still
+        // has to write is told later.
         self.flush();
-        (_, self.lost) = self.flows();
+        let stored = self.writer.as_ref().map(Writer::totals).unwrap_or_default();
+        let lost_before = self.in_file.saturating_sub(stored.all_flows());
+        self.lost = self.lost.saturating_add(lost_before);
         self.in_file = 0;
-        let (place, slot) = (self.place.clone(), self.slot);
-        FileJob { writer: self.writer.take(), stats, place, slot, line }
+        self.finished.merge(&stored);
+        FileJob {
+            writer: self.writer.take(),
+            exporters,
+            place: self.place.clone(),
+            slot: self.slot,
+            line,
+            lost_before,
+            late: Arc::clone(&self.late),
+        }
     }
 }
 
@@ -140,11 +201,11 @@ pub(crate) fn parse_temporary_name(name: &str) -> Option<(i32, u64)> {
 mod tests {
     use super::*;
 
-    fn spool(dir: &std::path::Path, slot: Slot) -> Spool {
+    fn spool(dir: &Path, slot: Slot) -> Spool {
         let config = Config::new(sys::udp::Listen::default(), dir.to_owned());
         let (dir, sub_dirs) = (dir.to_owned(), rotate::SubDirs::NONE);
         let place = Place { dir, sub_dirs, has_zone: false };
-        Spool::new(&config, "test".to_owned(), place, slot)
+        Spool::new(&config, None, "test".to_owned(), place, slot)
     }
 
     #[test]

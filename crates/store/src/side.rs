@@ -29,6 +29,16 @@ pub fn path(file: &Path, suffix: &str) -> PathBuf {
     directory(file).join(name)
 }
 
+/// The side file of this name that belongs to a whole directory, whether it exists or not.
+///
+/// ```
+/// let path = store::side::of_directory("flows".as_ref(), "state");
+/// assert_eq!(path, std::path::Path::new("flows/.flowsuite/state.no-pcap"));
+/// ```
+pub fn of_directory(directory: &Path, name: &str) -> PathBuf {
+    directory.join(DIRECTORY).join(format!("{name}{MARK}"))
+}
+
 fn directory(file: &Path) -> PathBuf {
     file.parent().unwrap_or_else(|| Path::new("")).join(DIRECTORY)
 }

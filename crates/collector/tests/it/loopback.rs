@@ -5,8 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::common::{names, read, v9};
+use collector::run::{Beside, Inputs};
 use collector::{Account, Collector, Config, run};
 use sys::clock;
+use sys::service::Inherited;
 use sys::signal::Signals;
 use sys::udp::{Listen, Sender};
 
@@ -28,13 +30,14 @@ fn start(dir: &Path, sockets: usize, receive_buffer: usize, queue_bytes: usize) 
         interval_secs: 86_400, // all in one file, unless the test runs at midnight
         ..crate::common::config(dir)
     };
-    let receivers = run::bind(&config.listen).unwrap();
+    let receivers = run::bind(&config.listen, 1, &mut Inherited::default(), &[]).unwrap();
     let to = receivers.iter().map(|r| r.local_addr().unwrap()).collect();
     let signals = Signals::detached().unwrap();
     let mine = signals.clone();
     let thread = std::thread::spawn(move || {
         let mut collector = Collector::new(config, clock::now_ms()).unwrap();
-        run::run(&mut collector, receivers, &mine).unwrap();
+        let inputs = Inputs { receivers, ..Inputs::default() };
+        run::run(&mut collector, inputs, &Beside::alone(mine)).unwrap();
         collector.account()
     });
     Running { to, signals, thread }
@@ -120,5 +123,8 @@ fn hup_finishes_the_file_and_collecting_goes_on() {
 
 #[test]
 fn without_a_port_there_is_nothing_to_run() {
-    assert!(matches!(run::bind(&[]), Err(collector::Error::NoListener)));
+    assert!(matches!(
+        run::bind(&[], 1, &mut Inherited::default(), &[]),
+        Err(collector::Error::NoListener)
+    ));
 }

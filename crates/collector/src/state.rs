@@ -1,0 +1,95 @@
+//! What outlives a collector: templates, samplers and names of its exporters, and how far they and
+//! the kernel's drops were counted.
+//!
+//! It lies in `DIR/.flowsuite/state.no-pcap` as JSON, one file for each source. It is written when
+//! something in it has changed, at most once a second, and at the end; a crash in between leaves the
+//! file before. Whoever deletes it loses nothing but what comes until exporters repeat their
+//! templates.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::pending::{Continuity, Snapshot};
+use serde::{Deserialize, Serialize};
+use store::side;
+use sys::udp::DropMark;
+
+use crate::{Config, Sources};
+
+/// What is kept of one source.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// Whether it is from the end of a collector, not from the middle: all is counted in it.
+    pub(crate) is_final: bool,
+    /// When it was written, milliseconds since 1970.
+    pub(crate) saved_ms: u64,
+    /// How far drops were counted: number of a socket, reading of its counter.
+    #[serde(default)]
+    pub(crate) drops: Vec<(u64, u32)>,
+    /// What the decoder knows.
+    pub(crate) decoder: Snapshot,
+}
+
+/// What is larger is not ours: templates and names have limits of their own far below.
+const MAX_LEN: u64 = 1 << 30;
+
+impl State {
+    /// Reads what a collector left in the directory of a source; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// If it cannot be read or understood.
+    pub(crate) fn load(dir: &Path) -> io::Result<Option<Self>> {
+        let file = match File::open(path(dir)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        Ok(serde_json::from_reader(BufReader::new(file.take(MAX_LEN)))?)
+    }
+
+    /// Writes it in place of what is there.
+    ///
+    /// # Errors
+    /// If the disk does not take it. What is there stays.
+    pub(crate) fn save(&self, dir: &Path) -> io::Result<()> {
+        let (path, draft) = (path(dir), side::of_directory(dir, "state.draft"));
+        if let Some(directory) = path.parent() {
+            match fs::create_dir(directory) {
+                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+                _ => {}
+            }
+        }
+        let written = self.write(&draft).and_then(|()| fs::rename(&draft, &path));
+        written.inspect_err(|_| {
+            let _ = fs::remove_file(&draft); // written over by the next one otherwise
+        })
+    }
+
+    fn write(&self, path: &Path) -> io::Result<()> {
+        let mut out = BufWriter::new(File::create(path)?);
+        serde_json::to_writer(&mut out, self)?;
+        out.flush()?;
+        out.get_ref().sync_all()
+    }
+
+    /// Whether sequence numbers go on from here.
+    pub(crate) const fn continuity(&self) -> Continuity {
+        if self.is_final { Continuity::Clean } else { Continuity::Crashed }
+    }
+}
+
+fn path(dir: &Path) -> PathBuf {
+    side::of_directory(dir, "state")
+}
+
+/// How far the collector before this one had counted the drops of its sockets, should they be
+/// handed over.
+pub fn last_marks(config: &Config) -> Vec<DropMark> {
+    let dir = match &config.sources {
+        Sources::One { dir, .. } | Sources::PerExporter { dir, .. } => Some(dir),
+        Sources::Listed(list) => list.first().map(|source| &source.dir),
+    };
+    let state = dir.and_then(|dir| State::load(dir).ok().flatten());
+    let drops = state.map(|state| state.drops).unwrap_or_default();
+    drops.into_iter().map(|(cookie, counted)| DropMark { cookie, counted }).collect()
+}
