@@ -14,6 +14,8 @@
 //! section `flowdump` does not know is an error. Without that section `nfdump` is read, whatever
 //! else its releases may have there. Sections of other programs are passed over.
 
+pub mod flowcapd;
+
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use std::collections::BTreeMap;

@@ -4,10 +4,9 @@ mod common;
 
 use common::capd::{Account, Capd, DAY, NOTHING, assert_listed, listed, open_files, send_from};
 use common::exports::{BYTES, PACKETS, ipfix, v5, v9};
-use common::{FLOWCAPD, FLOWDUMP, Scene, flow_files, free_port, has, run, stdout_of};
+use common::{FLOWCAPD, FLOWDUMP, Scene, flow_files, free_port, has, run, stdout_of, wait_until};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Names of the files of the slots from `since` on, seconds since 1970, to now.
 fn names_since(since: u64, interval: u64) -> Vec<String> {
@@ -24,17 +23,6 @@ fn now_secs() -> u64 {
 
 fn name(path: &Path) -> &str {
     path.file_name().expect("name").to_str().expect("text")
-}
-
-/// Polls for something that a program does soon.
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..500 {
-        if is_so() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("still not after 10 s: {what}");
 }
 
 /// The numbers of `flows` flows in a log line, all of them received in `datagrams`.
@@ -92,7 +80,7 @@ fn hup_closes_the_slot_early_and_goes_on() {
         // HUP does not wait for what is still in the socket.
         capd.wait_for_flows(20 * (round + 1));
         capd.daemon.signal("HUP");
-        wait_until("a finished file", || listed(&dir).len() == 20 * (round + 1));
+        wait_until(|| listed(&dir).len() == 20 * (round + 1), || "a finished file".to_owned());
         assert_eq!(flow_files(&dir).len(), 1, "parts of a slot are merged");
     }
     capd.send([v9(1, 2, 40..60, false)]);
@@ -138,7 +126,7 @@ fn each_slot_has_a_file_even_without_flows() {
     let since = now_secs();
     let capd = Capd::start(&scene, "flows", &["-t", "1", "-I", "idle"]);
     let dir = capd.dir.clone();
-    wait_until("three finished files", || flow_files(&dir).len() >= 3);
+    wait_until(|| flow_files(&dir).len() >= 3, || "three finished files".to_owned());
     capd.stop().is(&[]);
     let files = flow_files(&dir);
     let names: Vec<_> = files.iter().map(|f| name(f).to_owned()).collect();
@@ -190,7 +178,7 @@ fn a_crash_loses_no_more_than_the_last_second() {
     let capd = Capd::start(&scene, "flows", &[DAY, "-I", "first"]);
     let dir = capd.dir.clone();
     capd.send((0..100).map(|n| v9(1, n, n * 20..n * 20 + 20, true)));
-    std::thread::sleep(Duration::from_secs(2));
+    capd.wait_for_flows(2000);
     capd.send([v9(1, 100, 2000..2020, true)]);
     capd.daemon.kill();
     let left = open_files(&dir);
@@ -222,13 +210,13 @@ fn a_slot_that_crashed_keeps_its_name() {
     let dir = capd.dir.clone();
     // At the beginning of a slot, so that it does not end before the flows are on disk.
     let slots = flow_files(&dir).len();
-    wait_until("the next slot", || flow_files(&dir).len() > slots);
+    wait_until(|| flow_files(&dir).len() > slots, || "the next slot".to_owned());
     capd.send([v9(1, 0, 0..20, true)]);
     capd.wait_for_flows(20);
     capd.daemon.kill();
     let left = open_files(&dir);
     let slot: u64 = name(&left[0]).split('.').nth(3).unwrap().parse().unwrap();
-    wait_until("another slot", || now_secs() >= slot + 4);
+    wait_until(|| now_secs() >= slot + 4, || "another slot".to_owned());
 
     let to = dir.to_str().unwrap();
     Capd::start_with(&scene, "again", dir.clone(), &["-w", to, "-t", "4"]).stop();
@@ -315,17 +303,14 @@ fn a_daemon_goes_to_the_background() {
     let has_syslog =
         std::os::unix::net::UnixDatagram::unbound().and_then(|s| s.connect("/dev/log")).is_ok();
     assert_eq!(stderr.contains("no syslog"), !has_syslog, "{stderr}");
-    wait_until("a pid file", || {
-        std::fs::read_to_string(&pid_file).is_ok_and(|p| p.ends_with('\n'))
-    });
     let pid = std::fs::read_to_string(&pid_file).unwrap().trim().to_owned();
     let _ended = Ended(pid.clone());
-    wait_until("an open file", || open_files(&dir).len() == 1);
+    wait_until(|| open_files(&dir).len() == 1, || "an open file".to_owned());
     let file = name(&open_files(&dir)[0]).to_owned();
     assert!(file.starts_with(&format!("nfcapd.current.{pid}.")), "{file}: not of process {pid}");
     common::send(port, [v9(1, 0, 0..20, true)]);
     assert!(run("kill", ["-s", "TERM", &pid]).status.success());
-    wait_until("no pid file", || !pid_file.exists());
+    wait_until(|| !pid_file.exists(), || "no pid file".to_owned());
     assert_listed(&dir, 0..20, "all");
 }
 
@@ -433,9 +418,8 @@ fn a_command_runs_for_each_file() {
     let time = name(file).trim_start_matches("nfcapd.");
     let slot = chrono::NaiveDateTime::parse_from_str(time, "%Y%m%d%H%M").unwrap().and_utc();
     let copy = copies.join(format!("lab-{time}-{}", slot.timestamp()));
-    wait_until("a whole copy", || {
-        std::fs::read(&copy).is_ok_and(|c| c == std::fs::read(file).unwrap())
-    });
+    let is_copied = || std::fs::read(&copy).is_ok_and(|c| c == std::fs::read(file).unwrap());
+    wait_until(is_copied, || "a whole copy".to_owned());
 }
 
 #[test]
@@ -472,12 +456,12 @@ fn what_cannot_work_is_said_at_once() {
         (&["-M", missing, "-p", "0"], "create it first"),
         (&["-p", "0"], "-w"),
         (&["-w", dir, "-p", "70000"], "70000"),
-        (&["-w", dir, "-p", "0", "-S", "9"], "-S"),
-        (&["-w", dir, "-p", "0", "-t", "0"], "-t"),
+        (&["-w", dir, "-p", "0", "-S", "9"], "--subdirs"),
+        (&["-w", dir, "-p", "0", "-t", "0"], "--interval"),
         (&["-w", dir, "-p", "0", "-z=gzip"], "gzip"),
         (&["-w", dir, "-p", "0", "-z", "-j"], "-j"),
         (&["-w", dir, "-p", "0", "-I", "two words"], "two words"),
-        (&["-w", dir, "-p", "0", "-4", "-6"], "-6"),
+        (&["-w", dir, "-p", "0", "-4", "-6"], "--ipv6"),
         (&["-w", dir, "-p", "0", "-b", "127.0.0.1", "-6"], "127.0.0.1"),
         (&["-w", dir, "-p", "0", "-b", "192.0.2.77"], "192.0.2.77"),
         (&["-w", dir, "-p", "0", "-s", "0"], "sampling rate 0"),
@@ -488,7 +472,7 @@ fn what_cannot_work_is_said_at_once() {
         (&["-D", "-w", missing, "-p", "0"], "create it first"),
         (&["-D", "-w", dir, "-p", "0", "-u", "no-such-user"], "no-such-user"),
         (&["-D", "-w", dir, "-p", "0", "-P", "/no/such/dir/pid"], "/no/such/dir/pid"),
-        (&["-w", dir, "-n", &source, "-p", "0"], "-n"),
+        (&["-w", dir, "-n", &source, "-p", "0"], "--source"),
         (&["-n", "a,127.0.0.1", "-p", "0"], "IDENT,IP,DIR"),
         (&["-n", &source.replace(".1", ".1/33"), "-p", "0"], "127.0.0.1/33"),
         (&["-n", &source, "-n", &source, "-p", "0"], "two sources"),
@@ -525,7 +509,7 @@ fn the_log_has_a_line_a_slot() {
     capd.send([v5(0, 0..30), v5(30, 30..50), b"garbage".to_vec()]);
     capd.wait_for_flows(50);
     capd.daemon.signal("HUP");
-    wait_until("a finished file", || flow_files(&dir).len() == 1);
+    wait_until(|| flow_files(&dir).len() == 1, || "a finished file".to_owned());
     let log = capd.daemon.stop();
     for line in [
         "Ident: 'lab' Flows: 50, Packets: 500, Bytes: 50000, Sequence Errors: 0, Bad Packets: 1, \
@@ -649,7 +633,7 @@ fn a_blast_is_accounted_for_to_the_last_datagram() {
         }
         send(datagrams);
         // One that arrives for sure shows what was lost before it.
-        wait_until("an empty buffer", || common::waiting(capd.port) == 0);
+        wait_until(|| common::waiting(capd.port) == 0, || "an empty buffer".to_owned());
         send(1);
         let dir = capd.dir.clone();
         let account = capd.stop();

@@ -9,7 +9,6 @@ use common::{Daemon, FLOWDUMP, Scene, corpus, free_port, has, run};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
@@ -155,13 +154,7 @@ fn export(capture: &Path, version: &str, port: u16, scene: &Scene) {
 }
 
 fn wait_until_read(port: u16) {
-    for _ in 0..500 {
-        if common::waiting(port) == 0 {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("datagrams still wait on port {port}");
+    common::wait_until(|| common::waiting(port) == 0, || format!("an empty port {port}"));
 }
 
 /// Directories with the files of `flowcapd` and of nfcapd.

@@ -33,20 +33,23 @@ pub(crate) fn parse<A: Parser>(
         .and_then(|matches| Ok(Read { args: A::from_arg_matches(&matches)?, matches }));
     match read {
         Ok(read) => Ok(Ok(read)),
-        Err(e) if !e.use_stderr() => {
-            e.print().context("print help")?;
-            Ok(Err(Exit::Success))
-        }
-        Err(e) => {
-            eprintln!("{name}: {}; see {name} --help", one_line(&e.to_string()));
-            // What the old tools do about it, scripts may rely on.
-            if e.kind() == ErrorKind::UnknownArgument && is_old_name(name) {
-                command.print_help().context("print help")?;
-                return Ok(Err(Exit::Incomplete));
-            }
-            Ok(Err(Exit::Failure))
-        }
+        Err(e) => refuse(name, command, &e).map(Err),
     }
+}
+
+/// Says what clap has to say instead of options: help, the version, or what is wrong.
+fn refuse(name: &str, mut command: clap::Command, e: &clap::Error) -> anyhow::Result<Exit> {
+    if !e.use_stderr() {
+        e.print().context("print help")?;
+        return Ok(Exit::Success);
+    }
+    eprintln!("{name}: {}; see {name} --help", one_line(&e.to_string()));
+    // What the old tools do about it, scripts may rely on.
+    if e.kind() == ErrorKind::UnknownArgument && is_old_name(name) {
+        command.print_help().context("print help")?;
+        return Ok(Exit::Incomplete);
+    }
+    Ok(Exit::Failure)
 }
 
 /// What clap says over several lines, down to the usage, in one.

@@ -2,4 +2,5 @@
 
 pub mod flowcapd;
 pub mod flowdump;
+mod outside;
 mod window;

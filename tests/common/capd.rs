@@ -41,13 +41,9 @@ impl Capd {
 
     /// Waits until the files, those still open among them, have so many flows.
     pub fn wait_for_flows(&self, flows: usize) {
-        for _ in 0..500 {
-            if flows_in(&self.dir) >= flows {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-        panic!("{} flows after 10 s:\n{}", flows_in(&self.dir), self.daemon.log());
+        let missing =
+            || format!("{} flows of {flows}:\n{}", flows_in(&self.dir), self.daemon.log());
+        super::wait_until(|| flows_in(&self.dir) >= flows, missing);
     }
 
     /// Ends it with TERM. Returns its account.

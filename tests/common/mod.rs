@@ -96,6 +96,20 @@ pub fn free_port() -> u16 {
     socket.local_addr().expect("address").port()
 }
 
+/// Waits for something that a program does soon; `missing` says what is missing if it does not.
+/// The limit is far beyond what a busy machine needs, so only a fault reaches it.
+pub fn wait_until(mut is_so: impl FnMut() -> bool, missing: impl FnOnce() -> String) {
+    const STEP: Duration = Duration::from_millis(20);
+    const LIMIT: Duration = Duration::from_secs(60);
+    for _ in 0..LIMIT.as_millis() / STEP.as_millis() {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(STEP);
+    }
+    panic!("still not after {LIMIT:?}: {}", missing());
+}
+
 /// Octets that wait in the receive buffers of sockets on this UDP port.
 pub fn waiting(port: u16) -> u64 {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
@@ -137,13 +151,7 @@ impl Daemon {
 
     /// Waits until the log has a line with this text.
     pub fn wait_for(&self, text: &str) {
-        for _ in 0..500 {
-            if self.log().contains(text) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("no '{text}' in the log after 10 s:\n{}", self.log());
+        wait_until(|| self.log().contains(text), || format!("no '{text}' in:\n{}", self.log()));
     }
 
     pub fn log(&self) -> String {

@@ -4,6 +4,7 @@
 use super::plan::What;
 use crate::app::{WithExit, is_old_name};
 use crate::args::flowdump::{Args, Color};
+use crate::cmd::outside;
 use crate::config;
 use crate::exit::Exit;
 use anyhow::Context as _;
@@ -11,8 +12,7 @@ use filter::{Filter, ParseOptions};
 use geo::Book;
 use output::{Services, UserFormat};
 use record::AddressBook;
-use std::io::{self, IsTerminal as _, Read as _};
-use std::net::{IpAddr, ToSocketAddrs as _};
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::sync::Arc;
 use store::{Passphrase, ReadOptions};
@@ -148,7 +148,7 @@ pub(super) fn filter(name: &str, args: &Args, setup: &Setup) -> anyhow::Result<F
     let path = args.select.filter_file.as_ref().filter(|_| args.filter.is_empty());
     let Some(path) = path else { return parse(name, &args.filter.join(" "), None, setup) };
     let is_input = path.as_os_str() == "-";
-    let text = if is_input { read_all(io::stdin()) } else { read_text(path) };
+    let text = if is_input { outside::read_all(io::stdin()) } else { outside::read_text(path) };
     let source = path.display().to_string();
     let text = text.map_err(|e| WithExit {
         exit: Exit::FilterFile,
@@ -167,8 +167,8 @@ pub(super) fn parse(
     let options = ParseOptions {
         source,
         book: setup.book.as_deref(),
-        resolve: Some(&resolve),
-        include: Some(&|path| read_text(Path::new(path)).map_err(|e| e.to_string())),
+        resolve: Some(&outside::resolve),
+        include: Some(&|path| outside::read_text(Path::new(path)).map_err(|e| e.to_string())),
         ..ParseOptions::default()
     };
     let filter = Filter::parse_with(text, &options).map_err(|e| {
@@ -193,30 +193,4 @@ pub(super) fn parse(
         }
     }
     Ok(filter)
-}
-
-/// A file of text, not larger than a filter may be.
-fn read_text(path: &Path) -> io::Result<String> {
-    read_all(std::fs::File::open(path)?)
-}
-
-fn read_all(input: impl io::Read) -> io::Result<String> {
-    let mut text = String::new();
-    let limit = filter::MAX_TEXT as u64;
-    if input.take(limit + 1).read_to_string(&mut text)? as u64 > limit {
-        let what = format!("larger than {limit} octets, the most a filter may have");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
-    }
-    Ok(text)
-}
-
-/// All addresses of a host; says which on stderr, because they may be others tomorrow.
-fn resolve(host: &str) -> Result<Vec<IpAddr>, String> {
-    let found = (host, 0).to_socket_addrs().map_err(|e| e.to_string())?;
-    let mut all: Vec<IpAddr> = found.map(|a| a.ip()).collect();
-    all.sort();
-    all.dedup();
-    let list: Vec<String> = all.iter().map(ToString::to_string).collect();
-    eprintln!("{host} is {}", list.join(", "));
-    Ok(all)
 }

@@ -1,0 +1,219 @@
+//! `flowcapd check`: whether a collector with these options could work here, and what to mend.
+
+use super::setup;
+use crate::args::flowcapd::Args;
+use crate::exit::Exit;
+use collector::launch::Launch;
+use collector::{Config, Sources};
+use std::fmt::Display;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// How a thing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Good,
+    /// It works, but not as well as it could.
+    Poor,
+    Bad,
+}
+
+/// What was found, line by line.
+struct Report<W> {
+    out: W,
+    worst_is_bad: bool,
+}
+
+impl<W: Write> Report<W> {
+    fn say(&mut self, verdict: Verdict, what: impl Display) -> anyhow::Result<()> {
+        self.worst_is_bad |= verdict == Verdict::Bad;
+        let word = match verdict {
+            Verdict::Good => "ok",
+            Verdict::Poor => "warn",
+            Verdict::Bad => "FAIL",
+        };
+        Ok(writeln!(self.out, "{word:<5} {what}")?)
+    }
+}
+
+/// Checks everything and says what it finds, on standard output. Nothing is created or changed.
+pub(super) fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
+    let mut report = Report { out: std::io::stdout().lock(), worst_is_bad: false };
+    match setup::config(name, args) {
+        Err(e) => report.say(Verdict::Bad, format_args!("options: {e:#}"))?,
+        Ok(config) => {
+            report.say(Verdict::Good, "options: understood")?;
+            directories(&mut report, &config, args)?;
+            sockets(&mut report, &config)?;
+            receive_buffer(&mut report, args.buffer)?;
+            files(&mut report, &config)?;
+        }
+    }
+    command(&mut report, args)?;
+    filter(&mut report, args)?;
+    user(&mut report, args)?;
+    clock(&mut report)?;
+    Ok(if report.worst_is_bad { Exit::Failure } else { Exit::Success })
+}
+
+/// Directories that flow files go to.
+fn directories_of(config: &Config) -> Vec<PathBuf> {
+    match &config.sources {
+        Sources::One { dir, .. } | Sources::PerExporter { dir, .. } => vec![dir.clone()],
+        Sources::Listed(list) => list.iter().map(|source| source.dir.clone()).collect(),
+    }
+}
+
+fn directories(
+    report: &mut Report<impl Write>,
+    config: &Config,
+    args: &Args,
+) -> anyhow::Result<()> {
+    for dir in directories_of(config) {
+        let shown = dir.display();
+        if args.user.is_some() {
+            let said = "whether the user of -u may write there is seen when it starts";
+            report.say(Verdict::Good, format_args!("directory {shown}: {said}"))?;
+        } else if let Err(e) = sys::disk::may_write(&dir) {
+            let said = "give the collector's user the right to make files there";
+            report.say(Verdict::Bad, format_args!("directory {shown}: {e}; {said}"))?;
+        } else {
+            report.say(Verdict::Good, format_args!("directory {shown}: may be written to"))?;
+        }
+        room(report, &dir)?;
+    }
+    Ok(())
+}
+
+/// Room on the disk: for a slot of an average collector at least.
+fn room(report: &mut Report<impl Write>, dir: &Path) -> anyhow::Result<()> {
+    const LITTLE: u64 = 1 << 30;
+    const FEW: u64 = 10_000;
+    let shown = dir.display();
+    let space = match sys::disk::space(dir) {
+        Ok(space) => space,
+        Err(e) => return report.say(Verdict::Bad, format_args!("disk of {shown}: {e}")),
+    };
+    let verdict = match space {
+        s if s.free == 0 || s.free_files == 0 => Verdict::Bad,
+        s if s.free < LITTLE || s.free_files < FEW => Verdict::Poor,
+        _ => Verdict::Good,
+    };
+    let (mebibytes, percent) = (space.free >> 20, space.free / (space.size / 100).max(1));
+    let files = match space.free_files {
+        u64::MAX => String::new(),
+        n => format!(", room for {n} files"),
+    };
+    let advice = if verdict == Verdict::Good { "" } else { "; see flowexpire, or -e" };
+    report.say(
+        verdict,
+        format_args!("disk of {shown}: {mebibytes} MiB free ({percent} %){files}{advice}"),
+    )
+}
+
+/// Whether the ports can be had. They are let go of again.
+fn sockets(report: &mut Report<impl Write>, config: &Config) -> anyhow::Result<()> {
+    for listen in &config.listen {
+        let port = listen.port;
+        match sys::udp::Receiver::bind(listen) {
+            Ok(_) => report.say(Verdict::Good, format_args!("port {port}: free"))?,
+            Err(e) => report.say(
+                Verdict::Bad,
+                format_args!("port {port}: {e}; a collector that runs has it, too"),
+            )?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether the kernel gives the buffer that is asked for.
+fn receive_buffer(report: &mut Report<impl Write>, want: usize) -> anyhow::Result<()> {
+    let listen = sys::udp::Listen { receive_buffer: Some(want), ..Default::default() };
+    match sys::udp::Receiver::bind(&listen).map(|r| r.receive_buffer()) {
+        Ok(Ok(have)) if have >= want => {
+            report.say(Verdict::Good, format_args!("receive buffer: {have} bytes"))
+        }
+        Ok(Ok(have)) => report.say(
+            Verdict::Poor,
+            format_args!(
+                "receive buffer: {have} bytes, {want} are asked for: raise net.core.rmem_max, or \
+                 start with CAP_NET_ADMIN"
+            ),
+        ),
+        Ok(Err(e)) => report.say(Verdict::Poor, format_args!("receive buffer: unknown: {e}")),
+        Err(e) => report.say(Verdict::Bad, format_args!("receive buffer: {e}")),
+    }
+}
+
+/// Whether there are enough descriptors: one for the file of each source, and as many while the
+/// files of the slot before are finished.
+fn files(report: &mut Report<impl Write>, config: &Config) -> anyhow::Result<()> {
+    const BESIDES: u64 = 64;
+    let sources = match &config.sources {
+        Sources::One { .. } => 1,
+        Sources::Listed(list) => list.len(),
+        Sources::PerExporter { limit, .. } => *limit,
+    };
+    let need = 2 * sources as u64 + BESIDES;
+    match sys::process::raise_file_limit() {
+        Ok(have) if have >= need => report.say(Verdict::Good, format_args!("open files: {have}")),
+        Ok(have) => report.say(
+            Verdict::Poor,
+            format_args!("open files: {have}, {sources} sources may need {need}: see ulimit -n"),
+        ),
+        Err(e) => report.say(Verdict::Poor, format_args!("open files: {e}")),
+    }
+}
+
+/// Whether the command of `-x` could run.
+fn command(report: &mut Report<impl Write>, args: &Args) -> anyhow::Result<()> {
+    let Some(line) = &args.launch else { return Ok(()) };
+    if let Err(e) = Launch::parse(line, args.shell) {
+        return report.say(Verdict::Bad, format_args!("-x: {e}"));
+    }
+    let program = line.split_whitespace().next().unwrap_or_default();
+    if args.shell || is_program(program) {
+        return report.say(Verdict::Good, format_args!("-x: {line}"));
+    }
+    report.say(Verdict::Bad, format_args!("-x: {program} is no program, here or on the PATH"))
+}
+
+fn is_program(name: &str) -> bool {
+    if name.contains('/') {
+        return Path::new(name).is_file();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
+}
+
+fn filter(report: &mut Report<impl Write>, args: &Args) -> anyhow::Result<()> {
+    let Some(text) = &args.filter else { return Ok(()) };
+    match super::keep(text) {
+        Ok(_) => report.say(Verdict::Good, format_args!("-F: {text}")),
+        Err(e) => report.say(Verdict::Bad, format_args!("-F: {e:#}")),
+    }
+}
+
+fn user(report: &mut Report<impl Write>, args: &Args) -> anyhow::Result<()> {
+    if args.user.is_none() && args.group.is_none() {
+        return Ok(());
+    }
+    match sys::process::find_account(args.user.as_deref(), args.group.as_deref()) {
+        Ok(()) => report.say(Verdict::Good, "user and group: known"),
+        Err(e) => report.say(Verdict::Bad, format_args!("user and group: {e}")),
+    }
+}
+
+/// Whether times will be right: flows are filed by them.
+fn clock(report: &mut Report<impl Write>) -> anyhow::Result<()> {
+    /// 2026-01-01: before it the clock was never set.
+    const RELEASED_MS: u64 = 1_767_225_600_000;
+    if sys::clock::now_ms() < RELEASED_MS {
+        return report.say(Verdict::Bad, "clock: it shows a time long past: set it");
+    }
+    match sys::clock::is_synchronised() {
+        Some(true) => report.say(Verdict::Good, "clock: set by a time service"),
+        Some(false) => report.say(Verdict::Poor, "clock: no time service sets it: see chrony, ntp"),
+        None => report.say(Verdict::Poor, "clock: the system does not say who sets it"),
+    }
+}
