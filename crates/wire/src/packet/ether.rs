@@ -21,6 +21,8 @@ pub(super) mod kind {
     pub(in super::super) const PPPOE_SESSION: u16 = 0x8864;
     /// IEEE 802.1ah, 9.7: the tag that comes before customer addresses.
     pub(in super::super) const SERVICE_INSTANCE: u16 = 0x88e7;
+    /// IEEE 802.1AE, 9.8.
+    pub(in super::super) const MACSEC: u16 = 0x88e5;
     /// IEEE 802.1BR, 7.5.
     pub(in super::super) const PORT_EXTENDER: u16 = 0x893f;
     /// From here on it is a type, below it a length (IEEE 802.3, 3.2.6).
@@ -74,6 +76,7 @@ pub(super) fn by_type(link: &mut Link, reader: &mut Reader<'_>, kind: u16) -> Re
             reader.skip(4, Layer::Vlan)?;
             Next::Ethernet
         }
+        kind::MACSEC => macsec(reader)?,
         kind::PORT_EXTENDER => {
             let [.., high, low] = *reader.take::<8>(Layer::Vlan)?;
             Next::EtherType(be16(high, low))
@@ -95,6 +98,20 @@ fn vlan(link: &mut Link, reader: &mut Reader<'_>) -> Result<Next, Stop> {
     }
     reader.skip(4, Layer::Vlan)?;
     Ok(Next::EtherType(be16(c, d)))
+}
+
+/// A MACsec tag (IEEE 802.1AE, 9.3): control information, length, packet number, and the identifier
+/// of the channel if there is one. What is not encrypted has its Ethernet type next.
+fn macsec(reader: &mut Reader<'_>) -> Result<Next, Stop> {
+    const CHANNEL: u8 = 0x20;
+    const ENCRYPTED_OR_CHANGED: u8 = 0x0c;
+    let [control] = *reader.peek(Layer::Vlan)?;
+    if control & ENCRYPTED_OR_CHANGED != 0 {
+        return Err(reader.stop(Cause::NotIp, Layer::Vlan));
+    }
+    reader.skip(if control & CHANNEL != 0 { 14 } else { 6 }, Layer::Vlan)?;
+    let [high, low] = *reader.take(Layer::Vlan)?;
+    Ok(Next::EtherType(be16(high, low)))
 }
 
 /// LLC, with or without SNAP (RFC 1042).

@@ -88,10 +88,11 @@ fn v6<'a>(packet: &mut Packet<'a>, reader: &mut Reader<'a>) -> Result<(), Stop> 
     let (src, dst) = addresses.split_at(16);
     match usize::from(be16(*l0, *l1)) {
         0 => match jumbo(*proto, reader.rest()) {
-            Some(len) => reader.limit(HEADER_LEN.saturating_add(len)),
+            // Without an end to hold it against, four octets could say anything.
+            Some(len) if reader.has_end() => reader.limit(HEADER_LEN.saturating_add(len)),
             None if *proto == next_header::NONE => reader.limit(HEADER_LEN),
             // Left by segmentation offload.
-            None => {}
+            _ => {}
         },
         len => reader.limit(HEADER_LEN + len),
     }

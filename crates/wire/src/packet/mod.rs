@@ -167,8 +167,8 @@ pub struct Ip {
     /// Flow label, 0 for IPv4.
     pub flow_label: u32,
     /// Octets of the packet with its IP header, as the header has them: no padding, and never more
-    /// than there were on the wire. A header that says 0, as segmentation offload leaves it, has
-    /// the octets that were on the wire.
+    /// than there were on the wire, unless the header lies in the first of several fragments. A
+    /// header that says 0, as segmentation offload leaves it, has the octets that were on the wire.
     pub octets: u32,
     /// Where the header begins in the frame.
     pub at: u32,

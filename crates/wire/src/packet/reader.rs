@@ -47,6 +47,12 @@ impl<'a> Reader<'a> {
         if room > ANY { u32::MAX } else { room as u32 }
     }
 
+    /// Whether it is known where the packet ends.
+    #[inline]
+    pub(super) const fn has_end(&self) -> bool {
+        self.cut != ANY
+    }
+
     /// The next `N` octets, without moving.
     #[inline]
     pub(super) fn peek<const N: usize>(&self, layer: Layer) -> Result<&'a [u8; N], Stop> {
