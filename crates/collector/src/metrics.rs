@@ -262,7 +262,7 @@ fn add(sums: &mut [u64], values: impl Iterator<Item = u64>) {
 type Entry = (&'static str, Option<&'static str>, &'static str, u64);
 
 /// All counts of an account; those of a metric stand together.
-fn entries(account: &Account) -> [Entry; 11] {
+fn entries(account: &Account) -> [Entry; 13] {
     const DROPPED: &str = "flowcapd_datagrams_dropped";
     const DROPPED_HELP: &str =
         "datagrams received and not decoded, by cause; their flows are not stored";
@@ -273,11 +273,13 @@ fn entries(account: &Account) -> [Entry; 11] {
         bad,
         empty,
         unknown_sender,
+        not_allowed,
         refused,
         panicked,
         socket_drops,
         truncated,
         flows,
+        filtered,
         flows_lost,
     } = *account;
     let dropped = |cause, n| (DROPPED, Some(cause), DROPPED_HELP, n);
@@ -287,12 +289,14 @@ fn entries(account: &Account) -> [Entry; 11] {
         dropped("bad", bad),
         dropped("empty", empty),
         dropped("unknown_sender", unknown_sender),
+        dropped("not_allowed", not_allowed),
         dropped("refused", refused),
         dropped("panicked", panicked),
         ("flowcapd_socket_drops", None, "datagrams the kernel dropped: no room", socket_drops),
         ("flowcapd_datagrams_truncated", None, "datagrams cut short for lack of room", truncated),
         ("flowcapd_flows_received", None, "flows decoded, each as many as it stands for", flows),
-        ("flowcapd_flows_lost", None, "of those, flows that could not be written", flows_lost),
+        ("flowcapd_flows_filtered", None, "of those, flows that the filter left out", filtered),
+        ("flowcapd_flows_lost", None, "of all, flows that could not be written", flows_lost),
     ]
 }
 
@@ -308,7 +312,7 @@ fn accounts(text: &mut Text, status: &Status, sources: &Sources<'_>) {
             text.begin(name, Kind::Counter, help);
             last = name;
         }
-        let of = |entries: &[Entry; 11]| entries.get(at).map_or(0, |e| e.3);
+        let of = |entries: &[Entry; 13]| entries.get(at).map_or(0, |e| e.3);
         for (source, n) in lines.iter().map(|l| (l.0, of(&l.1))).chain([("", outside)]) {
             let labels = [("source", source), ("cause", cause.unwrap_or_default())];
             let used = if cause.is_some() { 2 } else { 1 };
