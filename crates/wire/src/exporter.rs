@@ -1,12 +1,14 @@
 //! What is known of each exporter: number, templates, samplers, names, sequence and statistics.
 
 use crate::ledger::{ExporterCounts, ExporterSlot, Ledger, Tally};
-use crate::sequence::{Sequence, Step, Unit};
+use crate::parked::Parked;
+use crate::recent::Recent;
+use crate::sequence::{Read, Sequence, Step, Unit, Unread};
 use crate::sflow::Sources;
-use crate::template::{Budget, Templates};
+use crate::template::{Budget, Purse, Templates};
 use crate::{Config, Counters, Protocol};
 use record::{Addr, Exporter, FlowSink, Meta, NameTable, Sampler};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The largest number an exporter can have: flow records keep it in 16 bits.
 const MAX_SYSID: u32 = 65_535;
@@ -22,6 +24,10 @@ pub struct ExporterView<'a> {
     pub seen_ms: u64,
     /// Templates it has.
     pub templates: usize,
+    /// Data sets of it that wait for their template.
+    pub parked_sets: usize,
+    /// Octets that they take, with what is kept of their messages.
+    pub parked_bytes: usize,
     /// What it said of its own exports, where it did.
     pub reported: Reported,
     state: &'a State,
@@ -47,13 +53,27 @@ pub struct Reported {
 
 /// Address, protocol, id, and the address by which the exporter names itself, which is the same
 /// but for sFlow: who an exporter is.
-type Key = (Addr, Protocol, u32, Addr);
+pub(crate) type Key = (Addr, Protocol, u32, Addr);
 
 /// All exporters of one decoder.
 #[derive(Debug, Default)]
 pub(crate) struct Exporters {
     index: HashMap<Key, usize>,
     states: Vec<State>,
+    /// Addresses: an exporter can have as many ids as it likes, so what it may take is bounded by
+    /// address.
+    senders: Vec<Sender>,
+    sender_index: HashMap<Addr, usize>,
+    /// The largest number given so far.
+    last_sysid: u32,
+}
+
+/// An address that datagrams come from.
+#[derive(Debug)]
+struct Sender {
+    exporters: usize,
+    /// What its templates, samplers and names take.
+    memory: Budget,
 }
 
 /// Everything known of one exporter.
@@ -72,8 +92,14 @@ pub(crate) struct State {
     pub(crate) ledger: Ledger,
     /// Data sources of an sFlow agent.
     pub(crate) sources: Sources,
-    sequence: Sequence,
-    seen_ms: u64,
+    pub(crate) sequence: Sequence,
+    pub(crate) parked: Parked,
+    pub(crate) recent: Recent,
+    /// The address it shares with others.
+    pub(crate) sender: usize,
+    /// The address by which it names itself.
+    pub(crate) agent: Addr,
+    pub(crate) seen_ms: u64,
 }
 
 impl Exporters {
@@ -81,7 +107,7 @@ impl Exporters {
     /// many as the limit.
     pub(crate) fn find_or_add<S: FlowSink + ?Sized>(
         &mut self,
-        key @ (addr, protocol, id, _): Key,
+        key: Key,
         config: &Config,
         counters: &mut Counters,
         sink: &mut S,
@@ -89,24 +115,72 @@ impl Exporters {
         if let Some(at) = self.index.get(&key) {
             return Some(*at);
         }
-        let at = self.states.len();
-        if at >= config.limits.exporters {
+        let sysid = self.next_sysid();
+        let at = self.add(key, sysid, config);
+        let Some(at) = at else {
             counters.exporters_refused += 1;
             return None;
-        }
-        let sysid = u32::try_from(at + 1).ok().filter(|n| *n <= MAX_SYSID).unwrap_or(0);
+        };
         counters.exporters_unnumbered += u64::from(sysid == 0);
+        if let Some(state) = self.states.get(at) {
+            state.announce(sink);
+        }
+        Some(at)
+    }
+
+    fn next_sysid(&self) -> u32 {
+        if self.last_sysid < MAX_SYSID { self.last_sysid + 1 } else { 0 }
+    }
+
+    /// The number an exporter had, if it can have it and nobody else does, or a new one.
+    pub(crate) fn free_sysid(&self, wanted: u32, taken: &HashSet<u32>) -> u32 {
+        if wanted <= MAX_SYSID && !taken.contains(&wanted) { wanted } else { self.next_sysid() }
+    }
+
+    /// The exporter with this key, if it is known.
+    pub(crate) fn find(&self, key: Key) -> Option<usize> {
+        self.index.get(&key).copied()
+    }
+
+    /// Adds an exporter that is not known yet, unless there are too many.
+    pub(crate) fn add(&mut self, key: Key, sysid: u32, config: &Config) -> Option<usize> {
+        let limits = &config.limits;
+        let (addr, protocol, id, agent) = key;
+        let at = self.states.len();
+        let known = self.sender_index.get(&addr).copied();
+        let of_sender = known.and_then(|n| self.senders.get(n)).map_or(0, |s| s.exporters);
+        if at >= limits.exporters || of_sender >= limits.exporters_per_sender {
+            return None;
+        }
+        let sender = known.unwrap_or(self.senders.len());
+        if known.is_none() {
+            let memory = Budget::new(limits.bytes_per_sender);
+            self.senders.push(Sender { exporters: 0, memory });
+            self.sender_index.insert(addr, sender);
+        }
+        self.senders.get_mut(sender)?.exporters += 1;
+        self.last_sysid = self.last_sysid.max(sysid);
         let exporter = Exporter { sysid, version: protocol.version().into(), addr, id };
-        let state = State::new(exporter, protocol, config);
-        state.announce(sink);
-        self.states.push(state);
+        self.states.push(State::new(exporter, protocol, (sender, agent), config));
         self.index.insert(key, at);
         Some(at)
+    }
+
+    /// An exporter, and what its sender's templates, samplers and names may take.
+    #[inline]
+    pub(crate) fn parts(&mut self, at: usize) -> Option<(&mut State, &mut Budget)> {
+        let state = self.states.get_mut(at)?;
+        let sender = self.senders.get_mut(state.sender)?;
+        Some((state, &mut sender.memory))
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, at: usize) -> Option<&mut State> {
         self.states.get_mut(at)
+    }
+
+    pub(crate) fn get(&self, at: usize) -> Option<&State> {
+        self.states.get(at)
     }
 
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, State> {
@@ -120,7 +194,12 @@ impl Exporters {
 }
 
 impl State {
-    fn new(exporter: Exporter, protocol: Protocol, config: &Config) -> Self {
+    fn new(
+        exporter: Exporter,
+        protocol: Protocol,
+        (sender, agent): (usize, Addr),
+        config: &Config,
+    ) -> Self {
         Self {
             exporter,
             protocol,
@@ -133,6 +212,10 @@ impl State {
             ledger: Ledger::default(),
             sources: Sources::default(),
             sequence: Sequence::default(),
+            parked: Parked::default(),
+            recent: Recent::default(),
+            sender,
+            agent,
             seen_ms: 0,
         }
     }
@@ -143,6 +226,8 @@ impl State {
             totals: self.ledger.totals,
             seen_ms: self.seen_ms,
             templates: self.templates.iter().count(),
+            parked_sets: self.parked.sets(),
+            parked_bytes: self.parked.bytes(),
             reported: self.reported,
             state: self,
         }
@@ -156,8 +241,37 @@ impl State {
 
     /// Judges a message's sequence number.
     pub(crate) fn observe(&mut self, step: Step, unit: Unit, counters: &mut Counters) {
+        let restarts = self.ledger.totals.restarts;
         let tally = Tally { counts: &mut self.ledger.totals, all: counters, unit };
         self.sequence.observe(step, tally);
+        self.note_restart(restarts, self.sequence.message());
+    }
+
+    /// Judges the sequence number of a message with more records than could be read so far.
+    pub(crate) fn observe_unread(&mut self, number: u32, unread: Unread, counters: &mut Counters) {
+        let (restarts, message) = (self.ledger.totals.restarts, self.sequence.message());
+        let tally = Tally { counts: &mut self.ledger.totals, all: counters, unit: Unit::Records };
+        self.sequence.observe_unread(number, unread, tally);
+        self.note_restart(restarts, message);
+    }
+
+    fn note_restart(&mut self, restarts: u64, message: u64) {
+        if self.ledger.totals.restarts != restarts {
+            self.parked.outdate(message);
+        }
+    }
+
+    /// Tells the sequence that a parked set was read, or given up.
+    pub(crate) fn resolve(
+        &mut self,
+        message: u64,
+        read: Option<Read>,
+        is_whole: bool,
+        counters: &mut Counters,
+    ) {
+        let counts = &mut self.ledger.totals;
+        let tally = Tally { counts, all: counters, unit: Unit::Records };
+        self.sequence.resolve(message, read, is_whole, tally);
     }
 
     const fn take_slot(&mut self) -> ExporterSlot {
@@ -202,7 +316,7 @@ impl Samplers {
         &mut self,
         sampler: Sampler,
         limit: usize,
-        budget: &mut Budget,
+        budget: &mut Purse<'_>,
     ) -> Option<bool> {
         let known = self.by_id.get(&sampler.id);
         if known == Some(&sampler) {
@@ -238,8 +352,8 @@ impl Samplers {
 /// Names an exporter gave to its interfaces, VRFs and applications.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    numbered: BTreeMap<(NameTable, u32), Text>,
-    applications: BTreeMap<Text, (Text, Text)>,
+    pub(crate) numbered: BTreeMap<(NameTable, u32), Text>,
+    pub(crate) applications: BTreeMap<Text, (Text, Text)>,
 }
 
 type Text = Box<[u8]>;
@@ -254,7 +368,7 @@ impl Names {
         table: NameTable,
         id: u32,
         name: &[u8],
-        budget: &mut Budget,
+        budget: &mut Purse<'_>,
     ) -> Option<bool> {
         let known = self.numbered.get(&(table, id));
         if known.is_some_and(|k| **k == *name) {
@@ -275,7 +389,7 @@ impl Names {
         id: &[u8],
         name: &[u8],
         about: &[u8],
-        budget: &mut Budget,
+        budget: &mut Purse<'_>,
     ) -> Option<bool> {
         let known = self.applications.get(id);
         if known.is_some_and(|(n, a)| **n == *name && **a == *about) {

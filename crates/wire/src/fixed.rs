@@ -5,6 +5,7 @@ use crate::derive::{self, Clock, Origin};
 use crate::exporter::State;
 use crate::options::learn_sampler;
 use crate::sequence::{Step, Unit};
+use crate::template::Memory;
 use crate::{Datagram, DecodeError, Decoder, Protocol};
 use record::time::from_uptime;
 use record::{Addr, Field, Flow, FlowSink, Sampler};
@@ -22,7 +23,9 @@ pub(crate) trait Format<const LEN: usize> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
     pub(crate) protocol: Protocol,
-    /// Where the records begin, counted from the start of the datagram.
+    /// Where the message begins, counted from the start of the datagram.
+    pub(crate) starts_at: usize,
+    /// Where its records begin, counted likewise.
     pub(crate) records_at: usize,
     /// Records in the message.
     pub(crate) count: u16,
@@ -95,6 +98,14 @@ pub(crate) fn records<F: Format<LEN>, const LEN: usize, S: FlowSink + ?Sized>(
     sink: &mut S,
 ) -> Result<usize, DecodeError> {
     let at = decoder.exporter(datagram, head.protocol, head.id(), sink)?;
+    let end = head.records_at + usize::from(head.count) * LEN;
+    if let Some(number) = head.sequence {
+        let octets = datagram.bytes.get(head.starts_at..).unwrap_or_default();
+        let octets = octets.get(..end - head.starts_at).unwrap_or(octets);
+        if decoder.is_dropped(at, number, octets, datagram.now_ms) {
+            return Ok(end.min(datagram.bytes.len()));
+        }
+    }
     decoder.announce_flows(head.count.into());
     let Some(state) = decoder.exporters.get_mut(at) else { return Ok(datagram.bytes.len()) };
     match head.sequence {
@@ -153,7 +164,7 @@ fn sampler<S: FlowSink + ?Sized>(
     head: &Head,
     sink: &mut S,
 ) -> Option<Sampler> {
-    let state = decoder.exporters.get_mut(at)?;
+    let (state, own) = decoder.exporters.parts(at)?;
     // A device that stops sampling says so by an interval of 0 or 1.
     let stopped = |state: &State| {
         let old = state.samplers.get(Sampler::GENERIC)?;
@@ -164,7 +175,7 @@ fn sampler<S: FlowSink + ?Sized>(
             state,
             sampler,
             &decoder.config.limits,
-            &mut decoder.sampler_budget,
+            &mut Memory { own, all: &mut decoder.budgets }.samplers(),
             &mut decoder.counters,
             sink,
         );

@@ -5,10 +5,11 @@
 
 use crate::cursor::{self, Parsed, SET_HEADER_LEN, set_header};
 use crate::derive::{Clock, Origin};
-use crate::sequence::{Step, Unit};
+use crate::exporter::State;
+use crate::sequence::{Step, Unit, Unread};
 use crate::set::{Message, SetIds};
 use crate::template::{Definition, FieldSpec};
-use crate::{Datagram, DecodeError, Decoder, Protocol};
+use crate::{Counters, Datagram, DecodeError, Decoder, Protocol};
 use nom::Parser;
 use nom::multi::count;
 use nom::number::complete::{be_u16, be_u32};
@@ -65,7 +66,6 @@ pub(crate) fn decode<S: FlowSink + ?Sized>(
             return fault.and(Err(DecodeError::BadLength { what: "IPFIX message", at, len }));
         }
         if len > have {
-            decoder.counters.truncated_messages += 1;
             let what = "IPFIX message";
             fault = fault.and(Err(DecodeError::Truncated { what, at, need: len, have }));
         }
@@ -92,6 +92,12 @@ fn message<S: FlowSink + ?Sized>(
     sink: &mut S,
 ) -> Result<(), DecodeError> {
     let exporter = decoder.exporter(datagram, Protocol::Ipfix, header.domain, sink)?;
+    let octets = datagram.bytes.get(at..end).unwrap_or_default();
+    if decoder.is_dropped(exporter, header.sequence, octets, datagram.now_ms) {
+        return Ok(());
+    }
+    let is_short = usize::from(header.length) > end - at;
+    decoder.counters.truncated_messages += u64::from(is_short);
     let Some(state) = decoder.exporters.get_mut(exporter) else { return Ok(()) };
     let origin = Origin {
         export_ms: u64::from(header.export_secs) * 1000,
@@ -103,21 +109,38 @@ fn message<S: FlowSink + ?Sized>(
         engine: (0, 0),
         domain: header.domain,
     };
-    let mut message = Message { exporter, origin, records: 0, flows: 0, has_unknown: false };
+    let mut message = Message::new(exporter, origin);
     let bytes = datagram.bytes.get(..end).unwrap_or_default();
     if let Some(latest) = latest_uptime(decoder, exporter, bytes, at + HEADER_LEN) {
         decoder.guess_boot(&mut message, latest);
     }
     let outcome = decoder.sets(&SETS, &mut message, bytes, at + HEADER_LEN, sink);
     decoder.read_deferred(&mut message, bytes, sink);
-    let is_whole = outcome.is_ok() && usize::from(header.length) == end - at;
-    let units = (is_whole && !message.has_unknown).then_some(message.records);
+    let is_whole = outcome.is_ok() && !is_short;
     if let Some(state) = decoder.exporters.get_mut(exporter) {
-        let flows = Some(message.flows);
-        let step = Step { number: header.sequence, units, flows, uptime: None };
-        state.observe(step, Unit::Records, &mut decoder.counters);
+        observe(state, header.sequence, &message, is_whole, &mut decoder.counters);
     }
+    decoder.unpark(exporter, datagram.now_ms, sink);
     outcome
+}
+
+/// Judges the sequence number of a message that was read.
+fn observe(
+    state: &mut State,
+    number: u32,
+    message: &Message,
+    is_whole: bool,
+    counters: &mut Counters,
+) {
+    let Message { read, unknown, .. } = *message;
+    if is_whole && unknown == 0 {
+        let (units, flows) = (Some(read.records), Some(read.flows));
+        let step = Step { number, units, flows, uptime: None };
+        return state.observe(step, Unit::Records, counters);
+    }
+    let sets = state.parked.of_message(state.sequence.message());
+    let unread = Unread { read, sets, is_spoiled: !is_whole || sets < unknown };
+    state.observe_unread(number, unread, counters);
 }
 
 /// The latest uptime in the message, of those sets whose templates are known already: the whole

@@ -192,12 +192,14 @@ pub(crate) struct Open {
     pub(crate) exporter: usize,
     /// How many flows its header announces, where it does (v1, v5, v7, version 250).
     pub(crate) announced: Option<u32>,
+    /// The transport session it came over, if it did.
+    pub(crate) session: Option<u32>,
     marks: Marks,
 }
 
 impl Open {
-    pub(crate) const fn new(exporter: usize, counters: &Counters) -> Self {
-        Self { exporter, announced: None, marks: Marks::of(counters) }
+    pub(crate) const fn new(exporter: usize, session: Option<u32>, counters: &Counters) -> Self {
+        Self { exporter, announced: None, session, marks: Marks::of(counters) }
     }
 }
 
@@ -281,6 +283,22 @@ impl Tally<'_> {
         }
     }
 
+    /// So many units came and could not be read.
+    pub(crate) const fn undecodable(&mut self, units: u32) {
+        self.counts.undecodable_records += units as u64;
+    }
+
+    /// So many units are put off.
+    pub(crate) const fn parked(&mut self, units: u32) {
+        self.counts.parked_records += units as u64;
+    }
+
+    /// Of so many units put off it is known now what they are.
+    pub(crate) const fn unparked(&mut self, units: u32) {
+        self.counts.unparked_records += units as u64;
+    }
+
+    /// A late datagram.
     pub(crate) const fn reordered(&mut self) {
         self.counts.reordered += 1;
         self.all.reordered += 1;
@@ -295,6 +313,7 @@ impl Tally<'_> {
         }
     }
 
+    /// Numbers that began anew.
     pub(crate) const fn restart(&mut self) {
         self.counts.restarts += 1;
         self.all.restarts += 1;

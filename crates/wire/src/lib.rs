@@ -21,6 +21,8 @@
 //! * `derive`: times, ICMP, events, sampling: what no element carries by itself;
 //! * [`packet`]: captured frames, as sampled headers and sections have them;
 //! * `options`, `exporter`, `sequence`: what is known of each exporter;
+//! * `parked`: data before its template; `recent`: datagrams that come twice; `session`: TCP;
+//! * [`Snapshot`]: what outlasts a restart of the collector;
 //! * [`Counters`]: everything that was dropped, by cause; [`ExporterCounts`]: by exporter.
 //!
 //! Counts and causes, not logs: the caller compares [`Counters`] and says what it finds.
@@ -39,12 +41,16 @@ mod ledger;
 pub mod nfd;
 mod options;
 pub mod packet;
+mod parked;
 mod plan;
+mod recent;
 mod registry;
 mod section;
 mod sequence;
+mod session;
 mod set;
 pub mod sflow;
+mod snapshot;
 mod template;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -58,16 +64,21 @@ pub use counters::Counters;
 pub use error::DecodeError;
 pub use exporter::{ExporterView, Reported};
 pub use ledger::{ExporterCounts, ExporterSlot};
+pub use parked::Waiting;
 pub use registry::{element_is_stored, element_name, enterprise_name};
+pub use snapshot::{Continuity, Restored, Snapshot, SnapshotVersion};
 pub use template::{FieldSpec, TemplateView};
 pub use unknown::{Sighting, UnknownElement};
 
 use exporter::Exporters;
 use ledger::Open;
+use parked::ParkingLot;
 use plan::Kept;
 use record::{Addr, ExporterStats, Flow, FlowSink, Sampler};
+use session::Transport;
 use set::Deferred;
-use template::Budget;
+use std::collections::BTreeMap;
+use template::Budgets;
 use unknown::UnknownElements;
 
 /// How a decoder is set up.
@@ -80,6 +91,10 @@ pub struct Config {
     pub decode_tunnels: bool,
     /// How much exporters may make the decoder remember.
     pub limits: Limits,
+    /// Whether a datagram is dropped that equals one of its exporter's last 64 octet for octet,
+    /// has no new sequence number, and comes within a second of it: the network has doubled it.
+    /// Off unless told.
+    pub drop_duplicates: bool,
 }
 
 /// A sampling rate given by the operator: one packet of so many.
@@ -108,6 +123,10 @@ pub struct Limits {
     /// Exporters: address, protocol and id. 100 000 unless told; those beyond the 65 535th have
     /// no number.
     pub exporters: usize,
+    /// Exporters of one address: an exporter may have as many ids as it likes. 4096 unless told.
+    pub exporters_per_sender: usize,
+    /// Octets that templates, samplers and names of one address take together. 8 MiB unless told.
+    pub bytes_per_sender: usize,
     /// Templates of one exporter and domain. 4096 unless told.
     pub templates_per_exporter: usize,
     /// Fields of one template. 1024 unless told.
@@ -124,12 +143,26 @@ pub struct Limits {
     pub name_bytes: usize,
     /// Unknown elements that are listed. 1000 unless told.
     pub unknown_elements: usize,
+    /// Octets of data sets of one exporter that wait for their templates, with some 150 for each
+    /// set. 1 MiB unless told; 0 keeps none.
+    pub parked_bytes_per_exporter: usize,
+    /// Octets of data sets of all exporters that wait for their templates. 64 MiB unless told; 0
+    /// keeps none.
+    pub parked_bytes: usize,
+    /// How long data sets wait for their templates, in milliseconds. Half an hour unless told; 0
+    /// keeps none.
+    pub parked_ms: u64,
+    /// Age at which a template is left out when a snapshot is restored, in milliseconds. 24 hours
+    /// unless told.
+    pub restored_age_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             exporters: 100_000,
+            exporters_per_sender: 4096,
+            bytes_per_sender: 8 << 20,
             templates_per_exporter: 4096,
             fields_per_template: 1024,
             template_bytes: 64 << 20,
@@ -137,6 +170,10 @@ impl Default for Limits {
             sampler_bytes: 64 << 20,
             name_bytes: 64 << 20,
             unknown_elements: 1000,
+            parked_bytes_per_exporter: 1 << 20,
+            parked_bytes: 64 << 20,
+            parked_ms: 30 * 60 * 1000,
+            restored_age_ms: 24 * 60 * 60 * 1000,
         }
     }
 }
@@ -166,6 +203,15 @@ impl Protocol {
             Self::Nfd => 250,
             Self::Sflow => 9999,
         }
+    }
+
+    /// The protocol of exporters of this version.
+    fn with_version(version: u32) -> Option<Self> {
+        const ALL: [Protocol; 7] = {
+            use Protocol::*;
+            [V1, V5, V7, V9, Ipfix, Nfd, Sflow]
+        };
+        ALL.into_iter().find(|p| u32::from(p.version()) == version)
     }
 
     /// The protocol of a datagram that begins with these octets. sFlow has 32 bits of version where
@@ -243,9 +289,7 @@ pub struct Decoder {
     pub(crate) exporters: Exporters,
     pub(crate) unknown: UnknownElements,
     pub(crate) structures: sflow::Structures,
-    pub(crate) template_budget: Budget,
-    pub(crate) sampler_budget: Budget,
-    pub(crate) name_budget: Budget,
+    pub(crate) budgets: Budgets,
     /// Reused for every flow.
     pub(crate) flow: Flow,
     /// The other direction of a biflow.
@@ -254,6 +298,13 @@ pub struct Decoder {
     pub(crate) deferred: Vec<Deferred>,
     /// The message being read.
     pub(crate) open: Option<Open>,
+    pub(crate) parking: ParkingLot,
+    /// The transport session of the message being read, if it has one.
+    pub(crate) session: Option<u32>,
+    /// By session and exporter.
+    pub(crate) sessions: BTreeMap<(u32, usize), Transport>,
+    /// When the latest datagram came.
+    pub(crate) now_ms: u64,
 }
 
 impl Decoder {
@@ -265,14 +316,16 @@ impl Decoder {
             exporters: Exporters::default(),
             unknown: UnknownElements::new(config.limits.unknown_elements),
             structures: sflow::Structures::new(config.limits.unknown_elements),
-            template_budget: Budget::new(config.limits.template_bytes),
-            sampler_budget: Budget::new(config.limits.sampler_bytes),
-            name_budget: Budget::new(config.limits.name_bytes),
+            budgets: Budgets::new(&config.limits),
             flow: Flow::new(),
             back: Flow::new(),
             kept: Kept::default(),
             deferred: Vec::new(),
             open: None,
+            parking: ParkingLot::default(),
+            session: None,
+            sessions: BTreeMap::new(),
+            now_ms: 0,
         }
     }
 
@@ -288,6 +341,18 @@ impl Decoder {
         datagram: &[u8],
         sink: &mut S,
     ) -> Outcome {
+        self.session = None;
+        self.read(peer, now_ms, datagram, sink)
+    }
+
+    fn read<S: FlowSink + ?Sized>(
+        &mut self,
+        peer: Addr,
+        now_ms: u64,
+        datagram: &[u8],
+        sink: &mut S,
+    ) -> Outcome {
+        self.now_ms = now_ms;
         let before = self.counters.flows;
         self.counters.datagrams += 1;
         self.counters.bytes += datagram.len() as u64;
@@ -354,7 +419,9 @@ impl Decoder {
         if let Some(state) = self.exporters.get_mut(at) {
             state.hear(datagram.now_ms);
         }
-        self.open = Some(Open::new(at, &self.counters));
+        let open = Open::new(at, self.session, &self.counters);
+        self.swap_transport(&open);
+        self.open = Some(open);
         Ok(at)
     }
 
@@ -368,6 +435,7 @@ impl Decoder {
     /// Puts the message that was read down to its exporter.
     fn close_message(&mut self) {
         let Some(open) = self.open.take() else { return };
+        self.swap_transport(&open);
         if let Some(state) = self.exporters.get_mut(open.exporter) {
             state.ledger.close(&open, &self.counters);
         }
@@ -403,18 +471,13 @@ impl Decoder {
         self.exporters.iter().map(exporter::State::view)
     }
 
-    /// All templates, by exporter and id.
+    /// All templates, by exporter and id; those of transport sessions come last.
     pub fn templates(&self) -> impl Iterator<Item = TemplateView<'_>> {
-        self.exporters.iter().flat_map(|state| {
-            state.templates.iter().map(|(id, t)| TemplateView {
-                exporter: state.exporter.sysid,
-                id,
-                is_options: t.plan.is_none(),
-                fields: &t.fields,
-                seen_ms: t.seen_ms,
-                records: t.records,
-            })
-        })
+        let states = self.exporters.iter().map(|s| (s.exporter.sysid, &s.templates));
+        let sessions = self.sessions.iter().filter_map(|((_, at), transport)| {
+            Some((self.exporters.get(*at)?.exporter.sysid, &transport.templates))
+        });
+        states.chain(sessions).flat_map(|(exporter, templates)| templates.views(exporter))
     }
 
     /// Elements in templates that no flow field takes, by enterprise and number.

@@ -57,6 +57,9 @@ pub(crate) fn decode<S: FlowSink + ?Sized>(
     let header = cursor::take(bytes, 0, ("nfd header", HEADER_LEN), Header::parse)
         .inspect_err(|_| decoder.counters.truncated_headers += 1)?;
     let at = decoder.exporter(datagram, Protocol::Nfd, 0, sink)?;
+    if decoder.is_dropped(at, header.sequence, bytes, datagram.now_ms) {
+        return Ok(());
+    }
     let (len, have) = (usize::from(header.length), bytes.len());
     if len < HEADER_LEN {
         decoder.counters.bad_messages += 1;

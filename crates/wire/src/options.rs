@@ -5,7 +5,7 @@
 
 use crate::exporter::{Reported, State};
 use crate::plan::number;
-use crate::template::{Budget, FieldSpec, VARIABLE};
+use crate::template::{FieldSpec, Memory, Purse, VARIABLE};
 use crate::{Counters, Limits, cursor};
 use record::{FlowSink, Meta, NameTable, Sampler};
 
@@ -135,20 +135,23 @@ impl<'a> Facts<'a> {
         &self,
         state: &mut State,
         limits: &Limits,
-        samplers: &mut Budget,
-        names: &mut Budget,
+        memory: &mut Memory<'_>,
         counters: &mut Counters,
         sink: &mut S,
     ) {
         let exporter = state.exporter.sysid;
         match self.sampler(exporter) {
             Some(Ok(sampler)) => {
-                learn_sampler(state, sampler, limits, samplers, counters, sink);
+                let purse = &mut memory.samplers();
+                learn_sampler(state, sampler, limits, purse, counters, sink);
             }
             Some(Err(TooLarge)) => counters.samplers_refused += 1,
             None => {}
         }
-        state.boot_ms = self.boot_ms.or(state.boot_ms);
+        if self.boot_ms.is_some() && self.boot_ms != state.boot_ms {
+            state.boot_ms = self.boot_ms;
+            counters.boots_learned += 1;
+        }
         let (old, new) = (&mut state.reported, &self.reported);
         old.octets = new.octets.or(old.octets);
         old.messages = new.messages.or(old.messages);
@@ -160,21 +163,24 @@ impl<'a> Facts<'a> {
             (NameTable::Vrf, self.vrf, self.vrf_name),
         ] {
             let Some(id) = id.filter(|_| !name.is_empty()) else { continue };
-            match state.names.learn(table, id, name, names) {
-                Some(true) if exporter != 0 => {
-                    sink.meta(Meta::Name { exporter, table, id, name });
+            match state.names.learn(table, id, name, &mut memory.names()) {
+                Some(true) => {
+                    counters.names_learned += 1;
+                    if exporter != 0 {
+                        sink.meta(Meta::Name { exporter, table, id, name });
+                    }
                 }
-                Some(_) => {}
+                Some(false) => {}
                 None => counters.names_refused += 1,
             }
         }
-        self.apply_application(state, names, counters, sink);
+        self.apply_application(state, &mut memory.names(), counters, sink);
     }
 
     fn apply_application<S: FlowSink + ?Sized>(
         &self,
         state: &mut State,
-        names: &mut Budget,
+        names: &mut Purse<'_>,
         counters: &mut Counters,
         sink: &mut S,
     ) {
@@ -185,10 +191,13 @@ impl<'a> Facts<'a> {
         }
         let exporter = state.exporter.sysid;
         match state.names.learn_application(id, name, description, names) {
-            Some(true) if exporter != 0 => {
-                sink.meta(Meta::Application { exporter, id, name, description });
+            Some(true) => {
+                counters.names_learned += 1;
+                if exporter != 0 {
+                    sink.meta(Meta::Application { exporter, id, name, description });
+                }
             }
-            Some(_) => {}
+            Some(false) => {}
             None => counters.names_refused += 1,
         }
     }
@@ -203,13 +212,18 @@ pub(crate) fn learn_sampler<S: FlowSink + ?Sized>(
     state: &mut State,
     sampler: Sampler,
     limits: &Limits,
-    budget: &mut Budget,
+    budget: &mut Purse<'_>,
     counters: &mut Counters,
     sink: &mut S,
 ) {
     match state.samplers.learn(sampler, limits.samplers_per_exporter, budget) {
-        Some(true) if state.exporter.sysid != 0 => sink.meta(Meta::Sampler(sampler)),
-        Some(_) => {}
+        Some(true) => {
+            counters.samplers_learned += 1;
+            if state.exporter.sysid != 0 {
+                sink.meta(Meta::Sampler(sampler));
+            }
+        }
+        Some(false) => {}
         None => counters.samplers_refused += 1,
     }
 }

@@ -1,6 +1,6 @@
 //! Sets: what v9 and IPFIX have in common. Templates go to the exporter's table; data sets run
 //! through the plan of their template; data that comes before its template waits until the rest
-//! of its datagram is read.
+//! of its datagram is read, then in the parking place.
 
 use crate::biflow::{self, Directions};
 use crate::cursor::{self, SET_HEADER_LEN, set_header};
@@ -8,7 +8,8 @@ use crate::derive::{self, Clock, Origin};
 use crate::exporter::State;
 use crate::options::Facts;
 use crate::section;
-use crate::template::{Definition, Learned, Template};
+use crate::sequence::Read;
+use crate::template::{Definition, Learned, Memory, Template};
 use crate::{DecodeError, Decoder, Protocol};
 use record::FlowSink;
 
@@ -19,12 +20,17 @@ pub(crate) struct Message {
     pub(crate) exporter: usize,
     /// What its records share.
     pub(crate) origin: Origin,
-    /// Data records so far, flows and options alike.
-    pub(crate) records: u32,
-    /// Records of flows among them.
-    pub(crate) flows: u32,
-    /// Whether it has data whose records cannot be counted.
-    pub(crate) has_unknown: bool,
+    /// Data records so far.
+    pub(crate) read: Read,
+    /// Data sets whose records cannot be counted.
+    pub(crate) unknown: u32,
+}
+
+impl Message {
+    /// A message of which nothing was read yet.
+    pub(crate) const fn new(exporter: usize, origin: Origin) -> Self {
+        Self { exporter, origin, read: Read { records: 0, flows: 0 }, unknown: 0 }
+    }
 }
 
 /// A data set that waits for its template: id, and where its records lie in the datagram.
@@ -86,7 +92,7 @@ impl Decoder {
 
     /// Takes a template in.
     pub(crate) fn learn(&mut self, message: &Message, definition: Definition) {
-        let Some(state) = self.exporters.get_mut(message.exporter) else { return };
+        let Some((state, own)) = self.exporters.parts(message.exporter) else { return };
         let (id, is_options) = (definition.id, definition.is_options);
         let (exporter, now_ms) = (state.exporter, message.origin.received_ms);
         let learned = state.templates.learn(
@@ -94,29 +100,33 @@ impl Decoder {
             definition,
             now_ms,
             &self.config.limits,
-            &mut self.template_budget,
+            &mut Memory { own, all: &mut self.budgets }.templates(),
             &mut self.counters,
         );
-        if let Learned::Fields(fields) = learned
-            && !is_options
-        {
+        let Learned::Fields(fields) = learned else { return };
+        if !is_options {
             self.counters.unknown_elements += self.unknown.note(fields, (exporter, id, now_ms));
         }
+        state.parked.expect(id);
     }
 
     /// Forgets one template.
     pub(crate) fn withdraw(&mut self, message: &Message, id: u16) {
-        if let Some(state) = self.exporters.get_mut(message.exporter) {
-            state.templates.withdraw(id, &mut self.template_budget, &mut self.counters);
+        if let Some((state, own)) = self.exporters.parts(message.exporter) {
+            let mut memory = Memory { own, all: &mut self.budgets };
+            state.templates.withdraw(id, &mut memory.templates(), &mut self.counters);
         }
+        self.drop_withdrawn(message.exporter, Some(id));
     }
 
     /// Forgets all templates of one kind.
     pub(crate) fn withdraw_all(&mut self, message: &Message, is_options: bool) {
-        if let Some(state) = self.exporters.get_mut(message.exporter) {
-            let (budget, counters) = (&mut self.template_budget, &mut self.counters);
-            state.templates.withdraw_all(is_options, budget, counters);
+        if let Some((state, own)) = self.exporters.parts(message.exporter) {
+            let mut memory = Memory { own, all: &mut self.budgets };
+            let (purse, counters) = (&mut memory.templates(), &mut self.counters);
+            state.templates.withdraw_all(is_options, purse, counters);
         }
+        self.drop_withdrawn(message.exporter, None);
     }
 
     /// Reads the data set `id` whose records lie in `datagram[at..end]`, or puts it off if its
@@ -148,15 +158,15 @@ impl Decoder {
             if self.read_records(message, id, records, sink) {
                 self.counters.sets_deferred += 1;
             } else {
-                self.counters.sets_without_template += 1;
-                message.has_unknown = true;
+                message.unknown += 1;
+                self.park(message, id, records);
             }
         }
         self.deferred = deferred;
     }
 
     /// Reads the records of one data set. Returns whether its template is known.
-    fn read_records<S: FlowSink + ?Sized>(
+    pub(crate) fn read_records<S: FlowSink + ?Sized>(
         &mut self,
         message: &mut Message,
         id: u16,
@@ -172,8 +182,8 @@ impl Decoder {
         self.set_clock(message, id, records);
         let (read, is_cut) = self.read_flows(message, id, records, sink);
         self.counters.truncated_records += u64::from(is_cut);
-        message.records = message.records.wrapping_add(read as u32);
-        message.flows = message.flows.wrapping_add(read as u32);
+        message.read.records = message.read.records.wrapping_add(read as u32);
+        message.read.flows = message.read.flows.wrapping_add(read as u32);
         true
     }
 
@@ -237,7 +247,8 @@ impl Decoder {
         records: &[u8],
         sink: &mut S,
     ) {
-        let Some(state) = self.exporters.get_mut(message.exporter) else { return };
+        let Some((state, own)) = self.exporters.parts(message.exporter) else { return };
+        let mut memory = Memory { own, all: &mut self.budgets };
         let mut rest = records;
         loop {
             let Some(template) = state.templates.get_mut(id) else { return };
@@ -249,16 +260,9 @@ impl Decoder {
                 return;
             };
             template.records += 1;
-            facts.apply(
-                state,
-                &self.config.limits,
-                &mut self.sampler_budget,
-                &mut self.name_budget,
-                &mut self.counters,
-                sink,
-            );
+            facts.apply(state, &self.config.limits, &mut memory, &mut self.counters, sink);
             self.counters.options_records += 1;
-            message.records = message.records.wrapping_add(1);
+            message.read.records = message.read.records.wrapping_add(1);
             rest = rest.get(used..).unwrap_or_default();
         }
     }

@@ -107,6 +107,72 @@ impl Budget {
     }
 }
 
+/// What is left to one exporter: of its sender's share, and of what all have together.
+pub(crate) struct Purse<'a> {
+    own: &'a mut Budget,
+    all: &'a mut Budget,
+}
+
+impl Purse<'_> {
+    /// Takes so many octets, if both have them.
+    pub(crate) const fn take(&mut self, octets: usize) -> bool {
+        if !self.own.take(octets) {
+            return false;
+        }
+        let is_taken = self.all.take(octets);
+        if !is_taken {
+            self.own.give_back(octets);
+        }
+        is_taken
+    }
+
+    /// The reverse of [`take`](Self::take).
+    pub(crate) const fn give_back(&mut self, octets: usize) {
+        self.own.give_back(octets);
+        self.all.give_back(octets);
+    }
+}
+
+/// What all exporters may make the decoder remember, by kind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budgets {
+    templates: Budget,
+    samplers: Budget,
+    names: Budget,
+}
+
+impl Budgets {
+    pub(crate) const fn new(limits: &Limits) -> Self {
+        Self {
+            templates: Budget::new(limits.template_bytes),
+            samplers: Budget::new(limits.sampler_bytes),
+            names: Budget::new(limits.name_bytes),
+        }
+    }
+}
+
+/// The budgets that hold for one exporter.
+pub(crate) struct Memory<'a> {
+    /// Its sender's.
+    pub(crate) own: &'a mut Budget,
+    /// Everybody's.
+    pub(crate) all: &'a mut Budgets,
+}
+
+impl Memory<'_> {
+    pub(crate) const fn templates(&mut self) -> Purse<'_> {
+        Purse { own: self.own, all: &mut self.all.templates }
+    }
+
+    pub(crate) const fn samplers(&mut self) -> Purse<'_> {
+        Purse { own: self.own, all: &mut self.all.samplers }
+    }
+
+    pub(crate) const fn names(&mut self) -> Purse<'_> {
+        Purse { own: self.own, all: &mut self.all.names }
+    }
+}
+
 /// Octets of the shortest record these fields can make. A field of variable length takes at least
 /// the octet that says its length.
 fn shortest_record(fields: &[FieldSpec]) -> usize {
@@ -135,6 +201,18 @@ impl Templates {
         self.0.iter().map(|(id, t)| (*id, t))
     }
 
+    /// All of them to look at, as those of an exporter with this number.
+    pub(crate) fn views(&self, exporter: u32) -> impl Iterator<Item = TemplateView<'_>> {
+        self.iter().map(move |(id, t)| TemplateView {
+            exporter,
+            id,
+            is_options: t.plan.is_none(),
+            fields: &t.fields,
+            seen_ms: t.seen_ms,
+            records: t.records,
+        })
+    }
+
     /// Takes a definition in, or counts why not. A new one replaces an old one of the same id
     /// (RFC 3954, 7; RFC 7011, 8.1).
     pub(crate) fn learn(
@@ -143,7 +221,7 @@ impl Templates {
         definition: Definition,
         now_ms: u64,
         limits: &Limits,
-        budget: &mut Budget,
+        budget: &mut Purse<'_>,
         counters: &mut Counters,
     ) -> Learned<'_> {
         let Definition { id, is_options, fields } = definition;
@@ -194,21 +272,33 @@ impl Templates {
         Learned::Fields(&self.0.entry(id).or_insert(template).fields)
     }
 
-    fn forget(&mut self, id: u16, budget: &mut Budget) -> bool {
+    fn forget(&mut self, id: u16, budget: &mut Purse<'_>) -> bool {
         let old = self.0.remove(&id);
         old.inspect(|t| budget.give_back(t.cost())).is_some()
     }
 
     /// Forgets one template (RFC 7011, 8.1).
-    pub(crate) fn withdraw(&mut self, id: u16, budget: &mut Budget, counters: &mut Counters) {
+    pub(crate) fn withdraw(&mut self, id: u16, budget: &mut Purse<'_>, counters: &mut Counters) {
         counters.templates_withdrawn += u64::from(self.forget(id, budget));
+    }
+
+    /// Forgets all of them: their session is over (RFC 7011, 8.1).
+    pub(crate) fn clear(&mut self, budget: &mut Purse<'_>) {
+        for template in std::mem::take(&mut self.0).into_values() {
+            budget.give_back(template.cost());
+        }
+    }
+
+    /// Whether there is one of this id.
+    pub(crate) fn has(&self, id: u16) -> bool {
+        self.0.contains_key(&id)
     }
 
     /// Forgets all templates of one kind (RFC 7011, 8.1).
     pub(crate) fn withdraw_all(
         &mut self,
         is_options: bool,
-        budget: &mut Budget,
+        budget: &mut Purse<'_>,
         counters: &mut Counters,
     ) {
         self.0.retain(|_, t| {

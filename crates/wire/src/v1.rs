@@ -47,6 +47,7 @@ impl Header {
     fn head(&self, at: usize) -> Head {
         Head {
             protocol: Protocol::V1,
+            starts_at: at,
             records_at: at + HEADER_LEN,
             count: self.count,
             uptime_ms: self.uptime_ms,

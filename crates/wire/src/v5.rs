@@ -63,6 +63,7 @@ impl Header {
     const fn head(&self, at: usize) -> Head {
         Head {
             protocol: Protocol::V5,
+            starts_at: at,
             records_at: at + HEADER_LEN,
             count: self.count,
             uptime_ms: self.uptime_ms,

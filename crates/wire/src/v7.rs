@@ -48,6 +48,7 @@ impl Header {
         let [engine_type, engine_id, _, _] = self.reserved.to_be_bytes();
         Head {
             protocol: Protocol::V7,
+            starts_at: at,
             records_at: at + HEADER_LEN,
             count: self.count,
             uptime_ms: self.uptime_ms,

@@ -52,6 +52,9 @@ pub(crate) fn decode<S: FlowSink + ?Sized>(
     let header = cursor::take(datagram.bytes, 0, ("v9 header", HEADER_LEN), Header::parse)
         .inspect_err(|_| decoder.counters.truncated_headers += 1)?;
     let exporter = decoder.exporter(datagram, Protocol::V9, header.source_id, sink)?;
+    if decoder.is_dropped(exporter, header.sequence, datagram.bytes, datagram.now_ms) {
+        return Ok(());
+    }
     let Some(state) = decoder.exporters.get_mut(exporter) else { return Ok(()) };
     let uptime = Some(header.uptime_ms);
     let step = Step { number: header.sequence, units: Some(1), flows: None, uptime };
@@ -67,9 +70,10 @@ pub(crate) fn decode<S: FlowSink + ?Sized>(
         engine: (engine_type, engine_id),
         domain: header.source_id,
     };
-    let mut message = Message { exporter, origin, records: 0, flows: 0, has_unknown: false };
+    let mut message = Message::new(exporter, origin);
     let outcome = decoder.sets(&SETS, &mut message, datagram.bytes, HEADER_LEN, sink);
     decoder.read_deferred(&mut message, datagram.bytes, sink);
+    decoder.unpark(exporter, datagram.now_ms, sink);
     outcome
 }
 
@@ -237,7 +241,7 @@ mod tests {
         assert_eq!(decoder.counters().sets_deferred, 1);
         let (decoder, sink) = run(&[V9Builder::new(HEADER).data(256, &[record]).build()]);
         assert_eq!(sink.flows.len(), 0);
-        assert_eq!(decoder.counters().sets_without_template, 1);
+        assert_eq!(decoder.counters().sets_parked, 1);
         assert_eq!(decoder.counters().bad_datagrams, 0);
     }
 
@@ -592,7 +596,7 @@ mod tests {
             .data(256, &[Record::new().number(1, 8).build()]);
         let (decoder, sink) = run_with(Config { limits, ..Config::default() }, &[datagram.build()]);
         assert_eq!(sink.flows.len(), 0);
-        assert_eq!(decoder.counters().sets_without_template, 1);
+        assert_eq!(decoder.counters().sets_parked, 1);
     }
 
     #[test]

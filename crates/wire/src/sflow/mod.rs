@@ -34,6 +34,7 @@ use crate::exporter::SAMPLER_COST;
 use crate::options::learn_sampler;
 use crate::packet::Depth;
 use crate::sequence::{Step, Unit};
+use crate::template::Memory;
 use crate::{Datagram, DecodeError, Decoder, Protocol};
 use ::record::code::record_flags;
 use ::record::{Addr, Field, FlowSink, InterfaceSample, Meta, NameTable, Sampler};
@@ -108,6 +109,9 @@ pub(crate) fn decode<S: FlowSink + ?Sized>(
     };
     let agent = header.agent.unwrap_or(datagram.peer);
     let at = decoder.agent(datagram, Protocol::Sflow, header.sub_agent, agent, sink)?;
+    if decoder.is_dropped(at, header.sequence, bytes, datagram.now_ms) {
+        return Ok(());
+    }
     let Some(state) = decoder.exporters.get_mut(at) else { return Ok(()) };
     let (restarts, duplicates) = (decoder.counters.restarts, decoder.counters.duplicates);
     let uptime = Some(header.uptime_ms);
@@ -255,10 +259,12 @@ impl<'a, S: FlowSink + ?Sized> Walk<'a, '_, S> {
 
     /// Keeps the counts and the sampling rate of the source of a sample.
     fn account(&mut self, sample: &FlowSample) {
-        let Decoder { config, counters, exporters, sampler_budget, .. } = &mut *self.decoder;
-        let Some(state) = exporters.get_mut(self.exporter) else { return };
+        let Decoder { config, counters, exporters, budgets, .. } = &mut *self.decoder;
+        let Some((state, own)) = exporters.parts(self.exporter) else { return };
+        let mut memory = Memory { own, all: budgets };
+        let purse = &mut memory.samplers();
         let limit = config.limits.samplers_per_exporter;
-        let has_room = |sources| sources < limit && sampler_budget.take(SAMPLER_COST);
+        let has_room = |sources| sources < limit && purse.take(SAMPLER_COST);
         let Some(source) = state.sources.find_or_add(sample.source, has_room) else {
             counters.sflow_sources_untracked += 1;
             return;
@@ -279,7 +285,7 @@ impl<'a, S: FlowSink + ?Sized> Walk<'a, '_, S> {
             None => Sampler::GENERIC,
         };
         let sampler = sampler(self.origin.sysid, id, sample.rate);
-        learn_sampler(state, sampler, &config.limits, sampler_budget, counters, self.sink);
+        learn_sampler(state, sampler, &config.limits, purse, counters, self.sink);
     }
 
     fn counter_sample(
@@ -316,15 +322,21 @@ impl<'a, S: FlowSink + ?Sized> Walk<'a, '_, S> {
 
     /// The name of the interface that a counter sample is about.
     fn port_name(&mut self, source: SourceId, name: &[u8]) {
-        let Decoder { counters, exporters, name_budget, .. } = &mut *self.decoder;
-        let Some(state) = exporters.get_mut(self.exporter) else { return };
+        let Decoder { counters, exporters, budgets, .. } = &mut *self.decoder;
+        let Some((state, own)) = exporters.parts(self.exporter) else { return };
         if source.class != 0 || name.is_empty() {
             return;
         }
         let (exporter, table, id) = (self.origin.sysid, NameTable::Interface, source.index);
-        match state.names.learn(table, id, name, name_budget) {
-            Some(true) if exporter != 0 => self.sink.meta(Meta::Name { exporter, table, id, name }),
-            Some(_) => {}
+        let mut memory = Memory { own, all: budgets };
+        match state.names.learn(table, id, name, &mut memory.names()) {
+            Some(true) => {
+                counters.names_learned += 1;
+                if exporter != 0 {
+                    self.sink.meta(Meta::Name { exporter, table, id, name });
+                }
+            }
+            Some(false) => {}
             None => counters.names_refused += 1,
         }
     }

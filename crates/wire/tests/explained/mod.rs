@@ -62,6 +62,11 @@ pub(crate) const COUNTS: &[(&str, [u64; 3], &str)] = &[
         "data before its template in the same datagram: nfcapd drops it",
     ),
     (
+        "netflow-v9/graylog-plugin-netflow/nprobe-netflow9-4",
+        [15, 33915, 74],
+        "data whose template comes in a later datagram: nfcapd drops it",
+    ),
+    (
         "nfd/generated/nfpcapd-H_test",
         [63, 16576, 121],
         "as nfcapd stored them: the count on the wire leaves version 250 out",
@@ -76,7 +81,10 @@ pub(crate) const BIFLOWS: &[&str] = &[
 ];
 
 /// Flows at the start of a set that nfcapd did not store, where it stored those behind them.
-pub(crate) const NOT_STORED: &[(&str, usize)] = &[("netflow-v5/generated/softflowd-v1_test", 29)];
+pub(crate) const NOT_STORED: &[(&str, usize)] = &[
+    ("netflow-v5/generated/softflowd-v1_test", 29),
+    ("netflow-v9/graylog-plugin-netflow/nprobe-netflow9-4", 14),
+];
 
 const ADDRESSES: &[&str] = &[
     "src4_addr",
