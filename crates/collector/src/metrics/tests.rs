@@ -122,6 +122,8 @@ pub(crate) fn full() -> Status {
         truncated: 109,
         flows: 110,
         flows_lost: 111,
+        not_allowed: 112,
+        filtered: 113,
     };
     let mut whole = account;
     whole.add(&account);
