@@ -2,6 +2,8 @@
 //!
 //! They write whatever they are told, right or wrong; they are no exporter.
 
+pub mod nat;
+
 use crate::{ipfix, nfd, v1, v5, v7, v9};
 use record::{Addr, Exporter, Flow, FlowSink, Meta, NameTable, Sampler, v3};
 
