@@ -2,10 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use record::{Addr, Flow, FlowSink, Meta};
+use record::{Addr, Flow, FlowSink, InterfaceSample, Meta};
 
 #[derive(Default)]
-struct Count(u64);
+struct Count(u64, u64);
 
 impl FlowSink for Count {
     fn flow(&mut self, flow: &Flow) {
@@ -14,11 +14,17 @@ impl FlowSink for Count {
     }
 
     fn meta(&mut self, _meta: Meta<'_>) {}
+
+    fn interface(&mut self, _sample: &InterfaceSample) {
+        self.1 += 1;
+    }
 }
 
 // Input: datagrams one after the other, each behind its length in two octets.
 fuzz_target!(|data: &[u8]| {
-    let mut decoder = wire::Decoder::new(wire::Config::default());
+    let decode_tunnels = data.len() % 2 == 1;
+    let mut decoder =
+        wire::Decoder::new(wire::Config { decode_tunnels, ..wire::Config::default() });
     let mut sink = Count::default();
     let (mut rest, mut sent) = (data, 0);
     while let Some((len, tail)) = rest.split_first_chunk::<2>() {
@@ -29,4 +35,5 @@ fuzz_target!(|data: &[u8]| {
     }
     assert_eq!(decoder.counters().datagrams, sent);
     assert_eq!(decoder.counters().flows, sink.0);
+    assert_eq!(decoder.counters().sflow_interfaces, sink.1);
 });

@@ -4,8 +4,12 @@
 
 use record::{Addr, Field, Flow, FlowSink, Meta};
 use std::time::Instant;
-use wire::testing::{IpfixBuilder, Record, V5Builder, V9Builder};
-use wire::{Config, Decoder, ipfix, v5, v9};
+use wire::packet::frames::plain_tcp;
+use wire::testing::{
+    IpfixBuilder, Record, SflowBuilder, SflowSample, V5Builder, V9Builder, extended_gateway,
+    extended_router, extended_switch, sampled_header,
+};
+use wire::{Config, Decoder, ipfix, sflow, v5, v9};
 
 const PEER: Addr = Addr::V4(0xc000_0201);
 const NOW_MS: u64 = 1_795_000_000_000;
@@ -127,15 +131,41 @@ fn v5_datagrams() -> Vec<Vec<u8>> {
     vec![full.build()]
 }
 
+/// What a switch sends: seven samples with 128 octets of a packet, or five with all that a router
+/// knows of it.
+fn sflow_datagrams(is_router: bool) -> Vec<Vec<u8>> {
+    let mut frame = plain_tcp();
+    frame.resize(128, 0);
+    let mut records = vec![sampled_header(1, 1518, 4, &frame), extended_switch(10, 20)];
+    if is_router {
+        let next_hop = Some(Addr::V4(0x0a00_00fe));
+        records.push(extended_router(next_hop, 24, 16));
+        records.push(extended_gateway(next_hop, (64_496, 64_497), &[64_498, 64_499, 64_500]));
+    }
+    let datagram = |first: u32| {
+        let samples = (0..if is_router { 5 } else { 7 }).map(|i| SflowSample {
+            sequence: first + i,
+            source: (0, 1 + i % 4),
+            rate: 1000,
+            ..SflowSample::default()
+        });
+        let header = sflow::Header { sequence: first, ..sflow::Header::default() };
+        samples.fold(SflowBuilder::new(header), |b, s| b.flow(s, &records)).build()
+    };
+    vec![datagram(1)]
+}
+
 fn main() {
     for (name, datagrams) in [
         ("v5, 30 records", v5_datagrams()),
         ("v9, 20 fields", v9_datagrams()),
         ("v9, 20 fields, sampled", sampled_v9_datagrams()),
         ("IPFIX, 20 fields and a string", ipfix_datagrams()),
+        ("sFlow, header and switch", sflow_datagrams(false)),
+        ("sFlow, header, switch, router, BGP", sflow_datagrams(true)),
     ] {
         let best = (0..5).map(|_| flows_per_second(&datagrams)).fold(0.0, f64::max);
-        println!("{name:32} {:6.2} M flows/s", best / 1e6);
+        println!("{name:36} {:6.2} M flows/s", best / 1e6);
     }
 }
 

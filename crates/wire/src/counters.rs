@@ -94,6 +94,7 @@ counters! {
     sflow_odd_lengths: "sFlow samples whose length is not that of their records";
     sflow_without_packet: "sFlow flow samples without a packet: flows without addresses and octets";
     sflow_not_ip: "sFlow flow samples of packets other than IP: flows without IP addresses";
+    sflow_cut_packets: "sFlow flow samples of packets cut before their last header: flows of what is known";
     sflow_bad_packets: "sFlow flow samples of packets that cannot be read: flows of what is known";
     sflow_lost_samples: "sFlow flow samples missing by the sequence numbers of their sources, less late ones";
     sflow_drops: "packets that sFlow agents chose and then dropped for lack of resources";

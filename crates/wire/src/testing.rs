@@ -2,10 +2,13 @@
 //!
 //! They write whatever they are told, right or wrong; they are no exporter.
 
-pub mod nat;
+pub use crate::sflow::testing::{
+    SflowBuilder, SflowRecord, SflowSample, extended_gateway, extended_router, extended_switch,
+    if_counters, sampled_header, sampled_header_v4,
+};
 
 use crate::{ipfix, nfd, v1, v5, v7, v9};
-use record::{Addr, Exporter, Flow, FlowSink, Meta, NameTable, Sampler, v3};
+use record::{Addr, Exporter, Flow, FlowSink, InterfaceSample, Meta, NameTable, Sampler, v3};
 
 /// A sink that keeps everything.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +23,8 @@ pub struct Collect {
     pub names: Vec<(u32, NameTable, u32, String)>,
     /// Applications as they were told: exporter, id, name, description.
     pub applications: Vec<(u32, Vec<u8>, String, String)>,
+    /// Counters of interfaces in order.
+    pub interfaces: Vec<InterfaceSample>,
 }
 
 impl FlowSink for Collect {
@@ -39,6 +44,10 @@ impl FlowSink for Collect {
                 self.applications.push((exporter, id.to_vec(), text(name), text(description)));
             }
         }
+    }
+
+    fn interface(&mut self, sample: &InterfaceSample) {
+        self.interfaces.push(*sample);
     }
 }
 

@@ -2,16 +2,28 @@
 
 use crate::Seed;
 use bench::{Model, Traffic, export};
-use record::{Addr, Flow};
-use wire::testing::{IpfixBuilder, Record, V5Builder, V9Builder};
-use wire::{ipfix, v5, v9};
+use record::{Addr, Flow, InterfaceCounters, InterfaceSample};
+use wire::packet::frames::plain_tcp;
+use wire::testing::{
+    IpfixBuilder, Record, SflowBuilder, SflowRecord, SflowSample, V5Builder, V9Builder,
+    extended_gateway, extended_router, extended_switch, if_counters, sampled_header,
+    sampled_header_v4,
+};
+use wire::{ipfix, sflow, v5, v9};
 
 const NOW_SECS: u32 = 1_795_000_000;
 /// Where an IPFIX record says how long a field is.
 const VARIABLE: u16 = 65_535;
 
 pub(super) fn seeds() -> Vec<Seed> {
-    let all = [v5_seeds(), v9_seeds(), v9_option_seeds(), ipfix_seeds(), ipfix_option_seeds()];
+    let all = [
+        v5_seeds(),
+        v9_seeds(),
+        v9_option_seeds(),
+        ipfix_seeds(),
+        ipfix_option_seeds(),
+        sflow_seeds(),
+    ];
     let mut seeds: Vec<Seed> = all.concat();
     // What goes wrong on the way: a cut, a doubled datagram, two protocols from one sender.
     let find = |name: &str| seeds.iter().find(|s| s.0 == name).map(|s| s.1.clone());
@@ -314,6 +326,100 @@ fn ipfix_option_seeds() -> Vec<Seed> {
     ]
 }
 
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|w| w.to_be_bytes()).collect()
+}
+
+fn sflow_header(version: u32, sequence: u32) -> sflow::Header {
+    let agent = Some(Addr::V4(0x0a00_0009));
+    sflow::Header { version, agent, sub_agent: 1, sequence, uptime_ms: 900_000, samples: 0 }
+}
+
+fn sflow_seeds() -> Vec<Seed> {
+    let head = SflowSample { sequence: 7, rate: 1000, drops: 2, ..SflowSample::default() };
+    let later = SflowSample { sequence: 12, drops: 5, output: (1, 258), ..head };
+    let header = || sampled_header(1, 1518, 4, &plain_tcp());
+    let new = |sequence| SflowBuilder::new(sflow_header(5, sequence));
+    let addr = Some(Addr::V6(9));
+    let known: [SflowRecord; 9] = [
+        header(),
+        extended_switch(10, 20),
+        extended_router(addr, 48, 64),
+        extended_gateway(Some(Addr::V4(1)), (64_496, 64_497), &[64_498, 64_499]),
+        (1006, Record::new().sflow_addr(addr).octets(&words(&[1, 0x0001_0140, 0])).build()),
+        (1007, Record::new().sflow_addr(addr).sflow_addr(addr).build()),
+        (1020, words(&[1025, 80])),
+        (1012, words(&[1, 0x8100_0005])),
+        (1024, words(&[90, 47, 1, 2, 0, 0, 0, 0])),
+    ];
+    let told: [SflowRecord; 3] = [
+        (2, words(&[64, 1, 2, 3, 4, 0x0806])),
+        (3, words(&[600, 1, 1, 2, 3, 1, 0, 0])),
+        (1030, words(&[5000])),
+    ];
+    let strange = [(4300 << 12 | 7, vec![1; 5]), (1004, words(&[0, 4, 0])), (1002, words(&[7]))];
+    let restarted = sflow::Header { uptime_ms: 10, ..sflow_header(5, 0) };
+    let mut seeds = vec![
+        seed("sflow-known", &[new(1).flow(head, &known).build()]),
+        seed("sflow-expanded", &[new(1).expanded_flow(later, &told).build()]),
+        seed("sflow-strange", &[new(1).flow(head, &strange).sample(5, &[0; 40]).build()]),
+        seed(
+            "sflow-gap",
+            &[
+                new(1).flow(head, &[header()]).build(),
+                new(9).flow(later, &[header()]).build(),
+                new(9).flow(later, &[header()]).build(),
+                SflowBuilder::new(restarted).flow(head, &[header()]).build(),
+            ],
+        ),
+        seed("sflow-claim", &[new(1).flow(head, &[header()]).claim(u32::MAX).build()]),
+        seed("sflow-padding", &[new(1).flow(head, &[header()]).raw(&[0; 8]).build()]),
+    ];
+    seeds.extend(sflow_counter_seeds());
+    seeds
+}
+
+fn sflow_counter_seeds() -> Vec<Seed> {
+    let counters = InterfaceCounters { octets: 1 << 40, unicast: 7, ..Default::default() };
+    let interface = if_counters(&InterfaceSample {
+        time_ms: 0,
+        exporter: 0,
+        agent: Addr::V4(0),
+        index: 12,
+        kind: 6,
+        speed: 10_000_000_000,
+        direction: 1,
+        status: 3,
+        input: counters,
+        output: counters,
+        unknown_protos: 0,
+        is_promiscuous: false,
+    });
+    let name = (1005, Record::new().opaque(b"ge-0/0/1").build());
+    let new = SflowBuilder::new(sflow_header(5, 3));
+    let counted = new.counters(9, 12, &[interface.clone(), (2, vec![0; 52]), name]);
+    let mut seeds = vec![seed("sflow-counters", &[counted.build()])];
+    for (name, version) in [("sflow-v2", 2), ("sflow-v4", 4)] {
+        let gateway = if version == 2 {
+            words(&[1, 2, 3, 2, 4, 5])
+        } else {
+            words(&[1, 2, 3, 1, 2, 2, 4, 5, 1, 7, 100])
+        };
+        let user = Record::new().opaque(b"alice").opaque(b"").build();
+        let url = Record::new().number(1, 4).opaque(b"http://example.org/").build();
+        let extended = [(1, extended_switch(10, 20).1), (3, gateway), (4, user), (5, url)];
+        let packet = sampled_header_v4(1, 1518, &plain_tcp());
+        let told = (2, words(&[600, 17, 1, 2, 53, 1024, 0, 0]));
+        let datagram = SflowBuilder::new(sflow_header(version, 1))
+            .flow_v4(SflowSample::default(), packet, &extended)
+            .counters_v4(1, 12, 2, &[&interface.1[..], &[0; 52]].concat())
+            .counters_v4(2, 12, 7, &[0; 28])
+            .flow_v4(SflowSample::default(), told, &[]);
+        seeds.push(seed(name, &[datagram.build()]));
+    }
+    seeds
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,8 +427,15 @@ mod tests {
 
     #[test]
     fn seeds_reach_what_they_are_for() {
-        let without_flows =
-            ["v5-none", "v9-gap", "v9-data-first", "v9-names", "v9-odd-options", "ipfix-names"];
+        let without_flows = [
+            "v5-none",
+            "v9-gap",
+            "v9-data-first",
+            "v9-names",
+            "v9-odd-options",
+            "ipfix-names",
+            "sflow-counters",
+        ];
         for (name, seed) in seeds() {
             let mut decoder = wire::Decoder::new(wire::Config::default());
             let mut sink = Collect::default();

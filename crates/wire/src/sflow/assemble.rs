@@ -61,11 +61,10 @@ fn raw(flow: &mut Flow, header: &RawHeader<'_>, depth: Depth, counters: &mut Cou
     let packet = packet::decode(link, header.octets, length, depth);
     packet::fill(&packet, flow);
     match packet.stop.map(|stop| stop.cause) {
-        Some(Cause::NotIp) if packet.ip.is_none() => counters.sflow_not_ip += 1,
-        // Most headers end behind the ports, and some before.
-        Some(Cause::Truncated) if packet.ip.is_some() => {}
-        Some(_) => counters.sflow_bad_packets += 1,
         None => {}
+        Some(Cause::NotIp) => counters.sflow_not_ip += 1,
+        Some(Cause::Truncated) => counters.sflow_cut_packets += 1,
+        Some(_) => counters.sflow_bad_packets += 1,
     }
     header.frame_length
 }

@@ -19,6 +19,10 @@ mod record;
 mod sample;
 mod source;
 mod structure;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod v4;
 mod xdr;
 
