@@ -22,7 +22,7 @@
 //! and write its blocks. [`rotate`] says which file a moment
 //! belongs to and gives finished files their name; [`select`] turns file arguments of the command
 //! line into a list; [`verify`] looks at every block of a file; [`loss`] keeps what collectors
-//! could not store. [`repair`](fn@repair), [`recompress`](fn@recompress) and
+//! could not store; [`counters`] keeps samples of interfaces. [`repair`](fn@repair), [`recompress`](fn@recompress) and
 //! [`set_ident`](fn@set_ident) put another file in the place of one; [`side`] says where what
 //! belongs to a file lies beside it.
 //!
@@ -32,6 +32,7 @@
 mod appendix;
 mod block;
 mod compress;
+pub mod counters;
 mod crypt;
 mod directory;
 mod encode;

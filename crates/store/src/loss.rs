@@ -17,13 +17,14 @@
 //!
 //! Nothing but the report of losses reads them. Whoever expires flow files may delete the files of
 //! those days, or lines of them, at any time; what is left is read as before.
+//! [`side::expire_days`](crate::side::expire_days) does so.
 
 mod account;
 
 pub use account::{Account, Cause, ExporterStatement};
 
 use crate::error::StoreError;
-use crate::side::{DIRECTORY, MARK};
+use crate::side::{DIRECTORY, MARK, MAX_LEVELS, day_in_name as day};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -105,8 +106,6 @@ impl Place {
 
 /// What is beyond it is not read: a day has at most 86 400 slots.
 const MAX_LEN: u64 = 256 << 20;
-/// Levels between a flow file and the directory of its collector: `%Y/%m/%d/%H`, and one to spare.
-const MAX_LEVELS: usize = 5;
 
 impl Statement {
     /// Appends the statement to those of its day, below the collector's directory.
@@ -235,12 +234,6 @@ fn read(path: &Path, max: u64) -> io::Result<(ByFile, u64)> {
 
 fn ledger(base: &Path, day: &str) -> PathBuf {
     base.join(DIRECTORY).join(format!("loss.{day}{MARK}"))
-}
-
-/// `YYYYMMDD` of `nfcapd.YYYYMMDDhhmm`.
-fn day(name: &str) -> Option<&str> {
-    let day = name.split_once('.')?.1.get(..8)?;
-    day.bytes().all(|b| b.is_ascii_digit()).then_some(day)
 }
 
 #[cfg(test)]

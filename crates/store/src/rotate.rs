@@ -63,6 +63,11 @@ fn local<Tz: TimeZone>(secs: u64, tz: &Tz) -> DateTime<Tz> {
     utc.unwrap_or_default().with_timezone(tz)
 }
 
+/// `YYYYMMDD` of a moment.
+pub(crate) fn local_day(secs: u64) -> String {
+    local(secs, &Local).format("%Y%m%d").to_string()
+}
+
 /// How files are spread over sub directories: the number of option `-S` (12.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SubDirs(u8);

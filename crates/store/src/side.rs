@@ -1,11 +1,16 @@
-//! Where what belongs to flow files lies beside them: damaged originals, statements of loss.
+//! Where what belongs to flow files lies beside them: damaged originals, statements of loss,
+//! counters of interfaces.
 //!
 //! Side files of `DIR/NAME` are `DIR/.flowsuite/NAME.SUFFIX.no-pcap`. nfdump walks into every
 //! directory, also into one whose name begins with a dot, and one file there that is none of flows
 //! ends its run; only names with `pcap` in them and those of temporary files are left out.
+//!
+//! What belongs to a day rather than to a file is in `BASE/.flowsuite/KIND.YYYYMMDD.no-pcap`, where
+//! `BASE` is the directory of the collector, so that directories by day or hour can be emptied and
+//! removed. [`expire_days`] removes those of days that are gone.
 
 use crate::error::StoreError;
-use crate::rotate::sync_directory;
+use crate::rotate::{local_day, sync_directory};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +19,71 @@ use std::path::{Path, PathBuf};
 pub const DIRECTORY: &str = ".flowsuite";
 /// What all names of side files end with: for nfdump, which looks for `pcap` in names.
 pub(crate) const MARK: &str = ".no-pcap";
+
+/// Levels between a flow file and the directory of its collector: `%Y/%m/%d/%H`, and one to spare.
+pub(crate) const MAX_LEVELS: usize = 5;
+
+/// `YYYYMMDD` of a moment, in local time as in the names of flow files.
+pub fn day_of(secs: u64) -> String {
+    local_day(secs)
+}
+
+/// `YYYYMMDD` of `nfcapd.YYYYMMDDhhmm`.
+pub fn day_in_name(name: &str) -> Option<&str> {
+    let day = name.split_once('.')?.1.get(..8)?;
+    day.bytes().all(|b| b.is_ascii_digit()).then_some(day)
+}
+
+/// Kind and day of `KIND.YYYYMMDD.no-pcap`.
+pub(crate) fn parse_day_file(name: &str) -> Option<(&str, &str)> {
+    let (kind, day) = name.strip_suffix(MARK)?.split_once('.')?;
+    let is_day = day.len() == 8 && day.bytes().all(|b| b.is_ascii_digit());
+    (is_day && !kind.is_empty()).then_some((kind, day))
+}
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Files.
+    pub files: u64,
+    /// Octets they took on disk.
+    pub bytes: u64,
+}
+
+/// Removes the side files of all days before `first_kept` (`YYYYMMDD`): that of the oldest flow
+/// file that is left, or today where none is. What belongs to single files stays.
+///
+/// # Errors
+/// If the directory cannot be read or a file not removed. Files that are gone already are no error,
+/// and neither is a collector without side files.
+pub fn expire_days(base: &Path, first_kept: &str) -> Result<Expired, StoreError> {
+    use std::os::unix::fs::MetadataExt;
+    let directory = base.join(DIRECTORY);
+    let entries = match fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Expired::default()),
+        Err(e) => return Err(StoreError::io("read", &directory)(e)),
+    };
+    let mut expired = Expired::default();
+    for entry in entries {
+        let entry = entry.map_err(StoreError::io("read", &directory))?;
+        let name = entry.file_name();
+        let day = name.to_str().and_then(parse_day_file).map(|(_, day)| day);
+        if day.is_none_or(|day| day >= first_kept) {
+            continue;
+        }
+        let bytes = entry.metadata().map_or(0, |m| 512 * m.blocks());
+        match fs::remove_file(entry.path()) {
+            Ok(()) => {
+                expired.files += 1;
+                expired.bytes += bytes;
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(StoreError::io("remove", &entry.path())(e)),
+        }
+    }
+    Ok(expired)
+}
 
 /// The side file of `file` with this suffix, whether it exists or not.
 ///
@@ -62,4 +132,35 @@ pub(crate) fn sync(file: &Path) -> Result<(), StoreError> {
         sync_directory(d).map_err(StoreError::io("sync", d))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_that_are_gone_are_removed_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(expire_days(dir.path(), "20260411").unwrap(), Expired::default());
+        let side = dir.path().join(DIRECTORY);
+        fs::create_dir(&side).unwrap();
+        let gone = ["loss.20260409.no-pcap", "counters.20260410.no-pcap", "later.20251231.no-pcap"];
+        let kept = [
+            "loss.20260411.no-pcap",
+            "counters.20260412.no-pcap",
+            "loss.unknown.no-pcap",
+            "nfcapd.202604091200.damaged.no-pcap",
+            "loss.20260409",
+            ".20260409.no-pcap",
+        ];
+        for name in gone.iter().chain(&kept) {
+            fs::write(side.join(name), "x").unwrap();
+        }
+        let expired = expire_days(dir.path(), "20260411").unwrap();
+        assert_eq!((expired.files, expired.bytes > 0), (3, true));
+        for (names, is_there) in [(&gone[..], false), (&kept[..], true)] {
+            names.iter().for_each(|n| assert_eq!(side.join(n).exists(), is_there, "{n}"));
+        }
+        assert_eq!(expire_days(dir.path(), "20260411").unwrap(), Expired::default());
+    }
 }

@@ -24,6 +24,17 @@ pub enum Error {
         /// The kernel's reason.
         source: io::Error,
     },
+    /// A raw socket cannot be had, or has no way to its destination.
+    #[error(
+        "cannot send to {addr} with the addresses of others: {source}: it needs CAP_NET_RAW, and a \
+         route"
+    )]
+    Spoof {
+        /// Destination asked for.
+        addr: SocketAddr,
+        /// The kernel's reason.
+        source: io::Error,
+    },
     /// An address of one family was given together with the wish for the other.
     #[error("bind address {addr} is not of the address family asked for")]
     Family {

@@ -5,6 +5,7 @@
 //! crate knows what a flow is.
 //!
 //! * [`udp`]: batched receiving and sending, with the kernel's drop counter;
+//! * [`raw`]: sending with the addresses of others;
 //! * [`map`]: read-only mapping of finished files;
 //! * [`memory`]: how much is left, and advice about large areas;
 //! * [`signal`]: TERM, INT and HUP as flags and as something to poll;
@@ -23,6 +24,7 @@ pub mod map;
 pub mod memory;
 pub mod poll;
 pub mod process;
+pub mod raw;
 pub mod service;
 pub mod signal;
 pub mod udp;

@@ -2,6 +2,8 @@
 //!
 //! They write whatever they are told, right or wrong; they are no exporter.
 
+pub mod nat;
+
 pub use crate::sflow::testing::{
     SflowBuilder, SflowRecord, SflowSample, extended_gateway, extended_router, extended_switch,
     if_counters, sampled_header, sampled_header_v4,

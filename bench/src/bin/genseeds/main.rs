@@ -3,6 +3,7 @@
 mod datagrams;
 mod files;
 mod filters;
+mod packets;
 
 use anyhow::{Context as _, ensure};
 use std::ffi::OsString;
@@ -32,6 +33,7 @@ fn write_all(dir: &Path) -> anyhow::Result<()> {
         ("datagram", datagrams::seeds()),
         ("nfcapd_file", files::seeds()?),
         ("filter", filters::seeds()),
+        ("packet", packets::seeds()),
     ] {
         let dir = dir.join(target);
         std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;

@@ -12,7 +12,8 @@ fn line(packet: &Packet<'_>) -> String {
     let mut out = String::new();
     let mut put = |args: std::fmt::Arguments<'_>| out.write_fmt(args).unwrap();
     if packet.link.src_mac.is_some() || packet.link.dst_mac.is_some() {
-        let last = |mac: Option<Mac>| mac.map_or("-".to_owned(), |m| (m.0 & 0xff).to_string());
+        let last =
+            |mac: Option<Mac>| mac.map_or_else(|| "-".to_owned(), |m| (m.0 & 0xff).to_string());
         put(format_args!("mac {} {} ", last(packet.link.src_mac), last(packet.link.dst_mac)));
     }
     for tag in packet.link.vlans() {
@@ -36,7 +37,7 @@ fn line(packet: &Packet<'_>) -> String {
     match packet.transport {
         Transport::Absent => {}
         Transport::Tcp { src, dst, flags } => {
-            let flags = flags.map_or("-".to_owned(), |f| f.to_string());
+            let flags = flags.map_or_else(|| "-".to_owned(), |f| f.to_string());
             put(format_args!("tcp {src} {dst} {flags} "));
         }
         Transport::Ports { src, dst } => put(format_args!("ports {src} {dst} ")),
