@@ -90,6 +90,11 @@ pub struct Args {
           help_heading = "Sources")]
     pub option: Option<String>,
 
+    /// Store what the network has doubled, too: datagrams that equal one of the exporter's last 64
+    /// and come within a second of it
+    #[arg(long, help_heading = "Sources")]
+    pub keep_duplicates: bool,
+
     /// UDP port; several allowed [default: 9995, sfcapd 6343]
     #[arg(short = 'p', long, value_name = "PORT", action = ArgAction::Append,
           help_heading = "Network")]

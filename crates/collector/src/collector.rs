@@ -31,7 +31,7 @@ pub struct Collector {
     /// Who they are that send to a port.
     by_peer: HashMap<(Addr, u16), Sender>,
     /// Sources of the streams that are open.
-    streams: HashMap<u64, usize>,
+    streams: HashMap<u32, usize>,
     /// What is stored; `None`: everything.
     keep: Option<Keep>,
     /// What no source has counted.
@@ -78,9 +78,9 @@ pub enum Via {
     Datagram,
     /// A message of a stream, whose templates end with it: TCP, TLS. The number is that of the
     /// connection, unique in the life of the process, from 1.
-    Stream(u64),
+    Stream(u32),
     /// Nothing: the end of that stream.
-    StreamEnd(u64),
+    StreamEnd(u32),
 }
 
 /// How long flows may wait in memory. A crash loses no more, and readers of the open file see all
@@ -209,6 +209,10 @@ impl Collector {
         }
         if let Some(source) = self.sources.get_mut(at) {
             source.receive(peer, arrival, bytes, self.keep.as_mut());
+            // At once, because nobody knows how long this process lives.
+            if source.wants_save(arrival.at_ms) {
+                source.save(arrival.at_ms, None).into_iter().for_each(|job| self.finisher.put(job));
+            }
         }
     }
 
@@ -251,6 +255,7 @@ impl Collector {
     /// drops are counted. Nothing may follow but another look at the [`account`](Self::account).
     pub fn close(&mut self, now_ms: u64, marks: &[DropMark]) {
         self.tick(now_ms);
+        self.sources.iter_mut().for_each(Source::give_up_waiting);
         self.finish();
         self.save(now_ms, Some(marks));
         self.finisher.join();

@@ -26,7 +26,6 @@ mod ledger;
 mod loss;
 pub mod metrics;
 mod network;
-mod pending;
 mod recover;
 pub mod run;
 mod source;

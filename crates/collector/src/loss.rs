@@ -111,6 +111,8 @@ pub(crate) struct SourceLine {
     pub(crate) decoder: Counters,
     /// What was lost before a datagram reached its source.
     pub(crate) outside: Vec<Loss>,
+    /// Units by which sequence numbers went on while no collector ran.
+    pub(crate) while_stopped: u64,
     /// Whether the file could not be closed or did not get its name: its flows are not stored.
     pub(crate) is_unfinished: bool,
 }
@@ -132,6 +134,7 @@ impl fmt::Display for SourceLine {
             ("Flows filtered out", slot.filtered),
             ("Flows not written", slot.flows_lost),
             ("Decoder bugs", slot.panicked),
+            (WHILE_STOPPED, self.while_stopped),
         ] {
             if n > 0 {
                 write!(f, ", {what}: {n}")?;
@@ -164,6 +167,7 @@ impl SourceLine {
             loss(Place::Kernel, "Socket drops", "datagrams", drops),
             loss(Place::Exporter, "Bad packets", "datagrams", self.slot.bad),
             loss(Place::Collector, "Decoder bugs", "datagrams", self.slot.panicked),
+            loss(Place::Collector, WHILE_STOPPED, "datagrams or records", self.while_stopped),
             loss(Place::Disk, "Flows not written", "flows", self.slot.flows_lost),
             loss(Place::Disk, "Flows in an unfinished file", "flows", unfinished),
         ];
@@ -239,6 +243,7 @@ const LOSSES: &[Cause] = &[
     cause("truncated_sets", "Truncated sets", Place::Exporter, "sets"),
     cause("bad_sets", "Bad sets", Place::Exporter, "sets"),
     cause("truncated_records", "Truncated records", Place::Exporter, "records"),
+    cause("bad_records", "Bad records", Place::Exporter, "records"),
     cause("sets_without_template", "Sets without template", Place::Exporter, "sets"),
     cause("templates_bad_id", "Templates with bad id", Place::Exporter, "templates"),
     cause("templates_truncated", "Templates cut short", Place::Exporter, "templates"),
@@ -253,13 +258,24 @@ const LOSSES: &[Cause] = &[
     cause("exporters_unnumbered", "Exporters without number", Place::Collector, "exporters"),
     cause("samplers_refused", "Samplers refused", Place::Collector, "samplers"),
     cause("names_refused", "Names refused", Place::Collector, "names"),
+    cause("sflow_bad_records", "Bad sFlow records", Place::Exporter, "records"),
+    cause("sflow_truncated_samples", "sFlow samples cut short", Place::Exporter, "samples"),
+    cause("sflow_bad_packets", "sFlow samples of unreadable packets", Place::Exporter, "samples"),
+    cause("sflow_drops", "Packets dropped by sFlow agents", Place::Exporter, "packets"),
+    cause("sflow_lost_samples", "sFlow samples missing", Place::Network, "samples"),
     cause("lost_datagrams", "Packets missing", Place::Network, "datagrams"),
     cause("lost_records", "Records missing", Place::Network, "records"),
 ];
 
 /// Counters that go into the log beside the losses: nothing is missing because of them.
-const NOTES: &[(&str, &str)] =
-    &[("duplicates", "Packets received twice"), ("restarts", "Sequence restarts")];
+const NOTES: &[(&str, &str)] = &[
+    ("duplicates", "Packets received twice"),
+    ("reordered", "Packets received late"),
+    ("restarts", "Sequence restarts"),
+];
+
+/// What came while no collector ran: datagrams or records, as the protocol counts.
+const WHILE_STOPPED: &str = "Missing while stopped";
 
 /// A counter of a decoder that stands for something missing.
 struct Cause {

@@ -276,10 +276,12 @@ impl stream::Sink for IntoInbox<'_> {
         match message {
             Message::Data { session, peer, arrived_ms, bytes } => {
                 let arrived_ns = arrived_ms.saturating_mul(1_000_000);
-                self.batch.push(peer.ip(), Via::Stream(session), arrived_ns, bytes);
+                // Four thousand million connections later nobody has this one open.
+                let via = Via::Stream(session as u32);
+                self.batch.push(peer.ip(), via, arrived_ns, bytes);
             }
             Message::End { session, peer } => {
-                self.batch.push(peer.ip(), Via::StreamEnd(session), now_ns(), &[]);
+                self.batch.push(peer.ip(), Via::StreamEnd(session as u32), now_ns(), &[]);
             }
         }
         if self.batch.len() >= ENOUGH {

@@ -10,18 +10,17 @@ use store::loss::Loss;
 use store::rotate::Slot;
 use store::{Pool, StoreError};
 use sys::udp::DropMark;
-use wire::{Counters, DecodeError, Decoder, DefaultSampling};
+use wire::{Counters, DecodeError, Decoder, DefaultSampling, Restored};
 
 use crate::collector::Keep;
 use crate::finish::{Job, Place, SaveJob};
 use crate::ledger::Exporters;
 use crate::loss::SourceLine;
-use crate::pending::Pending as _;
 use crate::recover::recover;
 use crate::spool::Spool;
 use crate::state::State;
 use crate::status::{ExporterStatus, SourceDetails, SourceStatus};
-use crate::{Account, Arrival, Config, Sources};
+use crate::{Account, Arrival, Config, Sources, Via};
 
 /// Exporter state, the file of the slot, and the account of both.
 pub(crate) struct Source {
@@ -36,8 +35,8 @@ pub(crate) struct Source {
     sender: Option<Addr>,
     /// Flows that are not to be stored, by number of their exporter, of this slot.
     left_out: Vec<u64>,
-    /// What the decoder knew when it was last written down.
-    saved: Option<u64>,
+    /// What the decoder knew when it was last written down, and when that was.
+    saved: Option<(u64, u64)>,
 }
 
 /// Faults of a slot that are logged; all are counted.
@@ -91,8 +90,14 @@ impl Source {
             Ok(None) => {}
             Ok(Some(state)) => {
                 let continuity = state.continuity();
-                let n = self.decoder.restore(state.decoder, now_ms, continuity);
-                log::info!("Ident: '{}': {n} templates known from before", self.spool.ident());
+                match self.decoder.restore(state.decoder, now_ms, continuity) {
+                    Ok(Restored { exporters, templates, .. }) => log::info!(
+                        "Ident: '{}': {exporters} exporters with {templates} templates are known \
+                         from before",
+                        self.spool.ident()
+                    ),
+                    Err(e) => log::warn!("{}: {e}", dir.display()),
+                }
             }
             Err(e) => log::warn!(
                 "{}: templates of the collector before are not known: {e}; they are learned anew",
@@ -103,14 +108,22 @@ impl Source {
         self.saved = None;
     }
 
+    /// Whether there is something new to be written down, and it was not done a moment ago.
+    pub(crate) fn wants_save(&self, now_ms: u64) -> bool {
+        /// Exporters that change their templates all the time do not keep the disk busy.
+        const PAUSE_MS: u64 = 1000;
+        self.saved.is_none_or(|(changes, at_ms)| {
+            changes != self.decoder.changes() && now_ms.abs_diff(at_ms) >= PAUSE_MS
+        })
+    }
+
     /// What there is to be written down, if it has changed or `end` says that this is all. At the
     /// end, `end` tells how far drops are counted.
     pub(crate) fn save(&mut self, now_ms: u64, end: Option<&[DropMark]>) -> Option<Job> {
-        let changes = self.decoder.changes();
-        if end.is_none() && self.saved == Some(changes) {
+        if end.is_none() && !self.wants_save(now_ms) {
             return None;
         }
-        self.saved = Some(changes);
+        self.saved = Some((self.decoder.changes(), now_ms));
         let marks = end.unwrap_or_default();
         Some(Job::Save(Box::new(SaveJob {
             dir: self.spool.dir().to_owned(),
@@ -176,8 +189,10 @@ impl Source {
             left_out: &mut self.left_out,
         };
         let (decoder, now_ms) = (&mut self.decoder, arrival.at_ms);
-        let outcome =
-            catch_unwind(AssertUnwindSafe(|| decoder.decode(peer, now_ms, bytes, &mut tap)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| match arrival.via {
+            Via::Stream(stream) => decoder.decode_stream(stream, peer, now_ms, bytes, &mut tap),
+            _ => decoder.decode(peer, now_ms, bytes, &mut tap),
+        }));
         match outcome.map(|o| o.error) {
             Ok(None) => self.account.decoded += 1,
             Ok(Some(e)) => {
@@ -194,8 +209,13 @@ impl Source {
     }
 
     /// Forgets the templates of a stream that has ended.
-    pub(crate) fn end_stream(&mut self, stream: u64) {
+    pub(crate) fn end_stream(&mut self, stream: u32) {
         self.decoder.end_session(stream);
+    }
+
+    /// Gives up on all data that still waits for its template: it is lost, and counted.
+    pub(crate) fn give_up_waiting(&mut self) {
+        self.decoder.expire_parked(u64::MAX);
     }
 
     /// Shows what it has done since the start.
@@ -233,6 +253,7 @@ impl Source {
             ident: self.spool.ident().to_owned(),
             sequence_errors: exporters.iter().map(|e| u64::from(e.stats().sequence_failures)).sum(),
             socket_drops,
+            while_stopped: exporters.iter().map(|e| e.counts.missing_while_stopped).sum(),
             slot: account.since(account_before),
             decoder: self.decoder.counters().since(counters_before),
             outside,
@@ -355,7 +376,6 @@ fn report(peer: Addr, bytes: &[u8], panic: &(dyn Any + Send)) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Via;
     use crate::finish::Finisher;
     use std::cell::{Cell, RefCell};
     use std::path::Path;

@@ -10,10 +10,10 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::pending::{Continuity, Snapshot};
 use serde::{Deserialize, Serialize};
 use store::side;
 use sys::udp::DropMark;
+use wire::{Continuity, Snapshot};
 
 use crate::{Config, Sources};
 

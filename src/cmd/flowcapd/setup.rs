@@ -31,14 +31,15 @@ pub(super) fn config(name: &str, args: &Args) -> anyhow::Result<Config> {
     config.queue_bytes = mebibytes(args.queue)?;
     let decoder = &mut config.decoder;
     decoder.default_sampling = args.sampling.map(sampling).transpose()?;
-    //TUN
+    decoder.decode_tunnels = args.option.as_deref() == Some("tun");
+    decoder.drop_duplicates = !args.keep_duplicates;
     let limits = &mut decoder.limits;
     limits.exporters = args.max_exporters;
     limits.templates_per_exporter = args.max_templates;
     limits.fields_per_template = args.max_fields;
     let memory = mebibytes(args.max_memory)?;
     (limits.template_bytes, limits.sampler_bytes, limits.name_bytes) = (memory, memory, memory);
-    //PARK
+    limits.parked_ms = args.park.saturating_mul(1000);
     Ok(config)
 }
 
