@@ -32,6 +32,8 @@ counters! {
     sections: "of those, flows made from the headers in a packet section";
     sections_unread: "of those, flows of packet sections without IP headers that could be read";
     biflows: "records with traffic of both directions, each delivered as two flows";
+    lists: "lists of structured data in records, passed over but for MAC addresses and TCP flags";
+    lists_damaged: "of those, lists whose inner lengths cannot be";
     options_records: "options records read";
     bad_datagrams: "datagrams with at least one fault";
     short_datagrams: "datagrams too short for a version number";

@@ -50,6 +50,8 @@ pub(crate) enum Op {
     Add(Field, u32),
     /// A piece of a packet that begins with such a header: it is read after all elements.
     Section(Head),
+    /// A list (RFC 6313), which is looked into after all elements.
+    List(List),
     /// Connection id of firewall events, flow id of everything else.
     FlowId,
     /// A number that no field takes as it comes.
@@ -63,6 +65,17 @@ pub(crate) enum Head {
     Ip,
     /// MPLS labels.
     Mpls,
+}
+
+/// Structured data (RFC 6313, 4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum List {
+    /// Values of one element.
+    Basic,
+    /// Records of one template.
+    SubTemplate,
+    /// Records of several templates.
+    SubTemplateMulti,
 }
 
 /// Numbers kept aside until the whole record is read.
@@ -165,7 +178,7 @@ fn is_reversible(op: Op) -> bool {
         V4(field) | V6(field) => [Field::NextHop, Field::BgpNextHop].contains(&field),
         Keep(slot) => !KEPT_ONCE.contains(&slot),
         Skip | MoreBits(_) | Bits(_) => true,
-        Octets(_) | Text(_) | Add(..) | FlowId | Section(_) => false,
+        Octets(_) | Text(_) | Add(..) | FlowId | Section(_) | Op::List(_) => false,
     }
 }
 
@@ -322,6 +335,9 @@ static ELEMENTS: &[Element] = &[
     e(281, V6(Field::XlateSrcAddr)),            // postNATSourceIPv6Address
     e(282, V6(Field::XlateDstAddr)),            // postNATDestinationIPv6Address
     e(283, Number(Field::NatPool)),             // natPoolId
+    e(291, Op::List(List::Basic)),              // basicList
+    e(292, Op::List(List::SubTemplate)),        // subTemplateList
+    e(293, Op::List(List::SubTemplateMulti)),   // subTemplateMultiList
     e(298, Counter(Field::Packets, 1)),         // initiatorPackets
     e(299, Counter(Field::OutPackets, 1)),      // responderPackets
     e(302, Number(Field::SelectorId)),          // selectorId
@@ -407,7 +423,7 @@ mod tests {
                 V4(f) | V6(f) => f.kind() == Kind::Addr,
                 Text(f) => matches!(f.kind(), Kind::Text(_)),
                 Octets(f) => matches!(f.kind(), Kind::Bytes | Kind::Acl),
-                Skip | FlowId | Keep(_) | Section(_) => true,
+                Skip | FlowId | Keep(_) | Section(_) | Op::List(_) => true,
             };
             assert!(suits, "{line:?}");
         }
@@ -452,7 +468,7 @@ mod tests {
                 | V6(f)
                 | Octets(f)
                 | Text(f) => assert_eq!(f, *field, "element {ie}"),
-                Skip | FlowId | Keep(_) | Add(..) | MoreBits(_) | Section(_) => {}
+                Skip | FlowId | Keep(_) | Add(..) | MoreBits(_) | Section(_) | Op::List(_) => {}
             }
         }
     }

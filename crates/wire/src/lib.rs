@@ -18,6 +18,7 @@
 //! * `registry`: what elements and enterprises are called;
 //! * `biflow`: records of two directions;
 //! * `section`: pieces of packets instead of flows;
+//! * `structured`: lists inside records;
 //! * `derive`: times, ICMP, events, sampling: what no element carries by itself;
 //! * [`packet`]: captured frames, as sampled headers and sections have them;
 //! * `options`, `exporter`, `sequence`: what is known of each exporter;
@@ -51,6 +52,7 @@ mod session;
 mod set;
 pub mod sflow;
 mod snapshot;
+mod structured;
 mod template;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

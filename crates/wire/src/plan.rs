@@ -4,7 +4,7 @@
 //! fixed; where an element of variable length comes first, they count from its end.
 
 use crate::Counters;
-use crate::element::{Head, Op, Slot, element, forward_of};
+use crate::element::{Head, List, Op, Slot, element, forward_of};
 use crate::template::{FieldSpec, VARIABLE};
 use crate::{Protocol, cursor};
 use record::{Addr, Field, Flow};
@@ -45,6 +45,8 @@ pub(crate) struct Nature {
     pub(crate) is_biflow: bool,
     /// A piece of a packet (elements 104, 313, 315 to 317), and no addresses beside it.
     pub(crate) is_section: bool,
+    /// Elements 291 to 293.
+    pub(crate) has_lists: bool,
 }
 
 /// Whether a plan reads what was sent of the flow, or of its other direction.
@@ -199,6 +201,15 @@ impl Plan {
         found
     }
 
+    /// Calls `each` with the lists of the record at the start of `data`.
+    pub(crate) fn lists<'a>(&self, data: &'a [u8], mut each: impl FnMut(List, &'a [u8])) {
+        self.walk(data, |step, value| {
+            if let Op::List(kind) = step.op {
+                each(kind, value);
+            }
+        });
+    }
+
     /// Calls `each` with every step and its octets; returns the length of the record.
     #[inline]
     fn walk<'a>(&self, data: &'a [u8], mut each: impl FnMut(&Step, &'a [u8])) -> Option<usize> {
@@ -237,6 +248,7 @@ impl Nature {
         Self {
             is_firewall: any(&[233, 33002, 40005]),
             is_nat: has(230),
+            has_lists: any(&[291, 292, 293]),
             is_section: any(&[104, 313, 315, 316, 317]) && !any(&[8, 12, 27, 28]),
             is_biflow: !is_event && fields.iter().any(is_counter),
             is_mixed: any(&[8, 12]) && any(&[27, 28]),
@@ -252,7 +264,8 @@ impl Nature {
     /// Of an element that comes twice the first is taken: the outer header, where a tunnel's outer
     /// and inner header are both exported (RFC 7011, 8: elements keep the order of the packet).
     fn resolve(self, side: Side, protocol: Protocol, field: &FieldSpec, is_repeat: bool) -> Op {
-        if is_repeat || field.len == 0 {
+        let is_list = field.pen == 0 && matches!(field.id, 291..=293);
+        if is_repeat && !is_list || field.len == 0 {
             return Op::Skip;
         }
         match (side, forward_of(field.pen, field.id)) {
@@ -315,7 +328,8 @@ impl Claims {
             | Op::Skip
             | Op::FlowId
             | Op::Keep(_)
-            | Op::Section(_) => {
+            | Op::Section(_)
+            | Op::List(_) => {
                 return step(op, false);
             }
         };

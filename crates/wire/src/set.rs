@@ -9,6 +9,7 @@ use crate::exporter::State;
 use crate::options::Facts;
 use crate::section;
 use crate::sequence::Read;
+use crate::structured;
 use crate::template::{Definition, Learned, Memory, Template};
 use crate::{DecodeError, Decoder, Protocol};
 use record::FlowSink;
@@ -198,9 +199,7 @@ impl Decoder {
     ) -> (u64, bool) {
         let Some(state) = self.exporters.get_mut(message.exporter) else { return (0, false) };
         let State { templates, samplers, .. } = state;
-        let Some(Template { plan: Some(plan), min_len, records: total, .. }) =
-            templates.get_mut(id)
-        else {
+        let Some(Template { plan: Some(plan), min_len, .. }) = templates.get(id) else {
             return (0, false);
         };
         let (flow, back, kept) = (&mut self.flow, &mut self.back, &mut self.kept);
@@ -214,6 +213,9 @@ impl Decoder {
             self.counters.odd_uptimes += u64::from(!is_sane);
             if plan.nature.is_section {
                 section::fill(plan, rest, flow, kept, &mut self.counters);
+            }
+            if plan.nature.has_lists {
+                structured::fill(plan, rest, flow, back, templates, &mut self.counters);
             }
             let directions = match &plan.reverse {
                 None => Directions::FORWARD,
@@ -234,10 +236,13 @@ impl Decoder {
             read += 1;
             rest = rest.get(used..).unwrap_or_default();
         }
-        *total += read;
+        let is_cut = rest.len() >= *min_len;
+        if let Some(template) = templates.get_mut(id) {
+            template.records += read;
+        }
         self.counters.flows += read + doubled;
         self.counters.biflows += doubled;
-        (read, rest.len() >= *min_len)
+        (read, is_cut)
     }
 
     fn read_options<S: FlowSink + ?Sized>(

@@ -197,6 +197,11 @@ impl Templates {
         self.0.get_mut(&id)
     }
 
+    #[inline]
+    pub(crate) fn get(&self, id: u16) -> Option<&Template> {
+        self.0.get(&id)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, &Template)> {
         self.0.iter().map(|(id, t)| (*id, t))
     }

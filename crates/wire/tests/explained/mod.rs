@@ -86,6 +86,58 @@ pub(crate) const NOT_STORED: &[(&str, usize)] = &[
     ("netflow-v9/graylog-plugin-netflow/nprobe-netflow9-4", 14),
 ];
 
+/// A set, then records of flows and of options and data sets without a template where they are not
+/// those of the reference count, then the counters of damage, and the reason.
+type Read = (&'static str, Option<[u64; 3]>, &'static [&'static str], &'static str);
+
+/// Sets of which other records were read than the reference count has, or that are damaged.
+pub(crate) const READ: &[Read] = &[
+    (
+        "ipfix/logstash-codec-netflow/ipfix",
+        Some([12, 1, 0]),
+        &[],
+        "three messages in one datagram: the reference count has the first",
+    ),
+    (
+        "ipfix/vflow/vflow_ipfix_multi",
+        None,
+        &["truncated_messages", "truncated_sets", "trailing_bytes", "templates_truncated"],
+        "lengths unlike the datagram's",
+    ),
+    (
+        "netflow-v5/logstash-codec-netflow/netflow5_test_invalid01",
+        None,
+        &["truncated_messages"],
+        "a count beyond the datagram",
+    ),
+    (
+        "netflow-v5/logstash-codec-netflow/netflow5_test_invalid02",
+        None,
+        &["truncated_messages"],
+        "a count beyond the datagram",
+    ),
+    ("netflow-v5/vflow/vflow_v5", None, &["trailing_bytes"], "six octets behind the last record"),
+    (
+        "netflow-v9/graylog-plugin-netflow/netflow-v9-1",
+        None,
+        &["truncated_sets", "bad_sets", "templates_truncated"],
+        "a datagram cut short",
+    ),
+    (
+        "netflow-v9/graylog-plugin-netflow/nprobe-netflow9-4",
+        Some([15, 1, 0]),
+        &[],
+        "data before its template, which comes in the next datagram",
+    ),
+    (
+        "netflow-v9/python-netflow-v9-softflowd/bitkeks_v9_mixed",
+        Some([8, 0, 0]),
+        &[],
+        "data before its template in the same datagram",
+    ),
+    ("nfd/generated/nfpcapd-H_test", Some([63, 0, 0]), &[], "the reference count does not read it"),
+];
+
 const ADDRESSES: &[&str] = &[
     "src4_addr",
     "dst4_addr",
@@ -180,8 +232,6 @@ pub(crate) const DIFFERENCES: &[Rule] = &[
         why: "the other direction of a biflow: ingress (61) becomes egress" },
     Rule { sets: &["yaf"], keys: &["first"], when: |d| d.ours == d.stored.replace(".818", ".819"),
         why: "the other direction began a millisecond later (6871/21)" },
-    Rule { sets: &["yaf"], keys: &["in_src_mac", "in_dst_mac"], when: |d| d.ours.is_empty(),
-        why: "structured data (291 to 293) is not opened: these lie in a subTemplateMultiList" },
     Rule { sets: &["106-", "400-", "403-", "500-", "502-"], keys: ADDRESSES, when: is_outer_header,
         why: "outer and inner header: we keep the outer, nfcapd mixes them" },
     Rule { sets: &["ipfix/"], keys: &["ethertype"], when: |d| d.stored == "0",
