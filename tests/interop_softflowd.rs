@@ -274,6 +274,33 @@ fn packets_of_ours() {
     same(&collected[2], &all, "IPFIX and the packets");
 }
 
+/// v1 knows no IPv6, and no more than 24 records a datagram; softflowd sends 29, which nfcapd
+/// refuses.
+#[test]
+fn version_1_with_few_flows_and_with_many() {
+    if !has_all() {
+        return;
+    }
+    let scene = Scene::new();
+    for (name, conversations) in [("few", 18), ("many", 300)] {
+        let capture = Capture::mixed(conversations);
+        let path = scene.path(name);
+        std::fs::write(&path, &capture.bytes).unwrap();
+        let [ours, theirs] = collect(&scene, name, &path, "1");
+        let v4 = expected(capture.truth.iter().filter(|(key, _)| key.src.is_ipv4()));
+        for reader in [FLOWDUMP, "nfdump"] {
+            same(&sums(reader, &ours), &v4, &format!("{name} flows, {reader}"));
+        }
+        let theirs = sums("nfdump", &theirs);
+        if v4.len() <= 24 {
+            same(&theirs, &v4, "few flows at nfcapd");
+        } else {
+            assert!(theirs.len() < 24, "nfcapd reads more than 24 records now");
+            assert!(theirs.iter().all(|line| v4.contains(line)), "{theirs:?}");
+        }
+    }
+}
+
 #[test]
 fn packets_of_others() {
     let Some(corpus) = corpus() else { return };
