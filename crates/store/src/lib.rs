@@ -22,7 +22,8 @@
 //! and write its blocks. [`rotate`] says which file a moment
 //! belongs to and gives finished files their name; [`select`] turns file arguments of the command
 //! line into a list; [`verify`] looks at every block of a file; [`loss`] keeps what collectors
-//! could not store; [`counters`] keeps samples of interfaces. [`repair`](fn@repair), [`recompress`](fn@recompress) and
+//! could not store; [`counters`] keeps samples of interfaces; [`expire`] keeps a directory within
+//! its limits, which stand in [`nfstat`]. [`repair`](fn@repair), [`recompress`](fn@recompress) and
 //! [`set_ident`](fn@set_ident) put another file in the place of one; [`side`] says where what
 //! belongs to a file lies beside it.
 //!
@@ -37,6 +38,7 @@ mod crypt;
 mod directory;
 mod encode;
 mod error;
+pub mod expire;
 mod exporters;
 mod extension_set;
 mod header;
@@ -48,6 +50,7 @@ mod lzo_encode;
 mod merge;
 mod meta;
 mod meta3;
+pub mod nfstat;
 mod outlet;
 mod payload3;
 mod pool;

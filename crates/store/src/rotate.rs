@@ -4,7 +4,7 @@ use crate::error::StoreError;
 use crate::merge;
 use chrono::{DateTime, Local, NaiveDateTime, TimeZone};
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -152,13 +152,8 @@ pub fn publish(
     sub: &Path,
     name: &str,
 ) -> Result<Published, StoreError> {
-    let wanted = base.join(sub);
-    let directory = match create_directories(base, sub) {
-        Ok(()) => wanted,
-        Err(_) => base.to_owned(),
-    };
+    let (directory, _lock) = enter(base, sub);
     let target = directory.join(name);
-    let _lock = lock(&directory);
     let naming = take_name(temporary, &target, |from, to| fs::hard_link(from, to))?;
     if naming == Naming::Taken {
         let together = with_suffix(temporary, ".merged");
@@ -175,6 +170,18 @@ pub fn publish(
     })
 }
 
+/// Makes sure that there is a directory `base/sub`, and locks it. Should that fail, it is `base`.
+fn enter(base: &Path, sub: &Path) -> (PathBuf, Option<File>) {
+    // Nobody who expires files removes a directory between here and its own lock.
+    let base_lock = lock(base);
+    if sub.as_os_str().is_empty() || create_directories(base, sub).is_err() {
+        return (base.to_owned(), base_lock);
+    }
+    let directory = base.join(sub);
+    let own_lock = lock(&directory);
+    (directory, own_lock)
+}
+
 /// Waits until no other collector gives names or merges in this directory; until the file is
 /// dropped none does. Where directories cannot be locked, as on NFS, there is nothing to wait for:
 /// there, two collectors should not write to one directory.
@@ -182,6 +189,20 @@ pub(crate) fn lock(directory: &Path) -> Option<File> {
     let file = File::open(directory).ok()?;
     file.lock().ok()?;
     Some(file)
+}
+
+/// A directory in which somebody gives names or merges now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InUse;
+
+/// As [`lock`], without waiting.
+pub(crate) fn try_lock(directory: &Path) -> Result<Option<File>, InUse> {
+    let Ok(file) = File::open(directory) else { return Ok(None) };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(InUse),
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
 }
 
 /// What came of asking for a name.

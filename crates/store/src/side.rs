@@ -58,31 +58,39 @@ pub struct Expired {
 /// and neither is a collector without side files.
 pub fn expire_days(base: &Path, first_kept: &str) -> Result<Expired, StoreError> {
     use std::os::unix::fs::MetadataExt;
-    let directory = base.join(DIRECTORY);
-    let entries = match fs::read_dir(&directory) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Expired::default()),
-        Err(e) => return Err(StoreError::io("read", &directory)(e)),
-    };
     let mut expired = Expired::default();
-    for entry in entries {
-        let entry = entry.map_err(StoreError::io("read", &directory))?;
-        let name = entry.file_name();
-        let day = name.to_str().and_then(parse_day_file).map(|(_, day)| day);
-        if day.is_none_or(|day| day >= first_kept) {
-            continue;
-        }
-        let bytes = entry.metadata().map_or(0, |m| 512 * m.blocks());
-        match fs::remove_file(entry.path()) {
+    for path in of_days_before(base, first_kept)? {
+        let bytes = path.symlink_metadata().map_or(0, |m| 512 * m.blocks());
+        match fs::remove_file(&path) {
             Ok(()) => {
                 expired.files += 1;
                 expired.bytes += bytes;
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(StoreError::io("remove", &entry.path())(e)),
+            Err(e) => return Err(StoreError::io("remove", &path)(e)),
         }
     }
     Ok(expired)
+}
+
+/// The side files of all days before `first_kept` (`YYYYMMDD`).
+pub(crate) fn of_days_before(base: &Path, first_kept: &str) -> Result<Vec<PathBuf>, StoreError> {
+    let directory = base.join(DIRECTORY);
+    let entries = match fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(StoreError::io("read", &directory)(e)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(StoreError::io("read", &directory))?;
+        let name = entry.file_name();
+        let day = name.to_str().and_then(parse_day_file).map(|(_, day)| day);
+        if day.is_some_and(|day| day < first_kept) {
+            paths.push(entry.path());
+        }
+    }
+    Ok(paths)
 }
 
 /// The side file of `file` with this suffix, whether it exists or not.
@@ -107,6 +115,22 @@ pub fn path(file: &Path, suffix: &str) -> PathBuf {
 /// ```
 pub fn of_directory(directory: &Path, name: &str) -> PathBuf {
     directory.join(DIRECTORY).join(format!("{name}{MARK}"))
+}
+
+/// The side files in a directory of flow files, all of them.
+pub(crate) fn list(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory.join(DIRECTORY)).into_iter().flatten().flatten();
+    let is_ours = |entry: &fs::DirEntry| {
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        is_file && entry.file_name().to_str().is_some_and(|name| name.ends_with(MARK))
+    };
+    entries.filter(is_ours).map(|entry| entry.path()).collect()
+}
+
+/// Whether a side file belongs to the flow file of this name.
+pub(crate) fn belongs_to(side_file: &Path, name: &str) -> bool {
+    let of = side_file.file_name().and_then(|n| n.to_str());
+    of.and_then(|n| n.strip_prefix(name)).is_some_and(|rest| rest.starts_with('.'))
 }
 
 fn directory(file: &Path) -> PathBuf {
@@ -162,5 +186,18 @@ mod tests {
             names.iter().for_each(|n| assert_eq!(side.join(n).exists(), is_there, "{n}"));
         }
         assert_eq!(expire_days(dir.path(), "20260411").unwrap(), Expired::default());
+    }
+
+    #[test]
+    fn names_say_which_flow_file_they_belong_to() {
+        for (name, want) in [
+            ("nfcapd.202611181105.damaged.no-pcap", true),
+            ("nfcapd.20261118110500.damaged.no-pcap", false),
+            ("nfcapd.202611181105", false),
+            ("loss.20261118.no-pcap", false),
+        ] {
+            let path = Path::new("x/.flowsuite").join(name);
+            assert_eq!(belongs_to(&path, "nfcapd.202611181105"), want, "{name}");
+        }
     }
 }

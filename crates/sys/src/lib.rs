@@ -11,6 +11,7 @@
 //! * [`signal`]: TERM, INT and HUP as flags and as something to poll;
 //! * [`process`]: daemon, pid file, privileges;
 //! * [`disk`]: room and rights in a directory;
+//! * [`lock`]: locks that other programs respect;
 //! * [`service`]: sockets and messages from and to the service manager;
 //! * [`poll`]: waiting for many descriptors at once;
 //! * [`clock`]: time, CPU time, memory, cores.
@@ -20,6 +21,7 @@
 pub mod clock;
 pub mod disk;
 mod error;
+pub mod lock;
 pub mod map;
 pub mod memory;
 pub mod poll;

@@ -1,0 +1,516 @@
+//! Keeps a directory of flow files within its limits: the oldest slots go first.
+//!
+//! Rules and bookkeeping are those of nfexpire (file format, 12.6): limits stand in
+//! [`.nfstat`](crate::nfstat), sizes are what files take on disk, and a directory that exceeds a
+//! limit is reduced to a percentage of it. What counts, and what may go, is a regular file called
+//! `nfcapd.` and 12 or 14 digits, in the directory or below sub directories whose names begin with
+//! a digit: never the target of a link, never a file that is being written.
+//!
+//! With a flow file goes what lies beside it, with the last one of a day what is kept by the day,
+//! and a sub directory that becomes empty goes, too.
+//!
+//! A collector may give names to files meanwhile: the locks of [`rotate`](crate::rotate) keep a
+//! directory from going away under it. Two of these runs, and nfexpire, wait for each other.
+
+use crate::error::StoreError;
+use crate::nfstat::{self, LockedStat, NfStat};
+use crate::rotate;
+use crate::side;
+use chrono::{DateTime, Local, NaiveDateTime, TimeZone};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// Limits to be kept from now on; those that are not given stay as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NewLimits {
+    /// Octets that the files may take on disk, 0 for no limit.
+    pub max_size: Option<u64>,
+    /// Seconds that the oldest file may be old, 0 for no limit.
+    pub max_life: Option<u64>,
+    /// Percent of a limit to which a directory that exceeds it is reduced: 1 to 100.
+    pub watermark: Option<u64>,
+}
+
+/// What a run did, or would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expired {
+    /// The directory before: limits that applied, and what was there.
+    pub before: NfStat,
+    /// What is left.
+    pub after: NfStat,
+    /// Files that went.
+    pub files: u64,
+    /// Octets that they took on disk.
+    pub size: u64,
+    /// Files beside them, or of their days, that went with them.
+    pub side_files: u64,
+    /// Sub directories that became empty and went.
+    pub directories: u64,
+    /// What could not be removed, and why: the first few.
+    pub failures: Vec<(PathBuf, io::ErrorKind)>,
+    /// How many there were in all.
+    pub failed: u64,
+    /// Whether the run was stopped before both limits held.
+    pub is_stopped: bool,
+}
+
+impl Expired {
+    /// Seconds from the oldest slot before to the oldest one that is left: what nfexpire calls the
+    /// time slot that expired.
+    pub const fn time_secs(&self) -> u64 {
+        if self.files == 0 { 0 } else { self.after.first.saturating_sub(self.before.first) }
+    }
+}
+
+/// How a run goes about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExpireOptions {
+    /// Limits to set before.
+    pub limits: NewLimits,
+    /// Nothing is removed or written; what would be is told.
+    pub dry_run: bool,
+}
+
+/// Failures that are told one by one.
+const MAX_FAILURES: usize = 16;
+
+/// Levels of sub directories that are looked into: `%Y/%m/%d/%H`, and two to spare.
+const MAX_LEVELS: usize = 6;
+
+/// Removes the oldest flow files of a directory until its limits hold, and keeps the books.
+///
+/// `go_on` is asked before each file; once it says no, the run ends early with books that are
+/// right. What cannot be removed is told and passed over.
+///
+/// # Errors
+/// If the directory or its `.nfstat` cannot be read, locked or written.
+pub fn expire(
+    base: &Path,
+    now_secs: u64,
+    options: &ExpireOptions,
+    mut go_on: impl FnMut() -> bool,
+) -> Result<Expired, StoreError> {
+    let (mut locked, mut stat) = open(base, options.dry_run)?;
+    set_limits(&mut stat, options.limits);
+    let mut found = Found::look(base)?;
+    found.sum(&mut stat, now_secs);
+    let mut run = Run {
+        base,
+        dry_run: options.dry_run,
+        beside: BTreeMap::new(),
+        done: Expired {
+            before: stat,
+            after: stat,
+            files: 0,
+            size: 0,
+            side_files: 0,
+            directories: 0,
+            failures: Vec::new(),
+            failed: 0,
+            is_stopped: false,
+        },
+    };
+    let emptied = run.remove_oldest(&mut found, &stat, now_secs, &mut go_on);
+    found.sum(&mut stat, now_secs);
+    if run.done.files > 0 {
+        run.remove_days(&found, now_secs);
+        run.remove_directories(emptied.iter().filter_map(|n| found.directories.get(*n)));
+    }
+    run.done.after = stat;
+    if let Some(locked) = &mut locked {
+        locked.stat = stat;
+        locked.write()?;
+    }
+    Ok(run.done)
+}
+
+/// Counts the files of a directory anew and writes that down, with limits to be kept from now on.
+/// Removes nothing.
+///
+/// # Errors
+/// As [`expire`].
+pub fn rescan(base: &Path, now_secs: u64, limits: NewLimits) -> Result<NfStat, StoreError> {
+    let mut locked = LockedStat::open(base)?;
+    set_limits(&mut locked.stat, limits);
+    Found::look(base)?.sum(&mut locked.stat, now_secs);
+    locked.write()?;
+    Ok(locked.stat)
+}
+
+/// The books of a directory, locked unless nothing is to be written.
+fn open(base: &Path, dry_run: bool) -> Result<(Option<LockedStat>, NfStat), StoreError> {
+    if dry_run {
+        return Ok((None, NfStat::read(base)?.unwrap_or_default()));
+    }
+    let locked = LockedStat::open(base)?;
+    let stat = locked.stat;
+    Ok((Some(locked), stat))
+}
+
+fn set_limits(stat: &mut NfStat, limits: NewLimits) {
+    stat.max_size = limits.max_size.unwrap_or(stat.max_size);
+    stat.max_life = limits.max_life.unwrap_or(stat.max_life);
+    stat.watermark = limits.watermark.unwrap_or(stat.watermark);
+    stat.watermark = stat.effective_watermark();
+}
+
+/// A finished flow file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct FlowFile {
+    /// The digits of its name, those of seconds included: its place in the order of names.
+    digits: u64,
+    /// Whether the name has seconds.
+    has_seconds: bool,
+    /// Index of its directory.
+    directory: u32,
+    /// Octets on disk.
+    size: u64,
+}
+
+impl FlowFile {
+    /// The file of this name, `None` if it is not one that may expire.
+    fn of(name: &str, directory: u32, size: u64) -> Option<Self> {
+        let digits = name.strip_prefix("nfcapd.")?;
+        if !digits.bytes().all(|b| b.is_ascii_digit()) || rotate::time_in_name(name).is_none() {
+            return None;
+        }
+        let number: u64 = digits.parse().ok()?;
+        let has_seconds = digits.len() == 14;
+        let digits = if has_seconds { number } else { number * 100 };
+        Some(Self { digits, has_seconds, directory, size })
+    }
+
+    fn name(&self) -> String {
+        match self.has_seconds {
+            true => format!("nfcapd.{:014}", self.digits),
+            false => format!("nfcapd.{:012}", self.digits / 100),
+        }
+    }
+
+    /// `YYYYMMDD`.
+    fn day(&self) -> String {
+        format!("{:08}", self.digits / 1_000_000)
+    }
+
+    /// Start of its slot, seconds since 1970. An hour that daylight saving time leaves out counts
+    /// as the one after it, one that it repeats as the first of the two.
+    fn start(&self) -> u64 {
+        let time = rotate::time_in_name(&self.name()).unwrap_or_default();
+        let local = |time: NaiveDateTime| Local.from_local_datetime(&time).earliest();
+        let time = local(time).or_else(|| local(time + chrono::TimeDelta::hours(1)));
+        time.and_then(|t| u64::try_from(t.timestamp()).ok()).unwrap_or(0)
+    }
+}
+
+/// What is in a directory and below it.
+#[derive(Debug, Default)]
+struct Found {
+    /// The directory itself, and those below it.
+    directories: Vec<PathBuf>,
+    /// Flow files from the oldest to the newest.
+    files: Vec<FlowFile>,
+}
+
+impl Found {
+    /// Looks through a directory.
+    fn look(base: &Path) -> Result<Self, StoreError> {
+        let mut found = Self::default();
+        let mut levels = vec![(base.to_owned(), 0)];
+        while let Some((path, level)) = levels.pop() {
+            let entries = match fs::read_dir(&path) {
+                Ok(entries) => entries,
+                // Somebody else removed it, or may look into it.
+                Err(_) if level > 0 => continue,
+                Err(e) => return Err(StoreError::io("read", &path)(e)),
+            };
+            let number = u32::try_from(found.directories.len()).unwrap_or(u32::MAX);
+            for entry in entries.flatten() {
+                let (Ok(kind), name) = (entry.file_type(), entry.file_name()) else { continue };
+                let Some(name) = name.to_str() else { continue };
+                if kind.is_dir() && level < MAX_LEVELS && name.starts_with(is_digit) {
+                    levels.push((entry.path(), level + 1));
+                } else if kind.is_file()
+                    && let Some(mut file) = FlowFile::of(name, number, 0)
+                    && let Ok(metadata) = entry.metadata()
+                {
+                    file.size = metadata.blocks() * 512;
+                    found.files.push(file);
+                }
+            }
+            found.directories.push(path);
+        }
+        found.files.sort_unstable();
+        Ok(found)
+    }
+
+    /// Brings sums up to date. Of no files nfexpire says that they are of now, and that the sums
+    /// are not to be relied upon.
+    fn sum(&self, stat: &mut NfStat, now_secs: u64) {
+        stat.files = self.files.len() as u64;
+        stat.size = self.files.iter().map(|f| f.size).sum();
+        (stat.first, stat.last, stat.status) = match (self.files.first(), self.files.last()) {
+            (Some(first), Some(last)) => (first.start(), last.start(), nfstat::OK),
+            _ => (now_secs, now_secs, nfstat::REBUILD),
+        };
+    }
+
+    fn directory(&self, file: &FlowFile) -> &Path {
+        self.directories
+            .get(file.directory as usize)
+            .map_or_else(|| Path::new(""), PathBuf::as_path)
+    }
+}
+
+const fn is_digit(c: char) -> bool {
+    c.is_ascii_digit()
+}
+
+/// A run through one directory.
+struct Run<'a> {
+    base: &'a Path,
+    dry_run: bool,
+    /// Side files of the directories that lose files.
+    beside: BTreeMap<PathBuf, Vec<PathBuf>>,
+    done: Expired,
+}
+
+impl Run<'_> {
+    /// Removes flow files as long as a limit is exceeded, and takes them off `found`. Returns the
+    /// directories that lost any.
+    fn remove_oldest(
+        &mut self,
+        found: &mut Found,
+        stat: &NfStat,
+        now_secs: u64,
+        go_on: &mut impl FnMut() -> bool,
+    ) -> BTreeSet<usize> {
+        let targets = Targets::of(stat, now_secs);
+        let (mut size, mut emptied) = (stat.size, BTreeSet::new());
+        let mut kept = Vec::new();
+        let mut gone = 0;
+        for file in &found.files {
+            if !targets.exceeded(size, file.digits) {
+                break;
+            }
+            if !go_on() {
+                self.done.is_stopped = true;
+                break;
+            }
+            gone += 1;
+            let directory = found.directory(file);
+            if self.remove_flow_file(directory, &file.name()) {
+                size -= file.size;
+                self.done.files += 1;
+                self.done.size += file.size;
+                emptied.insert(file.directory as usize);
+            } else {
+                kept.push(*file);
+            }
+        }
+        found.files.splice(..gone, kept);
+        emptied
+    }
+
+    /// Removes a flow file and what lies beside it. Returns whether it is gone.
+    fn remove_flow_file(&mut self, directory: &Path, name: &str) -> bool {
+        let path = directory.join(name);
+        // Nobody merges into it meanwhile.
+        let _lock = (!self.dry_run).then(|| rotate::lock(directory));
+        if !self.remove(&path, |path| fs::remove_file(path)) {
+            return false;
+        }
+        let beside = self.beside.entry(directory.to_owned()).or_insert_with_key(|d| side::list(d));
+        let of_file: Vec<_> =
+            beside.iter().filter(|path| side::belongs_to(path, name)).cloned().collect();
+        for path in of_file {
+            self.done.side_files += u64::from(self.remove(&path, |path| fs::remove_file(path)));
+        }
+        true
+    }
+
+    /// Removes what collectors keep by the day, of days before the oldest file that is left.
+    fn remove_days(&mut self, found: &Found, now_secs: u64) {
+        let first = found.files.first().map_or_else(|| side::day_of(now_secs), FlowFile::day);
+        let Ok(paths) = side::of_days_before(self.base, &first) else { return };
+        for path in paths {
+            self.done.side_files += u64::from(self.remove(&path, |path| fs::remove_file(path)));
+        }
+    }
+
+    /// Removes directories that are empty, and those above them that become so. The base stays.
+    fn remove_directories<'a>(&mut self, directories: impl Iterator<Item = &'a PathBuf>) {
+        if self.dry_run {
+            return;
+        }
+        // Collectors make directories under this lock.
+        let _base = rotate::lock(self.base);
+        for directory in directories {
+            let below = |d: &&Path| *d != self.base && d.starts_with(self.base);
+            for directory in directory.ancestors().take_while(below) {
+                // A collector that has the lock is about to put a file there.
+                let Ok(_lock) = rotate::try_lock(directory) else { break };
+                let _ = fs::remove_dir(directory.join(side::DIRECTORY));
+                match fs::remove_dir(directory) {
+                    Ok(()) => self.done.directories += 1,
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+
+    /// Removes something, or would. Returns whether it is gone.
+    fn remove(&mut self, path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> bool {
+        match if self.dry_run { Ok(()) } else { remove(path) } {
+            Ok(()) => true,
+            // Somebody else removed it.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => true,
+            Err(e) => {
+                self.done.failed += 1;
+                if self.done.failures.len() < MAX_FAILURES {
+                    self.done.failures.push((path.to_owned(), e.kind()));
+                }
+                false
+            }
+        }
+    }
+}
+
+/// What a directory is reduced to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Targets {
+    /// Octets, if it has too many.
+    size: Option<u64>,
+    /// Digits of the first name that may stay, if it has too old ones.
+    digits: Option<u64>,
+}
+
+impl Targets {
+    /// A limit counts if it is reached; then the watermark counts.
+    fn of(stat: &NfStat, now_secs: u64) -> Self {
+        let of_watermark =
+            |limit: u64| (u128::from(limit) * u128::from(stat.watermark) / 100) as u64;
+        let is_large = stat.max_size > 0 && stat.size >= stat.max_size;
+        let age = now_secs.saturating_sub(stat.first);
+        let is_old = stat.max_life > 0 && stat.files > 0 && age >= stat.max_life;
+        let oldest = now_secs.saturating_sub(of_watermark(stat.max_life));
+        Self {
+            size: is_large.then(|| of_watermark(stat.max_size)),
+            digits: is_old.then(|| digits_of(oldest)),
+        }
+    }
+
+    fn exceeded(&self, size: u64, digits: u64) -> bool {
+        self.size.is_some_and(|target| size > target) || self.digits.is_some_and(|d| digits < d)
+    }
+}
+
+fn local(secs: u64) -> DateTime<Local> {
+    let utc = i64::try_from(secs).ok().and_then(|s| DateTime::from_timestamp(s, 0));
+    utc.unwrap_or_default().with_timezone(&Local)
+}
+
+/// `YYYYMMDDhhmm00` of a moment as a number: names are compared to the minute.
+fn digits_of(secs: u64) -> u64 {
+    local(secs).format("%Y%m%d%H%M00").to_string().parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_finished_files_only() {
+        for (name, want) in [
+            ("nfcapd.202611201005", Some(20_261_120_100_500)),
+            ("nfcapd.20261120100507", Some(20_261_120_100_507)),
+            ("nfcapd.current.77", None),
+            ("nfcapd.current.202611", None),
+            ("nfcapd.202611201005+0100", None),
+            ("nfcapd.202611201005.merged", None),
+            ("nfcapd.2026112010", None),
+            ("nfcapd.2026112010050", None),
+            ("nfcapd.202613201005", None),
+            ("nfcapd.+02611201005", None),
+            ("nfpcapd.202611201005", None),
+            (".nfstat", None),
+        ] {
+            let file = FlowFile::of(name, 0, 0);
+            assert_eq!(file.map(|f| f.digits), want, "{name}");
+            if let Some(file) = file {
+                assert_eq!(file.name(), name);
+                assert_eq!(file.day(), "20261120");
+            }
+        }
+    }
+
+    /// Slots of five minutes, oldest first, and the file sizes in them.
+    fn found(now_secs: u64, sizes: &[u64]) -> Found {
+        let count = sizes.len() as u64;
+        let file = |(n, size): (u64, &u64)| {
+            let slot = rotate::slot_of(now_secs - 300 * (count - n), 300);
+            FlowFile::of(&slot.file_name(), 0, *size).unwrap()
+        };
+        Found { directories: vec![PathBuf::new()], files: (0..).zip(sizes).map(file).collect() }
+    }
+
+    /// The rules of nfexpire one after the other, first size, then age: files that stay.
+    fn slow_twin(files: &[FlowFile], stat: &NfStat, now_secs: u64) -> usize {
+        let (mut size, mut left) = (stat.size, files);
+        if stat.max_size > 0 && size >= stat.max_size {
+            while let [oldest, rest @ ..] = left
+                && size > stat.max_size * stat.watermark / 100
+            {
+                size -= oldest.size;
+                left = rest;
+            }
+        }
+        if stat.max_life > 0 && now_secs - stat.first >= stat.max_life {
+            let keep_from = now_secs - stat.max_life * stat.watermark / 100;
+            while let [oldest, rest @ ..] = left
+                && oldest.start() < keep_from - keep_from % 60
+            {
+                left = rest;
+            }
+        }
+        left.len()
+    }
+
+    #[test]
+    fn limits_and_watermark_say_what_stays() {
+        let now = 1_795_000_000;
+        let mut seen = BTreeSet::new();
+        for max_size in [0, 1, 4096, 10_000, 40_960, 49_152, 49_153, 1 << 40, u64::MAX / 100] {
+            for max_life in [0, 1, 300, 900, 1500, 3000, 3601, 1 << 30] {
+                for watermark in [1, 50, 95, 100] {
+                    let mut found =
+                        found(now, &[4096, 8192, 0, 4096, 12_288, 4096, 4096, 8192, 4096]);
+                    let mut stat = NfStat { max_size, max_life, watermark, ..NfStat::default() };
+                    found.sum(&mut stat, now);
+                    let want = slow_twin(&found.files, &stat, now);
+                    let done = Expired {
+                        before: stat,
+                        after: stat,
+                        files: 0,
+                        size: 0,
+                        side_files: 0,
+                        directories: 0,
+                        failures: Vec::new(),
+                        failed: 0,
+                        is_stopped: false,
+                    };
+                    let beside = BTreeMap::new();
+                    let mut run = Run { base: Path::new(""), dry_run: true, beside, done };
+                    run.remove_oldest(&mut found, &stat, now, &mut || true);
+                    let what = format!("{max_size} octets, {max_life} s, {watermark} %");
+                    assert_eq!(found.files.len(), want, "{what}");
+                    assert_eq!(run.done.files as usize + want, 9, "{what}");
+                    seen.insert(want);
+                }
+            }
+        }
+        assert!(seen.len() > 6, "{seen:?}");
+    }
+}
