@@ -9,7 +9,8 @@
 //!   asks no clock, so tests run hours in milliseconds.
 //! * [`run`] joins it to sockets and signals.
 //! * [`stream`] brings messages of exporters that speak TCP or TLS.
-//! * [`status`] is the board where the decoding thread shows itself to operators' tools.
+//! * [`status`] is the board where the decoding thread shows itself to operators' tools; [`http`],
+//!   [`metrics`] and [`nfmetrics`] tell them.
 //! * [`Account`] says where every datagram and every flow went; nothing is lost without a count.
 //!
 //! It writes to the [`log`] and leaves it to the program where that goes. It knows no filters, no
@@ -20,13 +21,16 @@ mod collector;
 mod config;
 mod error;
 mod finish;
+pub mod http;
 mod inbox;
 pub mod launch;
 mod ledger;
 mod loss;
 pub mod metrics;
 mod network;
+pub mod nfmetrics;
 mod recover;
+mod report;
 pub mod run;
 mod source;
 mod spool;

@@ -2,12 +2,14 @@
 
 use std::io;
 use std::net::TcpStream;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 /// What a descriptor is waited for, and what it is ready for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,12 +80,26 @@ pub fn keep_alive(stream: &TcpStream, idle: Duration) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&probing)
 }
 
+/// Connects to a local socket, without waiting for a listener that is busy.
+///
+/// # Errors
+/// If there is none, or it has as many connections waiting as it lets wait
+/// ([`io::ErrorKind::WouldBlock`]).
+pub fn connect_local(path: &Path) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    socket.set_nonblocking(false)?;
+    Ok(OwnedFd::from(socket).into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Write as _;
     use std::net::TcpListener;
     use std::os::fd::AsFd as _;
+    use std::os::unix::net::UnixListener;
 
     #[test]
     fn each_descriptor_is_answered_for() {
@@ -115,5 +131,26 @@ mod tests {
         assert!(SockRef::from(&far).keepalive().unwrap());
         drop(near);
         assert_eq!(wait(&[(far.as_fd(), Ready::READ)], None).unwrap(), [Ready::READ]);
+    }
+
+    #[test]
+    fn a_busy_local_listener_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        assert_eq!(connect_local(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let listener = UnixListener::bind(&path).unwrap();
+        let mut waiting = Vec::new();
+        let refused = loop {
+            match connect_local(&path) {
+                Ok(stream) => waiting.push(stream),
+                Err(e) => break e,
+            }
+            assert!(waiting.len() < 10_000, "the queue has no end");
+        };
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+        waiting[0].write_all(b"x").unwrap();
+        let mut octet = [0];
+        io::Read::read_exact(&mut listener.accept().unwrap().0, &mut octet).unwrap();
+        connect_local(&path).unwrap();
     }
 }

@@ -205,11 +205,13 @@ fn every_count_is_there() {
         (dropped, Some("bad"), 103.0),
         (dropped, Some("empty"), 104.0),
         (dropped, Some("unknown_sender"), 105.0),
+        (dropped, Some("not_allowed"), 112.0),
         (dropped, Some("refused"), 106.0),
         (dropped, Some("panicked"), 107.0),
         ("flowcapd_socket_drops_total", None, 108.0),
         ("flowcapd_datagrams_truncated_total", None, 109.0),
         ("flowcapd_flows_received_total", None, 110.0),
+        ("flowcapd_flows_filtered_total", None, 113.0),
         ("flowcapd_flows_lost_total", None, 111.0),
     ] {
         for source in [CORE, ("source", "")] {
