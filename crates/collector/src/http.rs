@@ -31,7 +31,7 @@ use crate::status::{Board, Status};
 
 /// Where it listens unless told otherwise.
 pub const DEFAULT_ADDR: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9994);
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9396);
 
 /// How much clients may take.
 #[derive(Clone, Copy, Debug)]
