@@ -39,6 +39,8 @@ mod fixed;
 mod frames;
 pub mod ipfix;
 mod ledger;
+#[cfg(test)]
+mod lengths;
 pub mod nfd;
 mod options;
 pub mod packet;
@@ -482,7 +484,8 @@ impl Decoder {
         states.chain(sessions).flat_map(|(exporter, templates)| templates.views(exporter))
     }
 
-    /// Elements in templates that no flow field takes, by enterprise and number.
+    /// Elements in templates that no flow field takes, or not with their length, by enterprise and
+    /// number.
     pub fn unknown_elements(&self) -> impl Iterator<Item = UnknownElement> + '_ {
         self.unknown.iter()
     }

@@ -355,14 +355,33 @@ impl Claims {
     }
 }
 
-/// Whether an element can have this length.
+/// Whether an element can have this length. What each record says is seen when it is read.
+///
+/// Numbers can have any (RFC 7011, 6.2: reduced size; wider ones may begin with zeros), addresses,
+/// ACL ids and the more exact times have one. Milliseconds fit 6 octets, and some send no more.
 const fn fits(op: Op, len: u16) -> bool {
+    use Slot::{
+        BootMs, CollectedMs, EventMicro, EventMs, EventNano, FirstMicro, FirstMs, FirstNano,
+        LastMicro, LastMs, LastNano,
+    };
+    if len == VARIABLE {
+        return true;
+    }
     match op {
         Op::V4(_) => len == 4,
         Op::V6(_) => len == 16,
         Op::Octets(Field::IngressAcl | Field::EgressAcl) => len == 12,
+        Op::Keep(FirstMicro | LastMicro | FirstNano | LastNano | EventMicro | EventNano) => {
+            len == 8
+        }
+        Op::Keep(FirstMs | LastMs | EventMs | CollectedMs | BootMs) => len == 6 || len == 8,
         _ => true,
     }
+}
+
+/// Whether this is an element that has a place in a flow, but not with this length.
+pub(crate) fn is_odd(field: &FieldSpec) -> bool {
+    field.len != 0 && element(field.pen, field.id).is_some_and(|op| !fits(op, field.len))
 }
 
 impl Step {

@@ -1,13 +1,14 @@
-//! Elements that exporters send and no field takes: counted, and listed so that an operator sees
-//! what is left behind.
+//! Elements that exporters send and no field takes, or not as they are sent: counted, and listed so
+//! that an operator sees what is left behind.
 
 use crate::element::element;
+use crate::plan::is_odd;
 use crate::registry::{element_name, enterprise_name};
 use crate::template::FieldSpec;
 use record::Exporter;
 use std::collections::BTreeMap;
 
-/// An element that no flow field takes.
+/// An element that no flow field takes, or that has a length it cannot have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownElement {
     /// Private enterprise number, 0 for the IANA registry and v9.
@@ -18,6 +19,8 @@ pub struct UnknownElement {
     pub name: Option<&'static str>,
     /// Who its enterprise is, where that is known.
     pub enterprise: Option<&'static str>,
+    /// Whether a field takes it, but not with the length it has: an address of 6 octets.
+    pub has_odd_length: bool,
     /// New or changed templates that had it.
     pub templates: u64,
     /// Who sent it first.
@@ -40,7 +43,7 @@ pub struct Sighting {
 /// The list, bounded.
 #[derive(Debug)]
 pub(crate) struct UnknownElements {
-    seen: BTreeMap<(u32, u16), (u64, Sighting)>,
+    seen: BTreeMap<(u32, u16, bool), (u64, Sighting)>,
     limit: usize,
 }
 
@@ -49,16 +52,21 @@ impl UnknownElements {
         Self { seen: BTreeMap::new(), limit }
     }
 
-    /// Looks through the fields of a new template and returns how many are unknown.
+    /// Looks through the fields of a new template and returns how many no field takes.
     pub(crate) fn note(
         &mut self,
         fields: &[FieldSpec],
         (exporter, template, at_ms): (Exporter, u16, u64),
     ) -> u64 {
         let mut found = 0;
-        for field in fields.iter().filter(|f| element(f.pen, f.id).is_none()) {
-            found += 1;
-            let key = (field.pen, field.id);
+        for field in fields {
+            let is_unknown = element(field.pen, field.id).is_none();
+            let has_odd_length = is_odd(field);
+            if !is_unknown && !has_odd_length {
+                continue;
+            }
+            found += u64::from(is_unknown);
+            let key = (field.pen, field.id, has_odd_length);
             if let Some((templates, _)) = self.seen.get_mut(&key) {
                 *templates += 1;
             } else if self.seen.len() < self.limit {
@@ -70,11 +78,12 @@ impl UnknownElements {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = UnknownElement> + '_ {
-        self.seen.iter().map(|(&(pen, id), &(templates, first))| UnknownElement {
+        self.seen.iter().map(|(&(pen, id, has_odd_length), &(templates, first))| UnknownElement {
             pen,
             id,
             name: element_name(pen, id),
             enterprise: enterprise_name(pen),
+            has_odd_length,
             templates,
             first,
         })
