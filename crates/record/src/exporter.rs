@@ -12,7 +12,8 @@ pub struct Exporter {
     pub version: u32,
     /// Address the export packets come from.
     pub addr: Addr,
-    /// v5, v7: engine type * 256 + engine id; v9: source id; IPFIX: observation domain.
+    /// v5, v7: engine type * 256 + engine id; v9: source id; IPFIX: observation domain; sFlow:
+    /// sub-agent.
     pub id: u32,
 }
 

@@ -77,7 +77,7 @@ counters! {
     names_refused: "names dropped: more than the limit";
     odd_uptimes: "flows that would end an hour after their export: dated by it instead";
     sequence_gaps: "gaps in sequence numbers, less those that late datagrams closed";
-    lost_datagrams: "datagrams missing by sequence number (v9, version 250), less late ones";
+    lost_datagrams: "datagrams missing by sequence number (v9, sFlow, version 250), less late ones";
     lost_records: "records missing by sequence number (v5, v7, IPFIX), less late ones";
     reordered: "datagrams that came late and closed a gap";
     duplicates: "datagrams with a sequence number already seen";
