@@ -596,3 +596,34 @@ fn malformed_records_are_left_out_and_counted() {
     let (decoder, sink) = decode(&[datagram]);
     assert_eq!((sink.interfaces.len(), decoder.counters().sflow_bad_records), (0, 1));
 }
+
+#[test]
+fn damaged_datagrams_are_survived() {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 11) as usize
+    };
+    let config = Config { decode_tunnels: true, ..Config::default() };
+    let (mut decoder, mut sink) = (Decoder::new(config), Collect::default());
+    for sample in [rich().build(), rich_v4(4).build(), rich_v4(2).build()] {
+        for _ in 0..5000 {
+            let mut damaged = sample.clone();
+            for _ in 0..1 + next() % 4 {
+                let at = 4 + next() % (damaged.len() - 4);
+                damaged[at] = [0, 1, 255, next() as u8][next() % 4];
+            }
+            damaged.truncate(1 + next() % (damaged.len() * 2));
+            let before = decoder.counters().sflow_interfaces;
+            let outcome = decoder.decode(PEER, NOW_MS, &damaged, &mut sink);
+            assert_eq!(outcome.flows as usize, sink.flows.len());
+            let interfaces = decoder.counters().sflow_interfaces - before;
+            assert_eq!(interfaces as usize, sink.interfaces.len());
+            sink.flows.clear();
+            sink.interfaces.clear();
+        }
+    }
+    assert!(decoder.counters().flows > 10_000);
+}
