@@ -184,6 +184,7 @@ pub(crate) fn unknown_json(details: &Details) -> Vec<u8> {
         let unknown = source.unknown.iter().map(|e| {
             json!({
                 "enterprise": e.pen, "id": e.id, "name": e.name, "owner": e.enterprise,
+                "has_odd_length": e.has_odd_length,
                 "templates": e.templates,
                 "first": {"exporter": exporter_json(&e.first.exporter),
                           "template": e.first.template, "length": length(e.first.len),
@@ -291,11 +292,12 @@ pub(crate) fn unknown_text(details: &Details) -> String {
 }
 
 fn unknown_line(element: &UnknownElement, now_ms: u64, out: &mut String) {
-    let UnknownElement { pen, id, name, enterprise, templates, first } = element;
+    let UnknownElement { pen, id, name, enterprise, has_odd_length, templates, first } = element;
     let owner = enterprise.or_else(|| enterprise_name(*pen)).unwrap_or("-");
+    let odd = if *has_odd_length { format!("{} octets, ", first.len) } else { String::new() };
     let _ = writeln!(
         out,
-        "  {:<34} {:<12} {owner:<20} {templates} templates, first of {} in {}, {}",
+        "  {:<34} {:<12} {owner:<20} {odd}{templates} templates, first of {} in {}, {}",
         name.unwrap_or("-"),
         number_text(*pen, *id),
         exporter_text(&first.exporter),
