@@ -140,7 +140,7 @@ struct Behind {
     /// Where the next message would begin.
     next: u32,
     /// To be counted as a duplicate of so many units, unless it was a restart.
-    pending: Option<u32>,
+    units: u32,
 }
 
 /// Sequence numbers of one exporter.
@@ -161,7 +161,26 @@ pub(crate) struct Sequence {
     /// Number of the message being read, among those of this tracker.
     message: u64,
     behind: Option<Behind>,
+    suspicion: Option<Suspicion>,
 }
+
+/// Messages that follow each other by another habit than the one that was taken for granted.
+///
+/// One that does is a coincidence if something was lost before it. Several in a row are not.
+#[derive(Clone, Copy, Debug)]
+struct Suspicion {
+    habit: Habit,
+    /// The latest of them.
+    newest: Step,
+    /// How many there were so far.
+    run: usize,
+    /// Start and length of the gaps that were seen meanwhile: there was none.
+    gaps: [(u32, u32); PATIENCE],
+}
+
+/// Messages in a row that prove another habit, if the exporter seemed to have this one; two if
+/// nothing is known of it yet.
+const PATIENCE: usize = 4;
 
 /// What of a [`Sequence`] outlasts a restart of the collector.
 #[derive(Clone, Copy, Debug, Default)]
@@ -229,13 +248,18 @@ impl Sequence {
         let ahead = step.number.wrapping_sub(next);
         if ahead == 0 && !self.is_doubled_opening(step) {
             self.settle_behind(tally);
+            self.suspicion = None;
             return self.resume(raw, unread, tally);
         }
-        if let Some(habit) = self.other_habit(raw) {
-            self.change_habit(habit, tally);
+        if self.suspect(raw, tally) {
             return self.resume(raw, unread, tally);
         }
-        if self.behind.is_some_and(|b| b.next == step.number) || self.clock_went_back(raw.uptime) {
+        if self.suspicion.is_some_and(|s| s.run > 1) {
+            // Neither a duplicate nor a restart by the habit that it follows.
+            self.behind = None;
+        }
+        let goes_on_anew = self.behind.is_some_and(|b| b.units > 0 && b.next == step.number);
+        if goes_on_anew || self.clock_went_back(raw.uptime) {
             return self.restart(raw, unread, tally);
         }
         self.settle_behind(tally);
@@ -305,9 +329,8 @@ impl Sequence {
                 return;
             }
             tally.parked(len);
-            self.waiting.push_back(Waiting { len, ..opening });
-            self.finish(self.waiting.len() - 1, tally);
-            return;
+            let at = self.put(Waiting { len, ..opening });
+            return self.finish(at, tally);
         }
         let Some(start) = self.next else { return };
         let len = number.wrapping_sub(start);
@@ -320,6 +343,11 @@ impl Sequence {
         } else {
             tally.missing(len);
             self.remember(Hole { start, len, cause: Cause::Missing });
+            if let Some(suspicion) = &mut self.suspicion
+                && let Some(gap) = suspicion.gaps.get_mut(suspicion.run)
+            {
+                *gap = (start, len);
+            }
         }
     }
 
@@ -343,27 +371,48 @@ impl Sequence {
     fn fall_behind(&mut self, step: Step, unread: Option<Unread>, tally: &mut Tally<'_>) {
         let units = step.units.or_else(|| unread.map(|u| self.habit.units(u.read))).unwrap_or(0);
         let next = step.number.wrapping_add(units);
-        let pending = step.uptime.is_none().then_some(units);
-        if pending.is_none() {
-            tally.duplicate(units);
+        if step.uptime.is_some_and(|uptime| uptime != 0) {
+            return tally.duplicate(units);
         }
-        self.behind = Some(Behind { next, pending });
+        self.behind = Some(Behind { next, units });
     }
 
     fn settle_behind(&mut self, tally: &mut Tally<'_>) {
-        if let Some(Behind { pending: Some(units), .. }) = self.behind.take() {
-            tally.duplicate(units);
+        match self.behind.take() {
+            None => {}
+            // Templates alone have no place in the sequence.
+            Some(Behind { units: 0, .. }) => tally.reordered(),
+            Some(Behind { units, .. }) => tally.duplicate(units),
         }
     }
 
-    /// The habit by which this message follows the newest without a gap, if there is one.
-    fn other_habit(&self, raw: Step) -> Option<Habit> {
-        raw.flows.and(raw.units)?;
-        let newest = self.newest?;
-        Habit::ALL.into_iter().filter(|h| *h != self.habit).find(|habit| {
-            let (newest, step) = (habit.standardize(newest), habit.standardize(raw));
-            newest.units.is_some_and(|units| newest.number.wrapping_add(units) == step.number)
-        })
+    /// Whether it is proven by this message that the exporter has another habit, which then holds.
+    fn suspect(&mut self, raw: Step, tally: &mut Tally<'_>) -> bool {
+        let last = self.suspicion.take();
+        let goes_on = last.filter(|s| follows(s.habit, s.newest, raw));
+        let begins = || {
+            let newest = self.newest?;
+            let habits = Habit::ALL.into_iter().filter(|h| *h != self.habit);
+            let habit = habits.into_iter().find(|h| follows(*h, newest, raw))?;
+            Some(Suspicion { habit, newest, run: 0, gaps: [(0, 0); PATIENCE] })
+        };
+        let Some(mut suspicion) = goes_on.or_else(begins) else { return false };
+        suspicion.run += 1;
+        suspicion.newest = raw;
+        let enough = if self.is_settled { PATIENCE } else { 2 };
+        if suspicion.run < enough {
+            self.suspicion = Some(suspicion);
+            return false;
+        }
+        for gap in suspicion.gaps.into_iter().filter(|g| g.1 > 0) {
+            let is_it = |h: &Hole| (h.start, h.len) == gap && h.cause == Cause::Missing;
+            if let Some(at) = self.holes.iter().position(is_it) {
+                self.holes.remove(at);
+                tally.recovered(gap.1, true);
+            }
+        }
+        self.change_habit(suspicion.habit, tally);
+        true
     }
 
     /// Stretches that were measured by the wrong habit say nothing.
@@ -372,6 +421,7 @@ impl Sequence {
             tally.unparked(waiting.len);
         }
         (self.habit, self.next, self.opening) = (habit, None, None);
+        self.is_settled = false;
     }
 
     /// A late message takes its place in a stretch. Returns whether there is one.
@@ -440,7 +490,7 @@ impl Sequence {
 
     fn wait(&mut self, owner: u32, start: u32, len: u32, unread: Unread, tally: &mut Tally<'_>) {
         tally.parked(len);
-        self.waiting.push_back(Waiting {
+        self.put(Waiting {
             message: self.message,
             owner,
             start,
@@ -448,6 +498,13 @@ impl Sequence {
             sets: unread.sets,
             is_spoiled: unread.is_spoiled,
         });
+    }
+
+    /// Keeps them in order: the newest message may have been overtaken by late ones.
+    fn put(&mut self, waiting: Waiting) -> usize {
+        let at = self.waiting.partition_point(|w| w.message < waiting.message);
+        self.waiting.insert(at, waiting);
+        at
     }
 
     /// A parked set was read, or given up if `read` is `None`. `is_whole` unless a part of it
@@ -540,6 +597,15 @@ impl Sequence {
     }
 }
 
+/// Whether a message comes right behind another one by this habit.
+fn follows(habit: Habit, newest: Step, raw: Step) -> bool {
+    if raw.flows.and(raw.units).is_none() {
+        return false;
+    }
+    let (newest, step) = (habit.standardize(newest), habit.standardize(raw));
+    newest.units.is_some_and(|units| newest.number.wrapping_add(units) == step.number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -601,8 +667,26 @@ mod tests {
             ("standard", &[(0, 1, 9), (10, 0, 5), (15, 0, 5)][..], (0, 0)),
             ("flows only", &[(0, 1, 9), (9, 0, 5), (14, 2, 5), (19, 0, 1)], (0, 0)),
             ("inclusive", &[(9, 1, 9), (14, 0, 5), (21, 1, 7)], (0, 0)),
-            ("flows only, 20 lost", &[(0, 1, 9), (9, 0, 5), (34, 0, 5)], (1, 20)),
-            ("inclusive, 20 lost", &[(9, 1, 9), (14, 0, 5), (41, 1, 7)], (1, 20)),
+            ("flows only, 20 lost", &[(0, 1, 9), (9, 0, 5), (14, 1, 2), (36, 0, 5)], (1, 20)),
+            ("inclusive, 20 lost", &[(9, 1, 9), (14, 0, 5), (21, 0, 7), (48, 1, 7)], (1, 20)),
+            (
+                "inclusive, at first all alike",
+                &[
+                    (9, 0, 9),
+                    (18, 0, 9),
+                    (27, 0, 9),
+                    (32, 0, 5),
+                    (40, 0, 8),
+                    (41, 0, 1),
+                    (44, 0, 3),
+                ],
+                (0, 0),
+            ),
+            (
+                "lost as many as were sent of late is no habit",
+                &[(0, 0, 3), (3, 0, 3), (8, 0, 5), (13, 0, 1), (14, 0, 1)],
+                (1, 2),
+            ),
         ] {
             let (mut sequence, mut c) = (Sequence::default(), Counters::default());
             for &(number, options, flows) in messages {
