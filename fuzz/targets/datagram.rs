@@ -1,39 +1,84 @@
-//! Any sequence of export datagrams: no panic, and every datagram is accounted for.
+//! Any sequence of export datagrams: no panic, every datagram is accounted for, what waits is
+//! bounded, and a decoder that takes over half-way by a snapshot reads the same data to the same
+//! flows.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use record::{Addr, Flow, FlowSink, InterfaceSample, Meta};
+use record::{Addr, Flow, FlowSink, Meta};
+use wire::{Config, Continuity, Decoder, Snapshot, Waiting};
+
+const PEER: Addr = Addr::V4(0x7f00_0001);
+const NOW_MS: u64 = 1_795_000_000_000;
 
 #[derive(Default)]
-struct Count(u64, u64);
+struct Count {
+    flows: u64,
+    /// What the flows are, in order.
+    text: Vec<String>,
+    keeps: bool,
+}
 
 impl FlowSink for Count {
     fn flow(&mut self, flow: &Flow) {
         assert!(flow.as_row().shape().fields().count() > 0);
-        self.0 += 1;
+        self.flows += 1;
+        if self.keeps {
+            self.text.push(format!("{flow:?}"));
+        }
     }
 
     fn meta(&mut self, _meta: Meta<'_>) {}
-
-    fn interface(&mut self, _sample: &InterfaceSample) {
-        self.1 += 1;
-    }
 }
 
-// Input: datagrams one after the other, each behind its length in two octets.
-fuzz_target!(|data: &[u8]| {
-    let decode_tunnels = data.len() % 2 == 1;
-    let mut decoder =
-        wire::Decoder::new(wire::Config { decode_tunnels, ..wire::Config::default() });
-    let mut sink = Count::default();
-    let (mut rest, mut sent) = (data, 0);
+/// Input: datagrams one after the other, each behind its length in two octets.
+fn datagrams(data: &[u8]) -> Vec<&[u8]> {
+    let (mut rest, mut all) = (data, Vec::new());
     while let Some((len, tail)) = rest.split_first_chunk::<2>() {
         let (datagram, tail) = tail.split_at(tail.len().min(usize::from(u16::from_be_bytes(*len))));
-        decoder.decode(Addr::V4(0x7f00_0001), 1_795_000_000_000, datagram, &mut sink);
-        sent += 1;
+        all.push(datagram);
         rest = tail;
     }
-    assert_eq!(decoder.counters().datagrams, sent);
-    assert_eq!(decoder.counters().flows, sink.0);
-    assert_eq!(decoder.counters().sflow_interfaces, sink.1);
+    all
+}
+
+fuzz_target!(|data: &[u8]| {
+    let all = datagrams(data);
+    let mut decoder = Decoder::new(Config { drop_duplicates: true, ..Config::default() });
+    let mut sink = Count::default();
+    for datagram in &all {
+        decoder.decode(PEER, NOW_MS, datagram, &mut sink);
+        let waiting: usize = decoder.exporters().map(|e| e.parked_sets).sum();
+        assert_eq!(decoder.waiting().sets, waiting as u64);
+    }
+    assert_eq!(decoder.counters().datagrams, all.len() as u64);
+    assert_eq!(decoder.counters().flows, sink.flows);
+    let counted: u64 = decoder.exporters().map(|e| e.totals.flows).sum();
+    assert_eq!(counted, sink.flows);
+    hand_over(&all);
+    decoder.expire_parked(u64::MAX);
+    assert_eq!(decoder.waiting(), Waiting::default());
 });
+
+/// Half of the datagrams, then the others, by the same decoder and by one that is restored.
+fn hand_over(all: &[&[u8]]) {
+    let (first, second) = all.split_at(all.len() / 2);
+    // Data that waits is not handed over, nor are old gaps, which tell a restart; so nothing waits.
+    let mut config = Config::default();
+    config.limits.parked_ms = 0;
+    let mut old = Decoder::new(config);
+    for datagram in first {
+        old.decode(PEER, NOW_MS, datagram, &mut Count::default());
+    }
+    let text = serde_json::to_string(&old.snapshot()).expect("a snapshot can be written");
+    let snapshot: Snapshot = serde_json::from_str(&text).expect("and read");
+    let mut new = Decoder::new(config);
+    let told = new.restore(snapshot.clone(), NOW_MS, Continuity::Clean).expect("same version");
+    assert_eq!((told.refused, told.outdated), (0, 0));
+    assert_eq!(new.snapshot(), snapshot);
+    let [mut a, mut b] = [(); 2].map(|()| Count { keeps: true, ..Count::default() });
+    for datagram in second {
+        old.decode(PEER, NOW_MS, datagram, &mut a);
+        new.decode(PEER, NOW_MS, datagram, &mut b);
+    }
+    assert_eq!(a.text, b.text);
+}
