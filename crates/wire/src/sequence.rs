@@ -151,6 +151,8 @@ pub(crate) struct Sequence {
     habit: Habit,
     /// Whether a message followed another without a gap: then the habit is what it seems.
     is_settled: bool,
+    /// Whether there was a second message.
+    has_followers: bool,
     /// Whether the collector was stopped before the message that comes next.
     was_stopped: bool,
     /// The newest message as it came, to tell a loss from another habit.
@@ -179,7 +181,7 @@ struct Suspicion {
 }
 
 /// Messages in a row that prove another habit, if the exporter seemed to have this one; two if
-/// nothing is known of it yet.
+/// it did not, one right at its beginning.
 const PATIENCE: usize = 4;
 
 /// What of a [`Sequence`] outlasts a restart of the collector.
@@ -301,6 +303,7 @@ impl Sequence {
         }
         self.close(step.number, tally);
         self.behind = None;
+        self.has_followers |= self.newest.is_some();
         self.newest = Some(raw);
         self.next = step.units.map(|n| step.number.wrapping_add(n));
         let Some(unread) = unread else { return };
@@ -399,7 +402,12 @@ impl Sequence {
         let Some(mut suspicion) = goes_on.or_else(begins) else { return false };
         suspicion.run += 1;
         suspicion.newest = raw;
-        let enough = if self.is_settled { PATIENCE } else { 2 };
+        let enough = match () {
+            () if self.is_settled => PATIENCE,
+            () if self.has_followers => 2,
+            // The second message of all: either is as likely, and a habit is no loss.
+            () => 1,
+        };
         if suspicion.run < enough {
             self.suspicion = Some(suspicion);
             return false;
