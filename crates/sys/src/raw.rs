@@ -48,18 +48,44 @@ impl Spoofer {
     /// # Errors
     /// Without CAP_NET_RAW, or if there is no way to `to`.
     pub fn connect(to: SocketAddr) -> Result<Self, Error> {
-        let failed = |source| Error::Spoof { addr: to, source };
-        let raw = Protocol::from(libc::IPPROTO_RAW);
+        let mut spoofer = Self::open(to.is_ipv6())?;
+        spoofer.redirect(to)?;
+        Ok(spoofer)
+    }
+
+    /// Opens a raw socket that has no destination yet: for programs that give up their privileges
+    /// before they know it.
+    ///
+    /// # Errors
+    /// Without CAP_NET_RAW, or on a host that lacks the family.
+    pub fn open(is_ipv6: bool) -> Result<Self, Error> {
+        let (domain, any): (_, IpAddr) = match is_ipv6 {
+            true => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
+            false => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
+        };
+        let to = SocketAddr::new(any, 0);
         // With this protocol the headers are ours, for either family.
-        let socket = Socket::new(Domain::for_address(to), Type::RAW, Some(raw)).map_err(failed)?;
+        let raw = Protocol::from(libc::IPPROTO_RAW);
+        let socket = Socket::new(domain, Type::RAW, Some(raw))
+            .map_err(|source| Error::Spoof { addr: to, source })?;
+        let id = RandomState::new().hash_one(to) as u32;
+        let (datagram, packet) = (Vec::with_capacity(2048), Vec::with_capacity(2048));
+        Ok(Self { socket, to, mtu: 0, id, datagram, packet })
+    }
+
+    /// Sends to `to` from now on, which is of the same family.
+    ///
+    /// # Errors
+    /// If there is no way to it.
+    pub fn redirect(&mut self, to: SocketAddr) -> Result<(), Error> {
+        let failed = |source| Error::Spoof { addr: to, source };
         // The number of a protocol stands where the port is, and is the socket's already.
         let mut address = to;
         address.set_port(0);
-        socket.connect(&address.into()).map_err(failed)?;
-        let mtu = mtu(&socket, to.ip()).map_err(failed)?;
-        let id = RandomState::new().hash_one(to) as u32;
-        let (datagram, packet) = (Vec::with_capacity(2048), Vec::with_capacity(2048));
-        Ok(Self { socket, to, mtu, id, datagram, packet })
+        self.socket.connect(&address.into()).map_err(failed)?;
+        self.mtu = mtu(&self.socket, to.ip()).map_err(failed)?;
+        self.to = to;
+        Ok(())
     }
 
     /// Where datagrams go.
@@ -70,8 +96,9 @@ impl Spoofer {
     /// Sends `payload` as if from `from`.
     ///
     /// # Errors
-    /// `Unsupported` if `from` and the destination are of different families, `InvalidInput` if the
-    /// payload is longer than a datagram can be; otherwise the kernel's. After an error in the
+    /// `NotConnected` without a destination, `Unsupported` if `from` and the destination are of
+    /// different families, `InvalidInput` if the payload is longer than a datagram can be; otherwise
+    /// the kernel's. After an error in the
     /// middle of a datagram its fragments so far have gone out, and lead to nothing.
     pub fn send(&mut self, from: SocketAddr, payload: &[u8]) -> io::Result<()> {
         match self.send_packets(from, payload) {
@@ -85,6 +112,9 @@ impl Spoofer {
     }
 
     fn send_packets(&mut self, from: SocketAddr, payload: &[u8]) -> io::Result<()> {
+        if self.to.ip().is_unspecified() {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
         let ends = Ends::new(from, self.to)?;
         self.id = self.id.wrapping_add(1);
         ends.write_udp(payload, &mut self.datagram)?;
@@ -366,7 +396,10 @@ mod tests {
                 let from: SocketAddr = from.parse().unwrap();
                 let listen = Listen { bind: Some(to), ..Listen::default() };
                 let Ok(mut rx) = Receiver::bind(&listen) else { continue }; // no IPv6
-                let mut spoofer = Spoofer::connect(rx.local_addr().unwrap()).unwrap();
+                let mut spoofer = Spoofer::open(to.is_ipv6()).unwrap();
+                let nowhere = spoofer.send(from, b"x").unwrap_err();
+                assert_eq!(nowhere.kind(), io::ErrorKind::NotConnected);
+                spoofer.redirect(rx.local_addr().unwrap()).unwrap();
                 for len in [0, 1, 1452, 1453, 1473, 20_000, 65_507] {
                     let payload: Vec<u8> = (0..len).map(|n: u32| (n / 3) as u8).collect();
                     spoofer.send(from, &payload).unwrap();
