@@ -8,6 +8,7 @@
 //! * [`Collector`] is all logic: datagrams and times go in, files come out. It owns no socket and
 //!   asks no clock, so tests run hours in milliseconds.
 //! * [`run`] joins it to sockets and signals.
+//! * [`repeat`] sends what was received on to other collectors.
 //! * [`stream`] brings messages of exporters that speak TCP or TLS.
 //! * [`status`] is the board where the decoding thread shows itself to operators' tools; [`http`],
 //!   [`metrics`] and [`nfmetrics`] tell them.
@@ -30,6 +31,7 @@ pub mod metrics;
 mod network;
 pub mod nfmetrics;
 mod recover;
+pub mod repeat;
 mod report;
 pub mod run;
 mod source;

@@ -73,3 +73,13 @@ impl Sender {
         usize::try_from(sent).map_err(|_| io::Error::last_os_error())
     }
 }
+
+/// Whether sending failed because the datagram is longer than what the way takes.
+pub fn is_too_long(e: &io::Error) -> bool {
+    e.raw_os_error() == Some(libc::EMSGSIZE)
+}
+
+/// Whether sending failed because the system had no memory for the datagram, or its queue was full.
+pub fn is_without_room(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM | libc::EAGAIN))
+}

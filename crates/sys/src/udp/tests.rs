@@ -375,3 +375,10 @@ fn the_limit_of_buffers_can_be_had() {
     let listen = Listen { bind: Some(LO4), receive_buffer: Some(limit), ..Listen::default() };
     assert_eq!(Receiver::bind(&listen).unwrap().receive_buffer().unwrap(), limit);
 }
+
+#[test]
+fn a_datagram_that_is_too_long_is_told_from_others() {
+    let rx = listen(Some(LO4), Family::V4);
+    let e = sender(LO4, &rx).send_batch(&[vec![0; LARGEST]]).unwrap_err();
+    assert!(is_too_long(&e) && !is_without_room(&e), "{e}");
+}
