@@ -197,6 +197,28 @@ pub enum Color {
     Never,
 }
 
+/// Whose losses are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LossView {
+    /// Files and, where people read, exporters
+    Both,
+    /// A line for each file and cause
+    Files,
+    /// A line for each exporter and cause
+    Exporters,
+}
+
+/// What is shown of interfaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum CounterView {
+    /// A line for each interface, the busiest first
+    Sums,
+    /// A line for each two samples that follow each other
+    Rates,
+    /// A line for each sample
+    Samples,
+}
+
 /// What is done with files.
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Files")]
@@ -217,9 +239,17 @@ pub struct Files {
     #[arg(short = 'g', long)]
     pub gnuplot: bool,
 
-    /// Print what the collector lost while it wrote the files, and where
-    #[arg(long)]
-    pub where_lost: bool,
+    /// Print what the collector lost while it wrote the files, and where; of each file, or of the
+    /// -n exporters that lost most [default: both, for programs files]
+    #[arg(long, value_name = "VIEW", value_enum, num_args = 0..=1, require_equals = true,
+          default_missing_value = "both")]
+    pub where_lost: Option<LossView>,
+
+    /// Print what interfaces counted, from samples that the collector kept beside the files: sums
+    /// of each interface (with --bin, in each bin), rates between samples, or the samples
+    #[arg(long, value_name = "VIEW", value_enum, num_args = 0..=1, require_equals = true,
+          default_missing_value = "sums")]
+    pub counters: Option<CounterView>,
 
     /// Print the exporters of a file
     #[arg(short = 'E', long, value_name = "FILE")]

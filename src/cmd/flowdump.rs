@@ -1,7 +1,9 @@
 //! `flowdump`: from options to answers.
 
 mod analysis;
+mod counters;
 mod describe;
+mod exporter_loss;
 mod files;
 mod inputs;
 mod loss;
@@ -103,14 +105,22 @@ fn about_files(
         maintain::recompress(name, files, method, setup.threads)?
     } else if let Some(ident) = &asked.set_ident {
         maintain::set_ident(files, ident)?
-    } else if asked.where_lost {
-        let format = args.show.output.as_deref().unwrap_or("line");
-        let options = format_options(args, setup);
-        let format = Format::parse_with(format, &setup.user_formats, &options)?;
-        loss::print(name, files, format.kind(), format.options())?
+    } else if let Some(view) = asked.where_lost {
+        let format = table_format(args, setup)?;
+        let top = args.count.top.unwrap_or(10);
+        loss::print(name, files, (format.kind(), format.options()), view, top)?
+    } else if let Some(view) = asked.counters {
+        let format = table_format(args, setup)?;
+        counters::print(name, args, files, &setup.read, (format.kind(), format.options()), view)?
     } else {
         return Ok(None);
     }))
+}
+
+/// What `-o` says about tables that are not made of flows.
+fn table_format(args: &Args, setup: &Setup) -> anyhow::Result<Format> {
+    let format = args.show.output.as_deref().unwrap_or("line");
+    Ok(Format::parse_with(format, &setup.user_formats, &format_options(args, setup))?)
 }
 
 /// Asks the files and prints or writes the answer.

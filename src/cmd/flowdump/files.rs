@@ -105,13 +105,7 @@ pub(super) fn exporters(path: &Path, read: &ReadOptions) -> anyhow::Result<Exit>
 fn exporter(info: &ExporterInfo, out: &mut dyn Write) -> io::Result<()> {
     let Exporter { sysid, version, addr, id } = info.exporter;
     let width = if matches!(addr, Addr::V4(_)) { 16 } else { 40 };
-    let version = match version {
-        1 | 5 | 7 | 9 => format!("netflow v{version}"),
-        10 => "ipfix v10".to_owned(),
-        9999 => "sflow".to_owned(),
-        250 => "nfd v250".to_owned(),
-        _ => "Unknown version".to_owned(),
-    };
+    let version = protocol_name(version);
     let addr = addr.to_string();
     write!(out, "SysID: {sysid}, IP: {addr:>width$}, version: {version}, ID: {id:2}")?;
     let s = info.stats;
@@ -122,6 +116,17 @@ fn exporter(info: &ExporterInfo, out: &mut dyn Write) -> io::Result<()> {
             ", Sequence failures: {}, packets: {}, flows: {flows}",
             s.sequence_failures, s.packets
         ),
+    }
+}
+
+/// What nfdump calls the version of an exporter.
+pub(super) fn protocol_name(version: u32) -> String {
+    match version {
+        1 | 5 | 7 | 9 => format!("netflow v{version}"),
+        10 => "ipfix v10".to_owned(),
+        9999 => "sflow".to_owned(),
+        250 => "nfd v250".to_owned(),
+        _ => "Unknown version".to_owned(),
     }
 }
 

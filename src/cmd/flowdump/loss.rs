@@ -1,6 +1,8 @@
 //! `--where-lost`: what collectors could not store, from the statements they left beside the files.
 
+use super::exporter_loss::Exporters;
 use super::print::complain;
+use crate::args::flowdump::LossView;
 use crate::exit::Exit;
 use output::{Column, ColumnKind, FormatOptions, Kind, Table, TablePrinter, Value};
 use std::collections::{BTreeMap, HashSet};
@@ -9,25 +11,33 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use store::loss::{Loss, Place, Statement, Statements};
 
-/// Prints a line for each file and cause, and below it, for people, the sums.
+/// Prints a line for each file and cause, and for people the sums and the exporters that lost most;
+/// or the exporters alone.
 pub(super) fn print(
     name: &str,
     files: &[PathBuf],
-    kind: Kind,
-    options: &FormatOptions,
+    (kind, options): (Kind, &FormatOptions),
+    view: LossView,
+    top: usize,
 ) -> anyhow::Result<Exit> {
     let (mut statements, mut sums, mut exit) = (Statements::new(), Sums::default(), Exit::Success);
     let (table, mut printer, mut text) = (table(), TablePrinter::new(kind, options), Vec::new());
+    let (has_files, mut exporters) = (view != LossView::Exporters, Exporters::default());
     printer.open(&mut text);
-    printer.table(&table, &mut text);
+    if has_files {
+        printer.table(&table, &mut text);
+    }
     for file in files {
         match statements.of(file) {
             Ok(all) if all.is_empty() => sums.silent += 1,
             Ok(all) => {
                 sums.told += 1;
+                all.iter().for_each(|statement| exporters.add(statement));
                 for (statement, loss) in of_file(&all) {
                     sums.add((statement.from, statement.collector), &loss);
-                    printer.row(&table, &row(statement, &loss, file), &mut text);
+                    if has_files {
+                        printer.row(&table, &row(statement, &loss, file), &mut text);
+                    }
                 }
             }
             Err(e) => {
@@ -36,9 +46,17 @@ pub(super) fn print(
             }
         }
     }
+    let for_people = kind == Kind::Text && !options.quiet;
+    if view == LossView::Exporters {
+        exporters.print(top, &mut printer, &mut text);
+    }
     printer.close(&mut text);
-    if kind == Kind::Text && !options.quiet {
+    if for_people {
         text.extend_from_slice(sums.to_string().as_bytes());
+        if view == LossView::Both && exporters.with_losses() > 0 {
+            text.extend_from_slice(b"\n");
+            exporters.print(top, &mut TablePrinter::new(kind, options), &mut text);
+        }
     }
     io::stdout().write_all(&text)?;
     if statements.unreadable() > 0 {
