@@ -18,6 +18,8 @@ fuzz_target!(|data: &[u8]| {
     let Some(([link, w0, w1, cut], frame)) = data.split_first_chunk() else { return };
     let link = match usize::from(*link) {
         16 => LinkType::Llc,
+        17 => LinkType::Wlan,
+        18 => LinkType::Radiotap,
         n => LinkType::from_dlt(LINKS.get(n).copied().unwrap_or(1)),
     };
     let wire = u32::from(u16::from_be_bytes([*w0, *w1]));

@@ -55,7 +55,7 @@ fn link(head: Option<Head>, flow: &Flow) -> LinkType {
     match head {
         Some(Head::Ip) => LinkType::Raw,
         Some(Head::Mpls) => LinkType::Mpls,
-        None if flow.number(Field::LinkType) & WLAN != 0 => LinkType::Other(105),
+        None if flow.number(Field::LinkType) & WLAN != 0 => LinkType::Wlan,
         None => LinkType::Ethernet,
     }
 }

@@ -32,6 +32,8 @@ const fn number(link: LinkType) -> u8 {
         LinkType::Nflog => 13,
         LinkType::Other(_) => 15,
         LinkType::Llc => 16,
+        LinkType::Wlan => 17,
+        LinkType::Radiotap => 18,
         _ => 0,
     }
 }

@@ -23,6 +23,10 @@ pub(super) mod kind {
     pub(in super::super) const SERVICE_INSTANCE: u16 = 0x88e7;
     /// IEEE 802.1AE, 9.8.
     pub(in super::super) const MACSEC: u16 = 0x88e5;
+    /// Cisco metadata: a security group tag.
+    pub(in super::super) const METADATA: u16 = 0x8909;
+    /// RFC 8300.
+    pub(in super::super) const SERVICE_CHAIN: u16 = 0x894f;
     /// IEEE 802.1BR, 7.5.
     pub(in super::super) const PORT_EXTENDER: u16 = 0x893f;
     /// From here on it is a type, below it a length (IEEE 802.3, 3.2.6).
@@ -46,16 +50,18 @@ pub(super) fn ethernet(link: &mut Link, reader: &mut Reader<'_>) -> Result<Next,
     Ok(Next::EtherType(be16(high, low)))
 }
 
-/// Keeps the addresses of a header that was cut behind them.
+/// Keeps the addresses of a header that was cut behind them, unless a frame around it has some.
 #[cold]
 fn runt(link: &mut Link, reader: &mut Reader<'_>) -> Stop {
-    let mut addresses = || -> Result<(), Stop> {
+    let mut header = || -> Result<(), Stop> {
+        if link.dst_mac.is_some() {
+            return reader.skip(14, Layer::Link);
+        }
         link.dst_mac = Some(mac(*reader.take(Layer::Link)?));
         link.src_mac = Some(mac(*reader.take(Layer::Link)?));
-        reader.take::<2>(Layer::Link)?;
-        Ok(())
+        reader.skip(2, Layer::Link)
     };
-    let end = addresses();
+    let end = header();
     end.err().unwrap_or_else(|| reader.stop(Cause::Truncated, Layer::Link))
 }
 
@@ -77,7 +83,9 @@ pub(super) fn by_type(link: &mut Link, reader: &mut Reader<'_>, kind: u16) -> Re
             Next::Ethernet
         }
         kind::MACSEC => macsec(reader)?,
-        kind::PORT_EXTENDER => {
+        kind::SERVICE_CHAIN => Next::ServiceChain,
+        // Eight octets, of which the last two are the next type.
+        kind::PORT_EXTENDER | kind::METADATA => {
             let [.., high, low] = *reader.take::<8>(Layer::Vlan)?;
             Next::EtherType(be16(high, low))
         }
@@ -112,6 +120,24 @@ fn macsec(reader: &mut Reader<'_>) -> Result<Next, Stop> {
     reader.skip(if control & CHANNEL != 0 { 14 } else { 6 }, Layer::Vlan)?;
     let [high, low] = *reader.take(Layer::Vlan)?;
     Ok(Next::EtherType(be16(high, low)))
+}
+
+/// A network service header (RFC 8300, 2.2): its length in units of four octets and what follows.
+pub(super) fn service_chain(reader: &mut Reader<'_>) -> Result<Next, Stop> {
+    let [version, len, _, protocol] = *reader.peek(Layer::Vlan)?;
+    let len = usize::from(len & 0x3f) * 4;
+    if version >> 6 != 0 || len < 8 {
+        return Err(reader.stop(Cause::Malformed, Layer::Vlan));
+    }
+    let next = match protocol {
+        1 => Next::Ip(Version::V4),
+        2 => Next::Ip(Version::V6),
+        3 => Next::Ethernet,
+        5 => Next::Mpls,
+        _ => return Err(reader.stop(Cause::NotIp, Layer::Vlan)),
+    };
+    reader.skip(len, Layer::Vlan)?;
+    Ok(next)
 }
 
 /// LLC, with or without SNAP (RFC 1042).

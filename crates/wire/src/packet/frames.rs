@@ -60,6 +60,24 @@ pub fn macsec(control: u8, payload: &[u8]) -> Vec<u8> {
     join(&[control, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 1, 0, 1, 8, 0], payload)
 }
 
+/// A network service header without metadata.
+pub fn service_chain(protocol: u8, payload: &[u8]) -> Vec<u8> {
+    join(&[0, 0x02, 2, protocol, 0, 0, 1, 255], payload)
+}
+
+/// IEEE 802.11: frame control, and addresses that end in 2, 1 and 3.
+pub fn wlan(control: [u8; 2], payload: &[u8]) -> Vec<u8> {
+    let [a, b] = control;
+    let head = [a, b, 0, 0, 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 3, 0x10, 0];
+    join(&head, payload)
+}
+
+/// QoS control and the first subframe of an aggregate.
+fn aggregate(payload: &[u8]) -> Vec<u8> {
+    let [high, low] = len16(payload.len());
+    join(&[0x80, 0, 2, 0, 0, 0, 0, 6, 2, 0, 0, 0, 0, 5, high, low], payload)
+}
+
 /// IPv4 between the outer addresses: type of service 0x28, TTL 64, don't fragment.
 pub fn ipv4(proto: u8, payload: &[u8]) -> Vec<u8> {
     ipv4_with(&V4, proto, 0x4000, &[], payload)
@@ -257,6 +275,9 @@ fn over_ethernet() -> Vec<(&'static str, LinkType, Vec<u8>)> {
         ("port-extender", ethernet(0x893f, &join(&[0, 0, 0, 0, 0, 0, 8, 0], udp4))),
         ("macsec", ethernet(0x88e5, &macsec(0x20, udp4))),
         ("macsec-encrypted", ethernet(0x88e5, &macsec(0x2c, udp4))),
+        ("metadata", ethernet(0x8909, &join(&[1, 1, 0, 1, 0, 9, 8, 0], udp4))),
+        ("service-chain", ethernet(0x894f, &service_chain(1, udp4))),
+        ("service-chain-ethernet", ethernet(0x894f, &service_chain(3, &frame))),
         ("ipv6", ethernet(0x86dd, udp6)),
         ("icmp6", ethernet(0x86dd, &ipv6(58, &icmp(135, 0, &[0; 16])))),
         ("ipv6-extensions", ethernet(0x86dd, &ipv6(0, &chain))),
@@ -300,6 +321,20 @@ fn over_other_links() -> Vec<(&'static str, LinkType, Vec<u8>)> {
         ("frame-relay-cisco", LinkType::FrameRelay, join(&[0x18, 0x41, 8, 0], udp4)),
         ("mpls-only", LinkType::Mpls, mpls(&[16, 17, 18], udp6)),
         ("llc", LinkType::Llc, snap(0x0800, udp4)),
+        ("wlan", LinkType::Wlan, wlan([0x88, 1], &[&[0, 0], &snap(0x0800, udp4)[..]].concat())),
+        ("wlan-down", LinkType::Wlan, wlan([8, 2], &snap(0x86dd, udp6))),
+        (
+            "wlan-mesh",
+            LinkType::Wlan,
+            wlan([8, 3], &join(&[2, 0, 0, 0, 0, 4], &snap(0x0800, udp4))),
+        ),
+        ("wlan-aggregate", LinkType::Wlan, wlan([0x88, 1], &aggregate(&snap(0x0800, udp4)))),
+        ("wlan-encrypted", LinkType::Wlan, wlan([8, 0x41], &[7; 60])),
+        (
+            "radiotap",
+            LinkType::Radiotap,
+            join(&[0, 0, 12, 0, 0, 0, 0, 0, 1, 2, 3, 4], &wlan([8, 0], &snap(0x0800, udp4))),
+        ),
         ("pflog", LinkType::Pflog, join(&pflog, udp4)),
         ("nflog", LinkType::Nflog, nflog(udp6)),
         ("unknown-link", LinkType::Other(147), udp4.to_vec()),

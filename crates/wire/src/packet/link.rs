@@ -2,7 +2,7 @@
 
 use super::reader::Reader;
 use super::{Cause, Layer, Link, Stop};
-use super::{capture, ether, mpls};
+use super::{capture, ether, mpls, wlan};
 
 /// What a frame begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +34,10 @@ pub enum LinkType {
     Mpls,
     /// IEEE 802.2 LLC, as in AAL5 (RFC 2684).
     Llc,
+    /// IEEE 802.11, from the frame control field on.
+    Wlan,
+    /// IEEE 802.11 behind a radiotap header.
+    Radiotap,
     /// OpenBSD's packet filter log.
     Pflog,
     /// Linux netfilter log.
@@ -53,9 +57,11 @@ impl LinkType {
             51 => Self::Pppoe,
             12 | 14 | 101 => Self::Raw,
             104 => Self::CiscoHdlc,
+            105 => Self::Wlan,
             107 => Self::FrameRelay,
             113 => Self::Cooked1,
             117 => Self::Pflog,
+            127 => Self::Radiotap,
             219 => Self::Mpls,
             228 => Self::Ipv4,
             229 => Self::Ipv6,
@@ -81,7 +87,7 @@ impl LinkType {
             11 => Self::Ipv4,
             12 => Self::Ipv6,
             13 => Self::Mpls,
-            15 => Self::Other(105),
+            15 => Self::Wlan,
             _ => Self::Other(u32::MAX),
         }
     }
@@ -91,7 +97,7 @@ impl LinkType {
     pub const fn from_ipfix(data_link_frame_type: u16) -> Self {
         match data_link_frame_type {
             0 | 1 => Self::Ethernet,
-            2 => Self::Other(105),
+            2 => Self::Wlan,
             _ => Self::Other(u32::MAX),
         }
     }
@@ -113,6 +119,8 @@ impl LinkType {
             Self::FrameRelay => Next::FrameRelay,
             Self::Mpls => Next::Mpls,
             Self::Llc => Next::Llc,
+            Self::Wlan => Next::Wlan,
+            Self::Radiotap => Next::Radiotap,
             Self::Pflog => Next::Pflog,
             Self::Nflog => Next::Nflog,
             Self::Other(_) => return None,
@@ -136,12 +144,15 @@ pub(super) enum Next {
     Llc,
     Ppp,
     Pppoe,
+    ServiceChain,
     Mpls,
     Null,
     Cooked1,
     Cooked2,
     CiscoHdlc,
     FrameRelay,
+    Wlan,
+    Radiotap,
     Pflog,
     Nflog,
     Ip(Version),
@@ -162,12 +173,15 @@ pub(super) fn open(link: &mut Link, reader: &mut Reader<'_>, first: Next) -> Res
             Next::Llc => ether::llc(reader)?,
             Next::Ppp => ether::ppp(reader)?,
             Next::Pppoe => ether::pppoe(reader)?,
+            Next::ServiceChain => ether::service_chain(reader)?,
             Next::Mpls => mpls::stack(link, reader)?,
             Next::Null => capture::null(reader)?,
             Next::Cooked1 => capture::cooked1(link, reader)?,
             Next::Cooked2 => capture::cooked2(link, reader)?,
             Next::CiscoHdlc => capture::cisco_hdlc(reader)?,
             Next::FrameRelay => capture::frame_relay(reader)?,
+            Next::Wlan => wlan::frame(link, reader)?,
+            Next::Radiotap => wlan::radiotap(reader)?,
             Next::Pflog => capture::pflog(reader)?,
             Next::Nflog => capture::nflog(reader)?,
         };

@@ -9,8 +9,8 @@
 //! what was not is absent, and [`Packet::stop`] says where decoding ended and why, so that callers
 //! can count by [`Cause`]. No fragments are put together here and no flows made.
 //!
-//! In reading order: `link` says what a frame begins with; `ether`, `capture` and `mpls` lead to
-//! the IP header; `ip` and `transport` read it and what follows; `tunnel` finds the packet inside;
+//! In reading order: `link` says what a frame begins with; `ether`, `wlan`, `capture` and `mpls`
+//! lead to the IP header; `ip` and `transport` read it and what follows; `tunnel` finds the packet inside;
 //! `fill` writes flows. All of them move a `Reader`, which knows how much of the packet is there
 //! and how much of it was on the wire.
 
@@ -27,6 +27,7 @@ mod reader;
 mod tests;
 mod transport;
 mod tunnel;
+mod wlan;
 
 pub use fill::{fill, fill_from_section, fill_payload};
 pub use link::LinkType;
@@ -314,7 +315,7 @@ impl Cause {
 pub enum Layer {
     /// The header of the link.
     Link,
-    /// A VLAN or other tag.
+    /// A tag: VLAN, MACsec and others, or a service header.
     Vlan,
     /// IEEE 802.2 LLC or SNAP.
     Llc,

@@ -122,7 +122,11 @@ fn what_was_whole_before_a_cut_is_reported() {
             let section = &frame[..len];
             let cut = decode(link, section, wire, Depth::Outer);
             let known = knowledge(&cut);
-            assert!(before.iter().all(|k| known.contains(k)), "{name} cut at {len}: {known:?}");
+            // A frame in a frame has addresses of its own, known once they are whole.
+            let is_replaced = |k: &String| name == "wlan-aggregate" && !k.starts_with("ip");
+            let is_kept = |k| known.contains(k) || is_replaced(k);
+            assert!(before.iter().all(is_kept), "{name} cut at {len}: {before:?} {known:?}");
+            assert!(known.len() >= before.len(), "{name} cut at {len}: {before:?} {known:?}");
             if cut.stop.is_some_and(|s| s.cause == Cause::Truncated) {
                 assert!(full.stop != cut.stop && len < frame.len(), "{name} cut at {len}");
             } else {
@@ -429,7 +433,7 @@ fn link_types_by_number() {
         assert_eq!(of(number), want, "{number}");
     }
     assert_eq!(LinkType::from_ipfix(1), LinkType::Ethernet);
-    assert_eq!(LinkType::from_ipfix(2), LinkType::Other(105));
+    assert_eq!(LinkType::from_ipfix(2), LinkType::Wlan);
 }
 
 /// The fields of a flow and their values, for comparison.

@@ -74,6 +74,7 @@ fn vxlan_gpe(reader: &mut Reader<'_>) -> Result<Opened, Stop> {
         1 => Next::Ip(Version::V4),
         2 => Next::Ip(Version::V6),
         3 => Next::Ethernet,
+        4 => Next::ServiceChain,
         5 => Next::Mpls,
         _ => return Ok(None),
     };
