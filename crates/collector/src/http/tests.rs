@@ -185,6 +185,17 @@ fn requests_of_all_kinds_are_survived() {
 }
 
 #[test]
+fn heads_end_at_their_empty_line_however_they_are_cut() {
+    let whole = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nmore";
+    for cut in 0..whole.len() - 4 {
+        let (first, second) = whole.split_at(cut);
+        let head = read_head(&mut first.chain(second)).unwrap();
+        assert_eq!(head, b"GET /healthz HTTP/1.1\r\nHost: x", "cut at {cut}");
+        assert!(read_head(&mut &whole[..cut.min(whole.len() - 5)]).is_err(), "{cut} octets");
+    }
+}
+
+#[test]
 fn slow_clients_are_given_up() {
     let request = Duration::from_millis(50);
     let options = Options { request, ..patient() };
