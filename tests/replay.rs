@@ -42,6 +42,11 @@ const EXPLAINED: &[(&str, Counts, &str)] = &[
         "biflows: a flow for each direction",
     ),
     (
+        "ipfix/generated/softflowd-vpsamp_test",
+        [179, 64677, 176],
+        "packet sections: what the headers say",
+    ),
+    (
         "ipfix/logstash-codec-netflow/ipfix_test_yaf",
         [4, 596, 10],
         "biflows: a flow for each direction",
@@ -60,6 +65,11 @@ const EXPLAINED: &[(&str, Counts, &str)] = &[
         "netflow-v5/logstash-codec-netflow/netflow5_test_invalid02",
         [30, 7_452_936_707, 8_336_652_083],
         "a count beyond the datagram: the 30 records that are there are read",
+    ),
+    (
+        "netflow-v9/graylog-plugin-netflow/nprobe-netflow9-4",
+        [15, 33915, 74],
+        "data before its template, which comes in a later datagram",
     ),
     (
         "netflow-v9/python-netflow-v9-softflowd/bitkeks_v9_mixed",

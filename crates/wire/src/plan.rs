@@ -49,6 +49,14 @@ pub(crate) struct Nature {
     pub(crate) has_lists: bool,
 }
 
+impl Nature {
+    /// Whether a record is more than the elements of one flow.
+    #[inline]
+    pub(crate) const fn is_compound(&self) -> bool {
+        self.is_biflow || self.is_section || self.has_lists
+    }
+}
+
 /// Whether a plan reads what was sent of the flow, or of its other direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {

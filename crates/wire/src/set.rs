@@ -7,12 +7,13 @@ use crate::cursor::{self, SET_HEADER_LEN, set_header};
 use crate::derive::{self, Clock, Origin};
 use crate::exporter::State;
 use crate::options::Facts;
+use crate::plan::{Kept, Plan};
 use crate::section;
 use crate::sequence::Read;
 use crate::structured;
-use crate::template::{Definition, Learned, Memory, Template};
-use crate::{DecodeError, Decoder, Protocol};
-use record::FlowSink;
+use crate::template::{Definition, Learned, Memory, Template, Templates};
+use crate::{Counters, DecodeError, Decoder, Protocol};
+use record::{Flow, FlowSink};
 
 /// One message being read.
 #[derive(Debug)]
@@ -211,18 +212,11 @@ impl Decoder {
             let Some(used) = plan.read(rest, flow, kept, &mut self.counters) else { break };
             let is_sane = derive::finish(flow, kept, plan.nature, &message.origin);
             self.counters.odd_uptimes += u64::from(!is_sane);
-            if plan.nature.is_section {
-                section::fill(plan, rest, flow, kept, &mut self.counters);
-            }
-            if plan.nature.has_lists {
-                structured::fill(plan, rest, flow, back, templates, &mut self.counters);
-            }
-            let directions = match &plan.reverse {
-                None => Directions::FORWARD,
-                Some(plan) => {
-                    let (origin, counters) = (&message.origin, &mut self.counters);
-                    biflow::turn(plan, rest, flow, back, kept, origin, counters)
-                }
+            let directions = if plan.nature.is_compound() {
+                let counters = &mut self.counters;
+                complete(plan, rest, (flow, back), kept, templates, &message.origin, counters)
+            } else {
+                Directions::FORWARD
             };
             if directions.forward {
                 derive::sample(flow, samplers);
@@ -319,5 +313,29 @@ impl Decoder {
         };
         state.boot_guess_ms = Some(boot);
         message.origin.clock = Clock::Boot(boot);
+    }
+}
+
+/// Reads what a record has beside the elements of one flow: a piece of a packet, lists, another
+/// direction. Says which directions are to be delivered.
+#[inline(never)]
+fn complete(
+    plan: &Plan,
+    record: &[u8],
+    (flow, back): (&mut Flow, &mut Flow),
+    kept: &mut Kept,
+    templates: &Templates,
+    origin: &Origin,
+    counters: &mut Counters,
+) -> Directions {
+    if plan.nature.is_section {
+        section::fill(plan, record, flow, kept, counters);
+    }
+    if plan.nature.has_lists {
+        structured::fill(plan, record, flow, back, templates, counters);
+    }
+    match &plan.reverse {
+        None => Directions::FORWARD,
+        Some(reverse) => biflow::turn(reverse, record, flow, back, kept, origin, counters),
     }
 }
