@@ -65,6 +65,24 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A capture that is read in place of the network cannot be read.
+    #[error(transparent)]
+    Capture(#[from] capture::Error),
+    /// A capture ends in the middle of a packet; what was before has been read.
+    #[error("{0}")]
+    Cut(capture::Cut),
+    /// A file of IPFIX messages cannot be read.
+    #[error("cannot read messages: {0}")]
+    Messages(io::Error),
+    /// A file of IPFIX messages ends in the middle of one; those before have been read.
+    #[error("the file is cut: of its last message {pending} octets are there")]
+    MessageCut {
+        /// Octets of it that are there.
+        pending: u64,
+    },
+    /// What should be IPFIX messages is something else.
+    #[error(transparent)]
+    Decode(#[from] wire::DecodeError),
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),

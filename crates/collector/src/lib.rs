@@ -30,6 +30,7 @@ mod loss;
 pub mod metrics;
 mod network;
 pub mod nfmetrics;
+pub mod offline;
 mod recover;
 pub mod repeat;
 mod report;

@@ -111,6 +111,8 @@ pub(crate) struct SourceLine {
     pub(crate) decoder: Counters,
     /// What was lost before a datagram reached its source.
     pub(crate) outside: Vec<Loss>,
+    /// Samples of interface counters that could not be written.
+    pub(crate) samples_lost: u64,
     /// Units by which sequence numbers went on while no collector ran.
     pub(crate) while_stopped: u64,
     /// Whether the file could not be closed or did not get its name: its flows are not stored.
@@ -134,6 +136,7 @@ impl fmt::Display for SourceLine {
             ("Flows filtered out", slot.filtered),
             ("Flows not written", slot.flows_lost),
             ("Decoder bugs", slot.panicked),
+            ("Counter samples not written", self.samples_lost),
             (WHILE_STOPPED, self.while_stopped),
         ] {
             if n > 0 {
@@ -168,6 +171,7 @@ impl SourceLine {
             loss(Place::Exporter, "Bad packets", "datagrams", self.slot.bad),
             loss(Place::Collector, "Decoder bugs", "datagrams", self.slot.panicked),
             loss(Place::Collector, WHILE_STOPPED, "datagrams or records", self.while_stopped),
+            loss(Place::Disk, "Counter samples not written", "samples", self.samples_lost),
             loss(Place::Disk, "Flows not written", "flows", self.slot.flows_lost),
             loss(Place::Disk, "Flows in an unfinished file", "flows", unfinished),
         ];

@@ -116,6 +116,20 @@ counts! {
     unheard,
 }
 
+impl TargetCounts {
+    /// Datagrams that it should have got and did not.
+    pub const fn failures(&self) -> u64 {
+        self.queue_full
+            + self.unresolved
+            + self.unreachable
+            + self.too_long
+            + self.no_room
+            + self.forbidden
+            + self.other_family
+            + self.failed
+    }
+}
+
 /// Sends datagrams on to targets. Dropping it sends what waits, and then ends its threads.
 #[derive(Debug)]
 pub struct Repeater {

@@ -20,7 +20,8 @@ use sys::signal::{Signals, Stop};
 use sys::udp::{DropMark, Listen, Receiver};
 
 use crate::inbox::{Batch, Inbox, Taken, in_order};
-use crate::status::{Board, QueueStatus, SocketStatus, Status};
+use crate::repeat::{Outgoing, Repeater};
+use crate::status::{Board, QueueStatus, RepeaterStatus, SocketStatus, Status};
 use crate::stream::{self, Listener, Message, Monitor};
 use crate::{Collector, Error, Via};
 
@@ -45,12 +46,14 @@ pub struct Beside {
     pub board: Board,
     /// The service manager, if there is one.
     pub notify: Notify,
+    /// Who sends on what comes in.
+    pub repeater: Option<Repeater>,
 }
 
 impl Beside {
     /// Nobody but signals.
     pub fn alone(signals: Signals) -> Self {
-        Self { signals, board: Board::new(), notify: Notify::default() }
+        Self { signals, board: Board::new(), notify: Notify::default(), repeater: None }
     }
 }
 
@@ -136,10 +139,10 @@ pub fn run(collector: &mut Collector, inputs: Inputs, beside: &Beside) -> Result
         });
         let mut threads = Vec::with_capacity(receivers.len());
         for (n, (mut receiver, gauge)) in receivers.into_iter().zip(&gauges).enumerate() {
-            let (inbox, stop) = (&inbox, &signals.stop);
+            let (inbox, stop, repeater) = (&inbox, &signals.stop, beside.repeater.as_ref());
             let work = move || {
                 let _guard = OnDrop(|| inbox.finish());
-                receive(&mut receiver, n, gauge, inbox, stop).map_err(|source| {
+                receive(&mut receiver, n, gauge, inbox, repeater, stop).map_err(|source| {
                     stop.request();
                     Error::Receive { local: local_addr(&receiver), source }
                 })?;
@@ -217,11 +220,12 @@ fn receive(
     number: usize,
     gauge: &Gauge,
     inbox: &Inbox,
+    repeater: Option<&Repeater>,
     stop: &Stop,
 ) -> io::Result<()> {
     // Where it is not permitted everything goes on, only a little less safely.
     let _ = sys::process::raise_priority();
-    let mut batch = Batch::default();
+    let (mut batch, mut outgoing) = (Batch::default(), Outgoing::default());
     let mut dropped = 0;
     let mut stopped_ns = None;
     loop {
@@ -234,7 +238,11 @@ fn receive(
             newest_ns = datagram.arrived_ns.unwrap_or_else(now_ns);
             batch.push(datagram.peer.ip(), Via::Datagram, newest_ns, datagram.bytes);
             batch.truncated += u64::from(datagram.truncated);
+            if repeater.is_some() {
+                outgoing.push(datagram.peer, datagram.bytes);
+            }
         })?;
+        repeater.into_iter().for_each(|r| r.repeat(&mut outgoing));
         let is_last = stopped_ns.is_some_and(|at| got.count == 0 || newest_ns > at);
         let total = if got.count == 0 || is_last { receiver.dropped() } else { got.dropped_total };
         batch.dropped = total - dropped;
@@ -361,6 +369,14 @@ impl Pump<'_> {
         status.queue = QueueStatus { bytes, limit_bytes, waits };
         status.sockets.clear();
         status.sockets.extend(self.gauges.iter().map(Gauge::status));
+        status.repeaters.clear();
+        let targets = self.beside.repeater.iter().flat_map(Repeater::counts);
+        status.repeaters.extend(targets.map(|(target, counts)| RepeaterStatus {
+            target: target.to_owned(),
+            sent: counts.sent,
+            skipped: counts.other_sender + counts.other_version + counts.sampled_out,
+            failed: counts.failures(),
+        }));
         status.streams.clear();
         status.streams.extend(self.monitors.iter().map(|monitor| monitor.status()));
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use record::{Addr, Exporter, Field, Flow, FlowSink, Meta, Sampler};
+use record::{Addr, Exporter, Field, Flow, FlowSink, InterfaceSample, Meta, Sampler};
 use store::loss::Loss;
 use store::rotate::Slot;
 use store::{Pool, StoreError};
@@ -253,6 +253,7 @@ impl Source {
             ident: self.spool.ident().to_owned(),
             sequence_errors: exporters.iter().map(|e| u64::from(e.stats().sequence_failures)).sum(),
             socket_drops,
+            samples_lost: self.spool.take_samples_lost(),
             while_stopped: exporters.iter().map(|e| e.counts.missing_while_stopped).sum(),
             slot: account.since(account_before),
             decoder: self.decoder.counters().since(counters_before),
@@ -303,6 +304,10 @@ impl FlowSink for Tap<'_> {
         } else {
             self.leave_out(flow);
         }
+    }
+
+    fn interface(&mut self, sample: &InterfaceSample) {
+        self.spool.interface(sample);
     }
 
     fn meta(&mut self, meta: Meta<'_>) {

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use record::{Flow, FlowSink, Meta, Totals};
+use record::{Flow, FlowSink, InterfaceSample, Meta, Totals};
+use store::counters::Recorder;
 use store::rotate::{self, Slot};
 use store::{Pool, StoreError, Writer, WriterOptions};
 
@@ -38,6 +39,10 @@ pub(crate) struct Spool {
     lost: u64,
     /// Flows of finished files that were lost after that, as their threads found.
     late: Arc<AtomicU64>,
+    /// Counters of interfaces, beside the flows.
+    recorder: Recorder,
+    /// Of those that waited when the slot began, samples lost.
+    samples_lost_before: u64,
 }
 
 impl Spool {
@@ -54,6 +59,7 @@ impl Spool {
             extensions: config.extensions,
             ..WriterOptions::default()
         };
+        let recorder = Recorder::new(&place.dir);
         Self {
             options,
             pool: pool.map(Arc::clone),
@@ -68,6 +74,8 @@ impl Spool {
             in_file: 0,
             lost: 0,
             late: Arc::default(),
+            recorder,
+            samples_lost_before: 0,
         }
     }
 
@@ -118,6 +126,20 @@ impl Spool {
             Some(Ok(())) => self.trouble = None,
             None => {}
         }
+        let recorded = self.recorder.flush();
+        self.note_samples(recorded);
+    }
+
+    fn note_samples(&mut self, recorded: Result<(), StoreError>) {
+        if let Err(e) = recorded {
+            self.complain(&e);
+        }
+    }
+
+    /// Samples of counters that could not be written since this was asked last.
+    pub(crate) fn take_samples_lost(&mut self) -> u64 {
+        let lost = self.recorder.counts().lost;
+        lost - std::mem::replace(&mut self.samples_lost_before, lost)
     }
 
     /// Shows where it writes, what it has stored, and what is wrong with it.
@@ -174,6 +196,11 @@ impl FlowSink for Spool {
         } else {
             self.lost = self.lost.saturating_add(count);
         }
+    }
+
+    fn interface(&mut self, sample: &InterfaceSample) {
+        let recorded = self.recorder.add(sample);
+        self.note_samples(recorded);
     }
 
     /// What comes without a file is announced to the next one.
