@@ -585,8 +585,9 @@ fn data_without_template_is_counted() {
     ]);
     let dir = capd.dir.clone();
     let account = capd.stop();
-    account.is(&[&sums(20, 5)[..], &[("Sets without template", 3)]].concat());
-    assert_listed(&dir, 10..30, "all");
+    // The first one's came later.
+    account.is(&[&sums(30, 5)[..], &[("Sets without template", 2)]].concat());
+    assert_listed(&dir, 0..30, "all");
 }
 
 /// Flows of a blast, few enough for a program that is not optimised.

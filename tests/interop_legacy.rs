@@ -282,9 +282,8 @@ fn tshark_reads_the_same_numbers() {
                 .split('\t')
                 .map(|c| c.split(',').map(|n| number(n).expect("a number")).collect())
                 .collect();
-            for i in 0..columns[0].len() {
-                theirs.push(std::array::from_fn(|c| columns[c][i]));
-            }
+            let records = columns[0].len();
+            theirs.extend((0..records).map(|i| std::array::from_fn(|c| columns[c][i])));
         }
         assert_eq!(ours.0, theirs, "{name}");
         assert!(theirs.len() > 47, "{name}");

@@ -261,8 +261,8 @@ pub struct Args {
 
     /// Seconds between them, at least 10
     #[arg(short = 'i', long, value_name = "SECONDS", default_value_t = 60,
-          value_parser = clap::value_parser!(u64).range(10..), help_heading = "General")]
-    pub metrics_interval: u64,
+          value_parser = clap::value_parser!(u16).range(10..), help_heading = "General")]
+    pub metrics_interval: u16,
 
     /// Write the process id to a file, removed at exit
     #[arg(short = 'P', long, value_name = "FILE", help_heading = "General")]

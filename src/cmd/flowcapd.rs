@@ -1,6 +1,9 @@
 //! `flowcapd`: from options to a running collector.
 
 mod check;
+mod expire;
+mod offline;
+mod services;
 mod setup;
 
 use super::outside;
@@ -8,11 +11,13 @@ use crate::args;
 use crate::args::flowcapd::Args;
 use crate::exit::Exit;
 use crate::logger::{self, Target};
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use collector::launch::{Launch, Launcher};
+use collector::repeat::Repeater;
 use collector::run::{self, Beside, Inputs};
+use collector::status::Board;
 use collector::{Collector, Config, Keep};
-use filter::{Context, Filter, ParseOptions};
+use filter::{Filter, ParseOptions};
 use std::ffi::OsString;
 use std::path::Path;
 use sys::process::{self, Background, PidFile};
@@ -26,6 +31,9 @@ pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
     };
     if args.command.is_some() {
         return check::run(name, &args);
+    }
+    if let Some(addr) = &args.templates {
+        return services::print_templates(addr);
     }
     if let Some(device) = &args.device {
         bail!("-d {device}: capturing is the probe's part: see flowprobe; or listen with -b");
@@ -42,7 +50,11 @@ pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
     if args.tags.is_some() {
         log::info!("-T is of old and does nothing: all extensions are stored");
     }
-    let result = collect(name, &args, config);
+    let result = match (&args.read, &args.messages) {
+        (Some(path), _) => offline::capture(path, &args, config),
+        (_, Some(path)) => offline::messages(path, &args, config),
+        (None, None) => collect(name, &args, config),
+    };
     if let (Err(e), true) = (&result, args.daemon) {
         log::error!("{e:#}"); // perhaps nobody reads stderr any more
     }
@@ -62,7 +74,7 @@ fn keep(text: &str) -> anyhow::Result<Keep> {
         "a collector has no numbers of flows, no countries and no exits of Tor to ask for"
     );
     Ok(Box::new(move |ident, flow| {
-        filter.matches(flow.as_row(), &Context { ident, ..Context::default() })
+        filter.matches(flow.as_row(), &filter::Context { ident, ..filter::Context::default() })
     }))
 }
 
@@ -78,29 +90,26 @@ fn collect(name: &str, args: &Args, config: Config) -> anyhow::Result<Exit> {
     for passed in inherited.rest() {
         log::warn!("a socket called {} was handed over, and no option is for it", passed.name);
     }
-    let keep = args.filter.as_deref().map(keep).transpose()?;
-    let launch = args.launch.as_deref().map(|line| Launch::parse(line, args.shell)).transpose()?;
+    let board = Board::new();
+    let server = setup::server(args, &board)?;
+    let targets = setup::targets(args)?;
     let mut pid_file = args.pid_file.as_deref().map(PidFile::create).transpose()?;
     // Whoever starts a daemon waits until it runs, and is told on the terminal if it cannot.
     let background = args.daemon.then(process::daemonize).transpose()?;
     if background.is_some() {
         pid_file.as_mut().map_or(Ok(()), PidFile::renew)?;
     }
+    let repeater = (!targets.is_empty()).then(|| Repeater::start(targets)).transpose()?;
     if args.user.is_some() || args.group.is_some() {
         process::drop_privileges(args.user.as_deref(), args.group.as_deref())?;
     }
     if let Err(e) = process::raise_file_limit() {
         log::debug!("number of open files: {e}"); // told again where it is too small
     }
-    let beside = Beside { notify, ..Beside::alone(Signals::install()?) };
+    let beside = Beside { board, notify, repeater, ..Beside::alone(Signals::install()?) };
     let mut collector = Collector::new(config, sys::clock::now_ms())?;
-    if let Some(keep) = keep {
-        collector.keep(keep);
-    }
-    if let Some(launch) = launch {
-        let mut launcher = Launcher::new(launch);
-        collector.on_file(move |file| launcher.start(file));
-    }
+    equip(&mut collector, args)?;
+    services::start(server, args, &beside)?;
     log::info!("Startup {name}.");
     background.map_or(Ok(()), Background::ready)?;
     if let Err(e) = beside.notify.ready() {
@@ -109,4 +118,23 @@ fn collect(name: &str, args: &Args, config: Config) -> anyhow::Result<Exit> {
     run::run(&mut collector, inputs, &beside)?;
     log::info!("Terminating {name}.");
     Ok(Exit::Success)
+}
+
+/// Gives a collector what it does with flows and files besides storing them.
+fn equip(collector: &mut Collector, args: &Args) -> anyhow::Result<()> {
+    if let Some(text) = &args.filter {
+        collector.keep(keep(text).context("-F")?);
+    }
+    let launch = args.launch.as_deref().map(|line| Launch::parse(line, args.shell)).transpose()?;
+    let mut launcher = launch.map(Launcher::new);
+    let is_expiring = args.expire;
+    if launcher.is_some() || is_expiring {
+        collector.on_file(move |file| {
+            launcher.iter_mut().for_each(|launcher| launcher.start(file));
+            if is_expiring {
+                expire::run(&file.dir);
+            }
+        });
+    }
+    Ok(())
 }

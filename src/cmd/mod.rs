@@ -3,4 +3,5 @@
 pub mod flowcapd;
 pub mod flowdump;
 mod outside;
+mod units;
 mod window;

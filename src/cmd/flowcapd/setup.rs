@@ -2,8 +2,10 @@
 
 use crate::args::flowcapd::Args;
 use anyhow::{Context as _, bail, ensure};
+use collector::repeat::Target;
+use collector::status::Board;
 use collector::stream::{Listener, Options};
-use collector::{Config, Listed, Network, Sources, tls};
+use collector::{Config, Listed, Network, Sources, http, tls};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use store::Extensions;
@@ -98,6 +100,22 @@ pub(super) fn listeners(args: &Args, inherited: &mut Inherited) -> anyhow::Resul
         }
     }
     Ok(all)
+}
+
+/// The server of `--http`, bound.
+pub(super) fn server(args: &Args, board: &Board) -> anyhow::Result<Option<http::Server>> {
+    let Some(addr) = &args.http else { return Ok(None) };
+    let addr = addr.parse().with_context(|| format!("--http {addr}: write ADDRESS:PORT"))?;
+    Ok(Some(http::Server::bind(addr, board.clone(), http::Options::default())?))
+}
+
+/// The targets of `-R`, which keep the address of senders with `-A`.
+pub(super) fn targets(args: &Args) -> anyhow::Result<Vec<Target>> {
+    let target = |text: &String| {
+        let target = text.parse::<Target>().context("-R")?;
+        Ok(Target { spoof: target.spoof || args.spoof, ..target })
+    };
+    args.repeat.iter().map(target).collect()
 }
 
 /// The addresses to listen on, `None` for all.

@@ -1,0 +1,78 @@
+//! `-f` and `-Y`: export packets from a file, in place of the network.
+
+use crate::args::flowcapd::Args;
+use crate::exit::Exit;
+use anyhow::Context as _;
+use capture::Capture;
+use collector::{Arrival, Collector, Config, offline};
+use std::fs::File;
+use std::path::Path;
+use sys::signal::Signals;
+
+/// Stores what is in a capture, as if it arrived when it was captured.
+pub(super) fn capture(path: &Path, args: &Args, config: Config) -> anyhow::Result<Exit> {
+    let shown = path.display();
+    let mut capture = Capture::open(path).with_context(|| format!("capture {shown}"))?;
+    let stop = Signals::install()?.stop;
+    let mut late = Late::new(config, args);
+    let read = offline::read_capture(&mut capture, &args.port, &stop, |a, b| late.receive(a, b));
+    late.close()?;
+    let captured = read.with_context(|| format!("capture {shown}"))?;
+    log::info!(
+        "{shown}: {} packets, of them export datagrams: {}, to other ports: {}, others: {}, cut \
+         short: {}",
+        captured.packets,
+        captured.datagrams,
+        captured.other_ports,
+        captured.others,
+        captured.truncated
+    );
+    Ok(if captured.truncated == 0 { Exit::Success } else { Exit::Incomplete })
+}
+
+/// Stores what is in a file of IPFIX messages, as if it arrived when it was exported.
+pub(super) fn messages(path: &Path, args: &Args, config: Config) -> anyhow::Result<Exit> {
+    let shown = path.display();
+    let file = File::open(path).with_context(|| format!("file {shown}"))?;
+    let stop = Signals::install()?.stop;
+    let mut late = Late::new(config, args);
+    let read = offline::read_messages(file, &stop, |a, b| late.receive(a, b));
+    late.close()?;
+    let messages = read.with_context(|| format!("file {shown}"))?;
+    log::info!("{shown}: {messages} messages");
+    Ok(Exit::Success)
+}
+
+/// A collector that starts with the first thing that arrives, whose time is that of its first slot.
+struct Late<'a> {
+    config: Option<Config>,
+    args: &'a Args,
+    collector: Option<Collector>,
+    last_ms: u64,
+}
+
+impl<'a> Late<'a> {
+    const fn new(config: Config, args: &'a Args) -> Self {
+        Self { config: Some(config), args, collector: None, last_ms: 0 }
+    }
+
+    fn receive(&mut self, arrival: &Arrival, bytes: &[u8]) -> anyhow::Result<()> {
+        self.last_ms = arrival.at_ms;
+        if let Some(config) = self.config.take() {
+            let mut collector = Collector::new(config, arrival.at_ms)?;
+            super::equip(&mut collector, self.args)?;
+            self.collector = Some(collector);
+        }
+        self.collector.iter_mut().for_each(|c| c.receive(arrival, bytes));
+        Ok(())
+    }
+
+    fn close(&mut self) -> anyhow::Result<()> {
+        let Some(collector) = &mut self.collector else {
+            log::warn!("no export packets: nothing is stored");
+            return Ok(());
+        };
+        collector.close(self.last_ms, &[]);
+        Ok(())
+    }
+}
