@@ -259,7 +259,8 @@ pub struct Files {
     #[arg(short = 'v', long, value_name = "FILE")]
     pub verify: Option<PathBuf>,
 
-    /// Rewrite damaged files with all that can be read; the originals are kept in .flowsuite
+    /// Rewrite damaged files with all that can be read; the originals are kept as
+    /// .flowsuite-NAME.damaged.no-pcap
     #[arg(long, conflicts_with_all = ["write", "recompress", "set_ident"])]
     pub repair: bool,
 

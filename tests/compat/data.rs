@@ -46,10 +46,10 @@ pub(crate) fn write(dir: &Path) {
             }
         }
     }
-    let side = dir.join("side/.flowsuite");
+    let side = dir.join("side");
     std::fs::create_dir_all(&side).expect("create directory");
     std::fs::copy(dir.join("v5"), dir.join("side/nfcapd.202611201000")).expect("copy");
-    std::fs::write(side.join("nfcapd.202611201000.loss.no-pcap"), "{}").expect("write");
+    std::fs::write(side.join(".flowsuite-loss.20261120.no-pcap"), "{}").expect("write");
     let conf = "[nfdump]\nfmt.mine = \"%sa %da %byt\"\nfmt.wide = \"%sap %dap %tos\"\n\
                 csv.pair = \"%sa,%da\"\ncsv.short = \"%ts,%sa,%byt\"\nmaxworkers = 1\n";
     let texts = [

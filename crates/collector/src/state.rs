@@ -1,7 +1,7 @@
 //! What outlives a collector: templates, samplers and names of its exporters, and how far they and
 //! the kernel's drops were counted.
 //!
-//! It lies in `DIR/.flowsuite/state.no-pcap` as JSON, one file for each source. It is written when
+//! It lies in `DIR/.flowsuite-state.no-pcap` as JSON, one file for each source. It is written when
 //! something in it has changed, at most once a second, and at the end; a crash in between leaves the
 //! file before. Whoever deletes it loses nothing but what comes until exporters repeat their
 //! templates.
@@ -53,12 +53,6 @@ impl State {
     /// If the disk does not take it. What is there stays.
     pub(crate) fn save(&self, dir: &Path) -> io::Result<()> {
         let (path, draft) = (path(dir), side::of_directory(dir, "state.draft"));
-        if let Some(directory) = path.parent() {
-            match fs::create_dir(directory) {
-                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-                _ => {}
-            }
-        }
         let written = self.write(&draft).and_then(|()| fs::rename(&draft, &path));
         written.inspect_err(|_| {
             let _ = fs::remove_file(&draft); // written over by the next one otherwise

@@ -1,6 +1,6 @@
 //! Counters of interfaces over time, beside the flow files.
 //!
-//! Samples of a day are in `BASE/.flowsuite/counters.YYYYMMDD.no-pcap`, where `BASE` is the
+//! Samples of a day are in `BASE/.flowsuite-counters.YYYYMMDD.no-pcap`, where `BASE` is the
 //! directory of the collector and the day is the local one. [`side`](crate::side) says why it is
 //! called so. A file is a header and blocks, all numbers little-endian:
 //!
@@ -28,9 +28,9 @@ pub use change::{Change, Traffic};
 pub use read::{Found, Span, beside, read, span_of, within};
 
 use crate::error::StoreError;
-use crate::side::{self, DIRECTORY, MARK};
+use crate::side;
 use record::InterfaceSample;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::hash::Hasher;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -164,22 +164,14 @@ impl Recorder {
 
 /// The file of a day.
 pub(crate) fn path_of(base: &Path, day: &str) -> PathBuf {
-    base.join(DIRECTORY).join(format!("counters.{day}{MARK}"))
+    side::of_day(base, "counters", day)
 }
 
 impl Open {
     fn new(base: &Path, day: &str) -> Result<Self, StoreError> {
         let path = path_of(base, day);
-        let open = || {
-            if let Some(directory) = path.parent() {
-                // Not the directory above it: where that is gone, nobody reads counters.
-                match fs::create_dir(directory) {
-                    Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-                    _ => {}
-                }
-            }
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)
-        };
+        let open =
+            || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = open().map_err(StoreError::io("create", &path))?;
         Ok(Self { path, day: day.to_owned(), file, end: 0 })
     }

@@ -352,7 +352,6 @@ impl Run<'_> {
             for directory in directory.ancestors().take_while(below) {
                 // A collector that has the lock is about to put a file there.
                 let Ok(_lock) = rotate::try_lock(directory) else { break };
-                let _ = fs::remove_dir(directory.join(side::DIRECTORY));
                 match fs::remove_dir(directory) {
                     Ok(()) => self.done.directories += 1,
                     Err(_) => break,

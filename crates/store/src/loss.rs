@@ -1,6 +1,6 @@
 //! Loss statements: what a collector could not store, slot by slot, beside the flow files.
 //!
-//! A statement is one line of JSON in `BASE/.flowsuite/loss.YYYYMMDD.no-pcap`, where `BASE` is the
+//! A statement is one line of JSON in `BASE/.flowsuite-loss.YYYYMMDD.no-pcap`, where `BASE` is the
 //! directory of the collector and the day is that in the name of the flow file. [`side`](crate::side)
 //! says why it is called so. The lines of a day share a file, so that directories by day or hour can
 //! be emptied and removed.
@@ -24,10 +24,10 @@ mod account;
 pub use account::{Account, Cause, ExporterStatement};
 
 use crate::error::StoreError;
-use crate::side::{DIRECTORY, MARK, MAX_LEVELS, day_in_name as day};
+use crate::side::{self, MAX_LEVELS, day_in_name as day};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -119,13 +119,6 @@ impl Statement {
     }
 
     fn write(&self, path: &Path) -> io::Result<()> {
-        if let Some(directory) = path.parent() {
-            // Not the directory above it: where that is gone, nobody reads statements.
-            match fs::create_dir(directory) {
-                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-                _ => {}
-            }
-        }
         let mut file = OpenOptions::new().append(true).read(true).create(true).open(path)?;
         let mut line = Vec::new();
         // A crash may have left half a line.
@@ -233,12 +226,13 @@ fn read(path: &Path, max: u64) -> io::Result<(ByFile, u64)> {
 }
 
 fn ledger(base: &Path, day: &str) -> PathBuf {
-    base.join(DIRECTORY).join(format!("loss.{day}{MARK}"))
+    side::of_day(base, "loss", day)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn statement(file: &str, drops: u64) -> Statement {
         let loss = Loss {

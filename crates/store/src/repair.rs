@@ -5,6 +5,7 @@ use crate::error::StoreError;
 use crate::reader::{FileState, FlowFile, ReadOptions};
 use crate::replace::{Replacement, check_not_current};
 use crate::rewrite::{NotKept, rewrite};
+use crate::rotate::sync_directory;
 use crate::side;
 use crate::verify::{Verification, verify_file};
 use std::fs::{self, File};
@@ -117,14 +118,15 @@ fn told(
 /// Gives the damaged file a second name among the side files, on disk when this returns. The first
 /// one is taken away by the new file.
 fn keep(path: &Path) -> Result<PathBuf, StoreError> {
-    side::create_directory(path)?;
     for n in 0..100 {
         let suffix = if n == 0 { "damaged".to_owned() } else { format!("damaged.{n}") };
         let kept = side::path(path, &suffix);
         // Where links cannot be made, as on some file systems, a copy does.
         match fs::hard_link(path, &kept).or_else(|_| copy(path, &kept)) {
             Ok(()) => {
-                side::sync(path)?;
+                let directory = path.parent().filter(|p| !p.as_os_str().is_empty());
+                let directory = directory.unwrap_or_else(|| Path::new("."));
+                sync_directory(directory).map_err(StoreError::io("sync", directory))?;
                 return Ok(kept);
             }
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}

@@ -1,22 +1,24 @@
 //! Where what belongs to flow files lies beside them: damaged originals, statements of loss,
 //! counters of interfaces.
 //!
-//! Side files of `DIR/NAME` are `DIR/.flowsuite/NAME.SUFFIX.no-pcap`. nfdump walks into every
-//! directory, also into one whose name begins with a dot, and one file there that is none of flows
-//! ends its run; only names with `pcap` in them and those of temporary files are left out.
+//! Side files of `DIR/NAME` are `DIR/.flowsuite-NAME.SUFFIX.no-pcap`. nfdump reads every file, also
+//! one whose name begins with a dot, and one that is none of flows ends its run; only names with
+//! `pcap` in them and those of temporary files are left out. A directory of their own would be
+//! tidier, but nfexpire tries to remove every directory that begins with a dot, and complains.
 //!
-//! What belongs to a day rather than to a file is in `BASE/.flowsuite/KIND.YYYYMMDD.no-pcap`, where
+//! What belongs to a day rather than to a file is in `BASE/.flowsuite-KIND.YYYYMMDD.no-pcap`, where
 //! `BASE` is the directory of the collector, so that directories by day or hour can be emptied and
 //! removed. [`expire_days`] removes those of days that are gone.
 
 use crate::error::StoreError;
-use crate::rotate::{local_day, sync_directory};
+use crate::rotate::local_day;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Name of the directory.
-pub const DIRECTORY: &str = ".flowsuite";
+/// What all names of side files begin with.
+pub const PREFIX: &str = ".flowsuite-";
 /// What all names of side files end with: for nfdump, which looks for `pcap` in names.
 pub(crate) const MARK: &str = ".no-pcap";
 
@@ -34,9 +36,9 @@ pub fn day_in_name(name: &str) -> Option<&str> {
     day.bytes().all(|b| b.is_ascii_digit()).then_some(day)
 }
 
-/// Kind and day of `KIND.YYYYMMDD.no-pcap`.
+/// Kind and day of `.flowsuite-KIND.YYYYMMDD.no-pcap`.
 pub(crate) fn parse_day_file(name: &str) -> Option<(&str, &str)> {
-    let (kind, day) = name.strip_suffix(MARK)?.split_once('.')?;
+    let (kind, day) = name.strip_prefix(PREFIX)?.strip_suffix(MARK)?.split_once('.')?;
     let is_day = day.len() == 8 && day.bytes().all(|b| b.is_ascii_digit());
     (is_day && !kind.is_empty()).then_some((kind, day))
 }
@@ -75,15 +77,10 @@ pub fn expire_days(base: &Path, first_kept: &str) -> Result<Expired, StoreError>
 
 /// The side files of all days before `first_kept` (`YYYYMMDD`).
 pub(crate) fn of_days_before(base: &Path, first_kept: &str) -> Result<Vec<PathBuf>, StoreError> {
-    let directory = base.join(DIRECTORY);
-    let entries = match fs::read_dir(&directory) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(StoreError::io("read", &directory)(e)),
-    };
+    let entries = fs::read_dir(base).map_err(StoreError::io("read", base))?;
     let mut paths = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(StoreError::io("read", &directory))?;
+        let entry = entry.map_err(StoreError::io("read", base))?;
         let name = entry.file_name();
         let day = name.to_str().and_then(parse_day_file).map(|(_, day)| day);
         if day.is_some_and(|day| day < first_kept) {
@@ -97,32 +94,39 @@ pub(crate) fn of_days_before(base: &Path, first_kept: &str) -> Result<Vec<PathBu
 ///
 /// ```
 /// let path = store::side::path("flows/nfcapd.202611181105".as_ref(), "damaged");
-/// assert_eq!(path, std::path::Path::new("flows/.flowsuite/nfcapd.202611181105.damaged.no-pcap"));
+/// assert_eq!(path, std::path::Path::new("flows/.flowsuite-nfcapd.202611181105.damaged.no-pcap"));
 /// ```
 pub fn path(file: &Path, suffix: &str) -> PathBuf {
-    let mut name = file.file_name().unwrap_or_default().to_owned();
+    let mut name = OsString::from(PREFIX);
+    name.push(file.file_name().unwrap_or_default());
     name.push(".");
     name.push(suffix);
     name.push(MARK);
-    directory(file).join(name)
+    file.with_file_name(name)
 }
 
 /// The side file of this name that belongs to a whole directory, whether it exists or not.
 ///
 /// ```
 /// let path = store::side::of_directory("flows".as_ref(), "state");
-/// assert_eq!(path, std::path::Path::new("flows/.flowsuite/state.no-pcap"));
+/// assert_eq!(path, std::path::Path::new("flows/.flowsuite-state.no-pcap"));
 /// ```
 pub fn of_directory(directory: &Path, name: &str) -> PathBuf {
-    directory.join(DIRECTORY).join(format!("{name}{MARK}"))
+    directory.join(format!("{PREFIX}{name}{MARK}"))
+}
+
+/// The side file of this kind and day (`YYYYMMDD`), in the directory of its collector.
+pub(crate) fn of_day(base: &Path, kind: &str, day: &str) -> PathBuf {
+    of_directory(base, &format!("{kind}.{day}"))
 }
 
 /// The side files in a directory of flow files, all of them.
 pub(crate) fn list(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory.join(DIRECTORY)).into_iter().flatten().flatten();
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let is_side = |name: &str| name.starts_with(PREFIX) && name.ends_with(MARK);
     let is_ours = |entry: &fs::DirEntry| {
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-        is_file && entry.file_name().to_str().is_some_and(|name| name.ends_with(MARK))
+        is_file && entry.file_name().to_str().is_some_and(is_side)
     };
     entries.filter(is_ours).map(|entry| entry.path()).collect()
 }
@@ -130,32 +134,8 @@ pub(crate) fn list(directory: &Path) -> Vec<PathBuf> {
 /// Whether a side file belongs to the flow file of this name.
 pub(crate) fn belongs_to(side_file: &Path, name: &str) -> bool {
     let of = side_file.file_name().and_then(|n| n.to_str());
-    of.and_then(|n| n.strip_prefix(name)).is_some_and(|rest| rest.starts_with('.'))
-}
-
-fn directory(file: &Path) -> PathBuf {
-    file.parent().unwrap_or_else(|| Path::new("")).join(DIRECTORY)
-}
-
-pub(crate) fn create_directory(file: &Path) -> Result<(), StoreError> {
-    let directory = directory(file);
-    match fs::create_dir(&directory) {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists || !directory.is_dir() => {
-            Err(StoreError::io("create", &directory)(e))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Puts the names in the directory of a file's side files, and its own, on disk.
-pub(crate) fn sync(file: &Path) -> Result<(), StoreError> {
-    let directory = directory(file);
-    let above =
-        file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    for d in [&*directory, above] {
-        sync_directory(d).map_err(StoreError::io("sync", d))?;
-    }
-    Ok(())
+    let rest = of.and_then(|n| n.strip_prefix(PREFIX)?.strip_prefix(name));
+    rest.is_some_and(|rest| rest.starts_with('.'))
 }
 
 #[cfg(test)]
@@ -166,16 +146,20 @@ mod tests {
     fn days_that_are_gone_are_removed_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(expire_days(dir.path(), "20260411").unwrap(), Expired::default());
-        let side = dir.path().join(DIRECTORY);
-        fs::create_dir(&side).unwrap();
-        let gone = ["loss.20260409.no-pcap", "counters.20260410.no-pcap", "later.20251231.no-pcap"];
+        let side = dir.path();
+        let gone = [
+            ".flowsuite-loss.20260409.no-pcap",
+            ".flowsuite-counters.20260410.no-pcap",
+            ".flowsuite-later.20251231.no-pcap",
+        ];
         let kept = [
-            "loss.20260411.no-pcap",
-            "counters.20260412.no-pcap",
-            "loss.unknown.no-pcap",
-            "nfcapd.202604091200.damaged.no-pcap",
-            "loss.20260409",
-            ".20260409.no-pcap",
+            ".flowsuite-loss.20260411.no-pcap",
+            ".flowsuite-counters.20260412.no-pcap",
+            ".flowsuite-loss.unknown.no-pcap",
+            ".flowsuite-nfcapd.202604091200.damaged.no-pcap",
+            ".flowsuite-loss.20260409",
+            ".flowsuite-.20260409.no-pcap",
+            "loss.20260409.no-pcap",
         ];
         for name in gone.iter().chain(&kept) {
             fs::write(side.join(name), "x").unwrap();
@@ -196,7 +180,7 @@ mod tests {
             ("nfcapd.202611181105", false),
             ("loss.20261118.no-pcap", false),
         ] {
-            let path = Path::new("x/.flowsuite").join(name);
+            let path = Path::new("x").join(format!("{PREFIX}{name}"));
             assert_eq!(belongs_to(&path, "nfcapd.202611181105"), want, "{name}");
         }
     }

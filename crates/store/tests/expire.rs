@@ -136,20 +136,16 @@ fn side_files_and_empty_directories_go_too() {
         // Two days.
         let old = write(base, slot_of(NOW - 86_400, 300), layout, 100);
         let new = write(base, slot_of(NOW - 300, 300), layout, 100);
-        let ledgers = base.join(".flowsuite");
-        fs::create_dir_all(&ledgers).unwrap();
         let [day_before, yesterday, today] = [2, 1, 0].map(|days| {
             let name = slot_of(NOW - 86_400 * days, 300).file_name();
-            let path = ledgers.join(format!("loss.{}.no-pcap", &name[7..15]));
+            let path = base.join(format!(".flowsuite-loss.{}.no-pcap", &name[7..15]));
             fs::write(&path, "{}\n").unwrap();
             path
         });
-        let unknown = ledgers.join("loss.unknown.no-pcap");
+        let unknown = base.join(".flowsuite-loss.unknown.no-pcap");
         fs::write(&unknown, "{}\n").unwrap();
         for file in [&old, &new] {
-            let side = store::side::path(file, "damaged");
-            fs::create_dir_all(side.parent().unwrap()).unwrap();
-            fs::write(side, [0; 9]).unwrap();
+            fs::write(store::side::path(file, "damaged"), [0; 9]).unwrap();
         }
         let done = run(base, limits(0, 3600, 95));
         assert_eq!((done.files, done.after.files, done.failed), (1, 1, 0), "-S {layout}");

@@ -93,10 +93,9 @@ fn others(path: &Path) -> Vec<PathBuf> {
 
 /// The side files of a file.
 fn side_files(path: &Path) -> Vec<PathBuf> {
-    let any = store::side::path(path, "");
-    let name = path.file_name().unwrap().to_str().unwrap();
-    let all = fs::read_dir(any.parent().unwrap()).unwrap().map(|e| e.unwrap().path());
-    all.filter(|p| p.file_name().unwrap().to_str().unwrap().starts_with(name)).collect()
+    let name = format!("{}{}", store::side::PREFIX, path.file_name().unwrap().to_str().unwrap());
+    let all = fs::read_dir(path.parent().unwrap()).unwrap().map(|e| e.unwrap().path());
+    all.filter(|p| p.file_name().unwrap().to_str().unwrap().starts_with(&name)).collect()
 }
 
 #[test]
@@ -415,9 +414,7 @@ fn others_do_not_trip_over_side_files() {
     let Some(before) = ask() else { return };
     assert!(before[0].contains("Flows: 100"), "{}", before[0]);
     for f in &files {
-        let side = store::side::path(f, "damaged");
-        fs::create_dir_all(side.parent().unwrap()).unwrap();
-        fs::write(side, [7; 100_000]).unwrap();
+        fs::write(store::side::path(f, "damaged"), [7; 100_000]).unwrap();
         fs::write(store::side::path(f, "damaged.1"), b"").unwrap();
     }
     let after = ask().unwrap();

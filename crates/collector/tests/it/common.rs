@@ -61,7 +61,7 @@ pub(crate) fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name != ".flowsuite") // statements of loss
+        .filter(|name| !name.starts_with(".flowsuite-")) // statements of loss
         .collect();
     names.sort();
     names

@@ -5,7 +5,7 @@ use super::{SAMPLE_MAX, checksum, path_of, sample};
 use crate::error::StoreError;
 use crate::layout::{u16_at, u32_at, u64_at};
 use crate::rotate::time_in_name;
-use crate::side::{self, DIRECTORY};
+use crate::side;
 use record::InterfaceSample;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -194,12 +194,12 @@ fn directory_of(path: &Path) -> &Path {
 /// All files of counters of a collector's directory, in order of days: also those of a day that has
 /// no flow file yet.
 pub fn within(base: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(base.join(DIRECTORY)) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(base) else { return Vec::new() };
     let name = |e: io::Result<fs::DirEntry>| e.ok()?.file_name().into_string().ok();
     let is_day = |n: &String| side::parse_day_file(n).is_some_and(|(kind, _)| kind == "counters");
     let mut names: Vec<String> = entries.filter_map(name).filter(is_day).collect();
     names.sort();
-    names.into_iter().map(|n| base.join(DIRECTORY).join(n)).collect()
+    names.into_iter().map(|n| base.join(n)).collect()
 }
 
 /// The span of flow files by their names, in milliseconds: from the start of the first slot to the

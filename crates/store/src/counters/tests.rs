@@ -1,5 +1,6 @@
 use super::*;
 use record::{Addr, InterfaceCounters};
+use std::fs;
 
 const DAY_MS: u64 = 86_400_000;
 /// Some moment, in the middle of a quarter of an hour.
@@ -220,15 +221,15 @@ fn several_recorders_share_a_file() {
 #[test]
 fn what_cannot_be_written_is_counted_and_later_samples_are() {
     let dir = tempfile::tempdir().unwrap();
-    let side = dir.path().join(DIRECTORY);
-    fs::write(&side, "in the way").unwrap();
+    let in_the_way = file(dir.path());
+    fs::create_dir(&in_the_way).unwrap();
     let mut recorder = Recorder::new(dir.path());
     recorder.add(&sample(0)).unwrap();
     recorder.add(&sample(1)).unwrap();
     let error = recorder.flush().unwrap_err().to_string();
     assert!(error.contains("counters."), "{error}");
     assert_eq!(recorder.counts(), RecorderCounts { stored: 0, lost: 2 });
-    fs::remove_file(&side).unwrap();
+    fs::remove_dir(&in_the_way).unwrap();
     recorder.add(&sample(2)).unwrap();
     recorder.flush().unwrap();
     assert_eq!(recorder.counts(), RecorderCounts { stored: 1, lost: 2 });
