@@ -17,7 +17,7 @@ use store::{Closed, StoreError, Writer};
 use crate::ledger::{Exporters, InFile};
 use crate::loss::SourceLine;
 use crate::state::State;
-use crate::{Error, FinishedFile};
+use crate::{Error, FinishedFile, unknown};
 
 /// Where finished files of a source go.
 #[derive(Clone, Debug)]
@@ -52,6 +52,8 @@ pub(crate) enum Job {
 pub(crate) struct SaveJob {
     pub(crate) dir: PathBuf,
     pub(crate) state: State,
+    /// The log of unknown elements, if there is something new in it.
+    pub(crate) unknown: Option<Vec<unknown::Line>>,
 }
 
 pub(crate) struct FileJob {
@@ -183,7 +185,9 @@ impl Worker {
 
     /// Writes down what is known of exporters. Trouble is logged when it begins.
     fn save(&mut self, job: &SaveJob) {
-        let saved = job.state.save(&job.dir);
+        let saved = job.state.save(&job.dir).and_then(|()| {
+            job.unknown.as_ref().map_or(Ok(()), |lines| unknown::write(&job.dir, lines))
+        });
         if let (Err(e), false) = (&saved, self.is_save_failing) {
             let dir = job.dir.display();
             log::warn!("{dir}: what is known of exporters cannot be kept for the next start: {e}");

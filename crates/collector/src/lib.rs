@@ -41,6 +41,7 @@ mod state;
 pub mod status;
 pub mod stream;
 pub mod tls;
+mod unknown;
 
 pub use collector::{Arrival, Collector, Keep, Via};
 pub use config::{Config, Listed, Sources};

@@ -20,6 +20,7 @@ use crate::recover::recover;
 use crate::spool::Spool;
 use crate::state::State;
 use crate::status::{ExporterStatus, SourceDetails, SourceStatus};
+use crate::unknown::{Line, Told};
 use crate::{Account, Arrival, Config, Sources, Via};
 
 /// Exporter state, the file of the slot, and the account of both.
@@ -37,6 +38,9 @@ pub(crate) struct Source {
     left_out: Vec<u64>,
     /// What the decoder knew when it was last written down, and when that was.
     saved: Option<(u64, u64)>,
+    told: Told,
+    /// Unknown elements that are to be written down.
+    unknown: Option<Vec<Line>>,
 }
 
 /// Faults of a slot that are logged; all are counted.
@@ -69,6 +73,8 @@ impl Source {
             sender: None,
             left_out: Vec::new(),
             saved: None,
+            told: Told::default(),
+            unknown: None,
         };
         source.restore(slot.start * 1000);
         source.open_first(slot)?;
@@ -113,8 +119,14 @@ impl Source {
         /// Exporters that change their templates all the time do not keep the disk busy.
         const PAUSE_MS: u64 = 1000;
         self.saved.is_none_or(|(changes, at_ms)| {
-            changes != self.decoder.changes() && now_ms.abs_diff(at_ms) >= PAUSE_MS
+            let is_new = changes != self.decoder.changes() || self.unknown.is_some();
+            is_new && now_ms.abs_diff(at_ms) >= PAUSE_MS
         })
+    }
+
+    /// All unknown elements, if there are new ones.
+    fn look_for_unknown(&mut self) -> Option<Vec<Line>> {
+        self.told.tell_new(self.spool.ident(), &self.decoder).or_else(|| self.unknown.take())
     }
 
     /// What there is to be written down, if it has changed or `end` says that this is all. At the
@@ -127,6 +139,7 @@ impl Source {
         let marks = end.unwrap_or_default();
         Some(Job::Save(Box::new(SaveJob {
             dir: self.spool.dir().to_owned(),
+            unknown: self.look_for_unknown(),
             state: State {
                 is_final: end.is_some(),
                 saved_ms: now_ms,
@@ -262,6 +275,7 @@ impl Source {
         };
         self.at_slot_start = (account, *self.decoder.counters());
         self.complaints = 0;
+        self.unknown = self.look_for_unknown();
         let samplers = std::mem::take(&mut self.samplers);
         if let Some(more @ 1..) = samplers.checked_sub(SAMPLERS) {
             log::info!("Ident: {}: {more} more samplers, new or changed", self.spool.ident());
