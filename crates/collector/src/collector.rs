@@ -228,7 +228,9 @@ impl Collector {
         let now_secs = now_ms / 1000;
         // Arrival times may be a little behind the slot; a clock that was set back is far behind.
         let is_back = now_secs + u64::from(self.slot.len) < self.slot.start;
-        if now_ms < self.due_ms && !is_back {
+        // A clock that was set back by less waits no longer than usual.
+        let is_early = now_ms < self.due_ms && self.due_ms - now_ms <= FLUSH_MS;
+        if is_early && !is_back {
             return;
         }
         if now_secs >= self.slot.end() || is_back {

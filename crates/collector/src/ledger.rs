@@ -3,7 +3,9 @@
 //! The decoder knows what came and what is missing, the writer which flows are in the file, the
 //! source which were not wanted. Here it comes together as [`store::loss::ExporterStatement`].
 
-use record::ExporterStats;
+use std::collections::HashMap;
+
+use record::{Exporter, ExporterStats};
 use store::loss::{Account, ExporterStatement, Place};
 use wire::ExporterSlot;
 
@@ -12,14 +14,72 @@ use wire::ExporterSlot;
 pub(crate) struct Exporters {
     /// What the decoder says of each.
     pub(crate) slots: Vec<ExporterSlot>,
-    /// Flows that were not to be stored, by number of their exporter.
-    pub(crate) left_out: Vec<u64>,
+    /// What it delivered of each.
+    pub(crate) tally: Tally,
+    /// Sets of each that still wait for their template.
+    pub(crate) waiting: HashMap<Exporter, u64>,
+}
+
+/// Flows of a slot by number of their exporter, counted as [`record::Row::flows`] does, at the one
+/// place that all of them pass.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(Vec<Delivered>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Delivered {
+    flows: u64,
+    left_out: u64,
+}
+
+impl Tally {
+    /// Counts one record.
+    #[inline]
+    pub(crate) fn count(&mut self, exporter: u16, flows: u64, is_kept: bool) {
+        let at = usize::from(exporter);
+        if self.0.len() <= at {
+            self.0.resize(at + 1, Delivered::default());
+        }
+        if let Some(of) = self.0.get_mut(at) {
+            of.flows = of.flows.saturating_add(flows);
+            if !is_kept {
+                of.left_out = of.left_out.saturating_add(flows);
+            }
+        }
+    }
+
+    fn of(&self, exporter: u16) -> Delivered {
+        self.0.get(usize::from(exporter)).copied().unwrap_or_default()
+    }
 }
 
 impl Exporters {
     /// What the file keeps of them.
     pub(crate) fn stats(&self) -> Vec<ExporterStats> {
         self.slots.iter().filter(|s| s.exporter.sysid != 0).map(ExporterSlot::stats).collect()
+    }
+
+    /// Says in the log who sent what cannot be read. Senders that lie in each datagram have a line a
+    /// slot, and only the first of them.
+    pub(crate) fn say_faults(&self, ident: &str) {
+        const SAID: usize = 20;
+        let faulty = self.slots.iter().filter_map(|slot| {
+            let c = &slot.counts;
+            let faults = [
+                (c.sets_without_template, "sets without template"),
+                (c.bad_sets, "bad sets"),
+                (c.truncated_records, "records cut short"),
+                (c.refused, "templates, samplers or names refused by a limit"),
+            ];
+            let said: Vec<_> = faults
+                .iter()
+                .filter(|(n, _)| *n > 0)
+                .map(|(n, what)| format!("{what}: {n}"))
+                .collect();
+            (!said.is_empty()).then(|| (slot.exporter, said.join(", ")))
+        });
+        for (Exporter { addr, version, id, .. }, said) in faulty.take(SAID) {
+            log::warn!("Ident: {ident}, exporter {addr}, version {version}, domain {id}: {said}");
+        }
     }
 
     /// Their accounts, those that did nothing left out. Exporters without a number share one in the
@@ -36,11 +96,10 @@ impl Exporters {
     fn statement(&self, slot: &ExporterSlot, in_file: &InFile) -> ExporterStatement {
         let ExporterSlot { exporter, counts } = slot;
         let mut accounts = vec![datagrams(counts)];
-        accounts.extend(sets(counts));
+        accounts.extend(sets(counts, self.waiting.get(exporter).copied().unwrap_or(0)));
         accounts.push(records(counts));
         if let Ok(number @ 1..) = u16::try_from(exporter.sysid) {
-            let left_out = self.left_out.get(usize::from(number)).copied().unwrap_or(0);
-            accounts.push(flows(counts.flows, left_out, in_file, number));
+            accounts.push(flows(self.tally.of(number), in_file, number));
         }
         ExporterStatement {
             number: exporter.sysid,
@@ -74,16 +133,14 @@ fn datagrams(counts: &wire::ExporterCounts) -> Account {
 }
 
 /// Sets that had to wait for their template: those that waited before the slot, and those that came.
-fn sets(counts: &wire::ExporterCounts) -> Option<Account> {
+fn sets(counts: &wire::ExporterCounts, waiting: u64) -> Option<Account> {
     let (parked, read, dropped) =
         (counts.sets_parked, counts.sets_unparked, counts.sets_without_template);
-    if parked | read | dropped == 0 {
+    if parked | read | dropped | waiting == 0 {
         return None;
     }
-    // Of what left in this slot, some may have come before.
-    let received = parked.max(read.saturating_add(dropped));
-    let waiting = received - read.saturating_add(dropped);
-    let account = Account { received, kept: read, ..Account::new(Account::SETS) };
+    let before = (waiting + read + dropped).saturating_sub(parked);
+    let account = Account { received: before + parked, kept: read, ..Account::new(Account::SETS) };
     let account = account.lost(Place::Exporter, "without template", dropped);
     Some(account.left(Place::Exporter, "still waiting for their template", waiting))
 }
@@ -94,7 +151,7 @@ fn records(counts: &wire::ExporterCounts) -> Account {
     Account {
         received: counts.records() + unreadable,
         missing,
-        kept: counts.flows,
+        kept: counts.flows.saturating_sub(counts.biflows),
         ..Account::new(Account::RECORDS)
     }
     .left(Place::Exporter, "options", counts.options)
@@ -102,15 +159,15 @@ fn records(counts: &wire::ExporterCounts) -> Account {
 }
 
 /// One record may stand for many flows, and the file counts those.
-fn flows(decoded: u64, left_out: u64, in_file: &InFile, number: u16) -> Account {
+fn flows(delivered: Delivered, in_file: &InFile, number: u16) -> Account {
+    let Delivered { flows: received, left_out } = delivered;
     let of = |all: &[(u16, u64)]| {
         all.iter().filter(|(n, _)| *n == number).fold(0u64, |sum, (_, n)| sum.saturating_add(*n))
     };
     let (kept, lost) = match in_file {
         InFile::Of { stored, lost } => (of(stored), of(lost)),
-        InFile::Nothing => (0, decoded.saturating_sub(left_out)),
+        InFile::Nothing => (0, received.saturating_sub(left_out)),
     };
-    let received = kept.saturating_add(lost).saturating_add(left_out);
     Account { received, kept, ..Account::new(Account::FLOWS) }
         .left(Place::Collector, "filtered out", left_out)
         .lost(Place::Disk, "not written", lost)
@@ -118,4 +175,59 @@ fn flows(decoded: u64, left_out: u64, in_file: &InFile, number: u16) -> Account 
 
 fn difference(more: u64, less: u64) -> i64 {
     i64::try_from(i128::from(more) - i128::from(less)).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use record::Addr;
+    use wire::ExporterCounts;
+
+    const EXPORTER: Exporter = Exporter { sysid: 7, version: 10, addr: Addr::V4(1), id: 3 };
+
+    fn statement(
+        counts: ExporterCounts,
+        flows: &[(u64, bool)],
+        file: &InFile,
+    ) -> ExporterStatement {
+        let mut tally = Tally::default();
+        flows.iter().for_each(|(n, is_kept)| tally.count(7, *n, *is_kept));
+        let slots = vec![ExporterSlot { exporter: EXPORTER, counts }];
+        let waiting = [(EXPORTER, 2)].into();
+        Exporters { slots, tally, waiting }.statements(file).remove(0)
+    }
+
+    #[test]
+    fn every_account_adds_up() {
+        let counts = ExporterCounts {
+            datagrams: 9,
+            bad_datagrams: 1,
+            duplicates: 2,
+            duplicates_dropped: 2,
+            flows: 6,
+            biflows: 2,
+            options: 3,
+            undecodable_records: 1,
+            sets_parked: 4,
+            sets_unparked: 5,
+            sets_without_template: 1,
+            ..ExporterCounts::default()
+        };
+        let file = InFile::Of { stored: vec![(7, 10)], lost: vec![(7, 3), (8, 1)] };
+        let told = statement(counts, &[(10, true), (3, true), (4, false)], &file);
+        assert!(told.is_balanced(), "{told:?}");
+        let kept: Vec<_> = told.accounts.iter().map(|a| (&*a.unit, a.received, a.kept)).collect();
+        let want = [("datagrams", 9, 6), ("sets", 8, 5), ("records", 8, 4), ("flows", 17, 10)];
+        assert_eq!(kept, want);
+    }
+
+    #[test]
+    fn a_loss_that_nobody_booked_is_seen() {
+        let counts = ExporterCounts { datagrams: 1, flows: 2, ..ExporterCounts::default() };
+        let file = InFile::Of { stored: vec![(7, 1)], lost: Vec::new() };
+        let told = statement(counts, &[(1, true), (1, true)], &file);
+        assert_eq!(told.balance().collect::<Vec<_>>(), [("flows", 1)]);
+        let told = statement(counts, &[(1, true), (1, true)], &InFile::Nothing);
+        assert!(told.is_balanced(), "what has no file is lost: {told:?}");
+    }
 }

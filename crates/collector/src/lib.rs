@@ -40,6 +40,7 @@ mod spool;
 mod state;
 pub mod status;
 pub mod stream;
+mod talk;
 pub mod tls;
 mod unknown;
 

@@ -5,21 +5,22 @@ use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use record::{Addr, Exporter, Field, Flow, FlowSink, InterfaceSample, Meta, Sampler};
+use record::{Addr, Field, Flow, FlowSink, InterfaceSample, Meta};
 use store::loss::Loss;
 use store::rotate::Slot;
 use store::{Pool, StoreError};
 use sys::udp::DropMark;
-use wire::{Counters, DecodeError, Decoder, DefaultSampling, Restored};
+use wire::{Counters, Decoder, DefaultSampling, Restored};
 
 use crate::collector::Keep;
 use crate::finish::{Job, Place, SaveJob};
-use crate::ledger::Exporters;
+use crate::ledger::{Exporters, Tally};
 use crate::loss::SourceLine;
 use crate::recover::recover;
 use crate::spool::Spool;
 use crate::state::State;
 use crate::status::{ExporterStatus, SourceDetails, SourceStatus};
+use crate::talk::Talk;
 use crate::unknown::{Line, Told};
 use crate::{Account, Arrival, Config, Sources, Via};
 
@@ -29,25 +30,17 @@ pub(crate) struct Source {
     spool: Spool,
     account: Account,
     at_slot_start: (Account, Counters),
-    complaints: u32,
-    /// Samplers of this slot that are new or have changed.
-    samplers: u64,
+    talk: Talk,
     /// Whose source it is, where each sender has its own.
     sender: Option<Addr>,
-    /// Flows that are not to be stored, by number of their exporter, of this slot.
-    left_out: Vec<u64>,
+    /// What came of each exporter in this slot.
+    tally: Tally,
     /// What the decoder knew when it was last written down, and when that was.
     saved: Option<(u64, u64)>,
     told: Told,
     /// Unknown elements that are to be written down.
     unknown: Option<Vec<Line>>,
 }
-
-/// Faults of a slot that are logged; all are counted.
-const COMPLAINTS: u32 = 10;
-
-/// Samplers of a slot that are logged. An exporter may change one with every packet.
-const SAMPLERS: u64 = 100;
 
 impl Source {
     /// A source with the file of `slot` open. What an earlier collector left behind in its
@@ -68,10 +61,9 @@ impl Source {
             spool: Spool::new(config, pool, ident, place, slot),
             account: Account::default(),
             at_slot_start: Default::default(),
-            complaints: 0,
-            samplers: 0,
+            talk: Talk::default(),
             sender: None,
-            left_out: Vec::new(),
+            tally: Tally::default(),
             saved: None,
             told: Told::default(),
             unknown: None,
@@ -196,10 +188,10 @@ impl Source {
         self.account.received += 1;
         let mut tap = Tap {
             spool: &mut self.spool,
-            samplers: &mut self.samplers,
+            talk: &mut self.talk,
             keep,
             filtered: &mut self.account.filtered,
-            left_out: &mut self.left_out,
+            tally: &mut self.tally,
         };
         let (decoder, now_ms) = (&mut self.decoder, arrival.at_ms);
         let outcome = catch_unwind(AssertUnwindSafe(|| match arrival.via {
@@ -212,7 +204,7 @@ impl Source {
                 let is_foreign = e.is_foreign();
                 self.account.bad += u64::from(is_foreign);
                 self.account.decoded += u64::from(!is_foreign);
-                self.complain(peer, e);
+                self.talk.fault(self.spool.ident(), peer, e);
             }
             Err(panic) => {
                 self.account.panicked += 1;
@@ -245,16 +237,6 @@ impl Source {
         SourceDetails::of(self.spool.ident(), &self.decoder)
     }
 
-    fn complain(&mut self, peer: Addr, error: DecodeError) {
-        self.complaints += 1;
-        if self.complaints <= COMPLAINTS {
-            log::warn!("Ident: {}, packet from {peer}: {error}", self.spool.ident());
-        }
-        if self.complaints == COMPLAINTS {
-            log::warn!("Ident: {}: further faults of this slot are counted", self.spool.ident());
-        }
-    }
-
     /// Ends the file of the slot. Name and log line are left to the job that is returned.
     /// Drops are those of its own, `outside` what else was lost before it got here.
     pub(crate) fn finish(&mut self, socket_drops: Option<u64>, outside: Vec<Loss>) -> Job {
@@ -274,26 +256,33 @@ impl Source {
             ..SourceLine::default()
         };
         self.at_slot_start = (account, *self.decoder.counters());
-        self.complaints = 0;
         self.unknown = self.look_for_unknown();
-        let samplers = std::mem::take(&mut self.samplers);
-        if let Some(more @ 1..) = samplers.checked_sub(SAMPLERS) {
-            log::info!("Ident: {}: {more} more samplers, new or changed", self.spool.ident());
-        }
-        let left_out = std::mem::take(&mut self.left_out);
-        Job::File(Box::new(self.spool.finish(Exporters { slots: exporters, left_out }, line)))
+        self.talk.end_slot(self.spool.ident());
+        let waiting = self.decoder.exporters().map(|e| (e.exporter, e.totals.sets_waiting()));
+        let (waiting, tally) = (waiting.collect(), std::mem::take(&mut self.tally));
+        let exporters = Exporters { slots: exporters, tally, waiting };
+        exporters.say_faults(self.spool.ident());
+        Job::File(Box::new(self.spool.finish(exporters, line)))
     }
 }
 
-/// Where sources are made by whoever sends, what each may remember is a share of the whole.
+/// What each source may make us remember is a share of the whole.
 fn decoder_config(config: &Config) -> wire::Config {
     const SMALLEST: usize = 1 << 20;
     let mut decoder = config.decoder;
-    if let Sources::PerExporter { limit, .. } = config.sources {
-        let share = |whole: usize| (whole / limit.max(1)).max(SMALLEST.min(whole));
-        decoder.limits.template_bytes = share(decoder.limits.template_bytes);
-        decoder.limits.sampler_bytes = share(decoder.limits.sampler_bytes);
-        decoder.limits.name_bytes = share(decoder.limits.name_bytes);
+    let sources = match &config.sources {
+        Sources::One { .. } => return decoder,
+        Sources::Listed(list) => list.len(),
+        Sources::PerExporter { limit, .. } => *limit,
+    };
+    let limits = &mut decoder.limits;
+    for whole in [
+        &mut limits.template_bytes,
+        &mut limits.sampler_bytes,
+        &mut limits.name_bytes,
+        &mut limits.parked_bytes,
+    ] {
+        *whole = (*whole / sources.max(1)).max(SMALLEST.min(*whole));
     }
     decoder
 }
@@ -301,10 +290,10 @@ fn decoder_config(config: &Config) -> wire::Config {
 /// Logs whom flows come from, on their way to the file.
 struct Tap<'a> {
     spool: &'a mut Spool,
-    samplers: &'a mut u64,
+    talk: &'a mut Talk,
     keep: Option<&'a mut Keep>,
     filtered: &'a mut u64,
-    left_out: &'a mut Vec<u64>,
+    tally: &'a mut Tally,
 }
 
 impl FlowSink for Tap<'_> {
@@ -312,11 +301,14 @@ impl FlowSink for Tap<'_> {
     fn flow(&mut self, flow: &Flow) {
         #[cfg(test)]
         tests::maybe_panic();
+        let (exporter, flows) = (flow.number(Field::ExporterId) as u16, flow.as_row().flows());
         let ident = self.spool.ident();
-        if self.keep.as_mut().is_none_or(|keep| keep(ident, flow)) {
+        let is_kept = self.keep.as_mut().is_none_or(|keep| keep(ident, flow));
+        self.tally.count(exporter, flows, is_kept);
+        if is_kept {
             self.spool.flow(flow);
         } else {
-            self.leave_out(flow);
+            *self.filtered = self.filtered.saturating_add(flows);
         }
     }
 
@@ -326,51 +318,11 @@ impl FlowSink for Tap<'_> {
 
     fn meta(&mut self, meta: Meta<'_>) {
         match meta {
-            Meta::Exporter(exporter) => log_exporter(&exporter),
-            Meta::Sampler(sampler) => self.log_sampler(&sampler),
+            Meta::Exporter(exporter) => self.talk.exporter(&exporter),
+            Meta::Sampler(sampler) => self.talk.sampler(&sampler),
             _ => {}
         }
         self.spool.meta(meta);
-    }
-}
-
-impl Tap<'_> {
-    fn leave_out(&mut self, flow: &Flow) {
-        let exporter = usize::from(flow.number(Field::ExporterId) as u16);
-        if self.left_out.len() <= exporter {
-            self.left_out.resize(exporter + 1, 0);
-        }
-        if let Some(n) = self.left_out.get_mut(exporter) {
-            *n = n.saturating_add(flow.as_row().flows());
-        }
-        *self.filtered = self.filtered.saturating_add(flow.as_row().flows());
-    }
-
-    fn log_sampler(&mut self, sampler: &Sampler) {
-        *self.samplers += 1;
-        if *self.samplers > SAMPLERS {
-            return;
-        }
-        let Sampler { id, algorithm, packet_interval, space_interval, .. } = sampler;
-        log::info!(
-            "Add new sampler id: {id}, algorithm: {algorithm}, \
-             packet interval: {packet_interval}, packet space: {space_interval}"
-        );
-    }
-}
-
-fn log_exporter(exporter: &Exporter) {
-    let Exporter { sysid, version, addr, id } = *exporter;
-    match version {
-        9 => log::info!("Process_v9: New v9 exporter: SysID: {sysid}, Domain: {id}, IP: {addr}"),
-        10 => log::info!(
-            "Process_ipfix: New ipfix exporter: SysID: {sysid}, Observation domain {id} from: {addr}"
-        ),
-        _ => log::info!(
-            "Process_v{version}: New exporter: SysID: {sysid}, engine id {}, type {}, IP: {addr}",
-            id & 0xff,
-            id >> 8 & 0xff
-        ),
     }
 }
 
