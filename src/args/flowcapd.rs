@@ -9,6 +9,7 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory as _, Parser};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use store::Extensions;
 
 /// Collects NetFlow, IPFIX and sFlow and writes nfcapd files.
 ///
@@ -205,8 +206,8 @@ pub struct Args {
     pub workers: Option<u16>,
 
     /// Store only the extensions with these numbers, separated by commas
-    #[arg(short = 'X', long, value_name = "LIST", value_delimiter = ',', help_heading = "Files")]
-    pub extensions: Vec<u16>,
+    #[arg(short = 'X', long, value_name = "LIST", help_heading = "Files")]
+    pub extensions: Option<Extensions>,
 
     /// After each file remove the oldest, down to the limits that nfexpire -u has set
     #[arg(short = 'e', long, help_heading = "Files")]
@@ -307,8 +308,13 @@ const HTTP: &str = "127.0.0.1:9396";
 
 /// Options that stand for one another: where the command line has one of them, none of them is
 /// taken from the file.
-const ALTERNATIVES: &[&[&str]] =
-    &[&["dir", "source", "dynamic"], &["bind", "multicast"], &["method", "bz2", "lz4"]];
+const ALTERNATIVES: &[&[&str]] = &[
+    &["dir", "source", "dynamic"],
+    &["bind", "multicast"],
+    &["ipv4", "ipv6"],
+    &["read", "messages"],
+    &["method", "bz2", "lz4"],
+];
 
 /// Reads the command line of the program called `name`, and the configuration file under it: an
 /// option on the command line takes the place of all that the file says of it.
@@ -332,7 +338,11 @@ pub(crate) fn read(name: &str, args: Vec<OsString>) -> anyhow::Result<Result<Arg
     if let Err(e) = Args::try_parse_from(words(&|_| true)) {
         bail!("configuration file {}: {}", path.display(), one_line(&e.to_string()));
     }
-    let mut all = words(&|entry| !is_typed(&typed.matches, &entry.name));
+    // The ports of the network say nothing of a file that is read in its place.
+    let is_offline = is_typed(&typed.matches, "read");
+    let is_idle = |entry: &Entry| is_offline && entry.name == "port";
+    let is_typed = |entry: &Entry| is_typed(&typed.matches, &entry.name);
+    let mut all = words(&|entry| !is_typed(entry) && !is_idle(entry));
     all.extend(args.into_iter().skip(1));
     super::parse(name, all).map(|read| read.map(|r| r.args))
 }

@@ -44,10 +44,10 @@ fn refuse(name: &str, mut command: clap::Command, e: &clap::Error) -> anyhow::Re
         return Ok(Exit::Success);
     }
     eprintln!("{name}: {}; see {name} --help", one_line(&e.to_string()));
-    // What the old tools do about it, scripts may rely on: nfdump alone ends well.
+    // What the old tools do about it, scripts may rely on.
     if e.kind() == ErrorKind::UnknownArgument && is_old_name(name) {
         command.print_help().context("print help")?;
-        return Ok(if name == "nfdump" { Exit::Incomplete } else { Exit::Failure });
+        return Ok(Exit::Incomplete);
     }
     Ok(Exit::Failure)
 }

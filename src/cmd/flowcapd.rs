@@ -80,6 +80,7 @@ fn keep(text: &str) -> anyhow::Result<Keep> {
 
 /// Collects from the network until it is told to end.
 fn collect(name: &str, args: &Args, config: Config) -> anyhow::Result<Exit> {
+    let equipment = Equipment::read(args)?;
     let (mut inherited, notify) = sys::service::take()?;
     // What needs privileges comes first; what is created later belongs to the user asked for.
     let marks = collector::last_marks(&config);
@@ -100,15 +101,13 @@ fn collect(name: &str, args: &Args, config: Config) -> anyhow::Result<Exit> {
         pid_file.as_mut().map_or(Ok(()), PidFile::renew)?;
     }
     let repeater = (!targets.is_empty()).then(|| Repeater::start(targets)).transpose()?;
-    if args.user.is_some() || args.group.is_some() {
-        process::drop_privileges(args.user.as_deref(), args.group.as_deref())?;
-    }
+    drop_privileges(args)?;
     if let Err(e) = process::raise_file_limit() {
         log::debug!("number of open files: {e}"); // told again where it is too small
     }
     let beside = Beside { board, notify, repeater, ..Beside::alone(Signals::install()?) };
     let mut collector = Collector::new(config, sys::clock::now_ms())?;
-    equip(&mut collector, args)?;
+    equipment.give_to(&mut collector);
     services::start(server, args, &beside)?;
     log::info!("Startup {name}.");
     background.map_or(Ok(()), Background::ready)?;
@@ -120,21 +119,44 @@ fn collect(name: &str, args: &Args, config: Config) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// Gives a collector what it does with flows and files besides storing them.
-fn equip(collector: &mut Collector, args: &Args) -> anyhow::Result<()> {
-    if let Some(text) = &args.filter {
-        collector.keep(keep(text).context("-F")?);
+/// What a collector does with flows and files besides storing them, read from the options.
+struct Equipment {
+    keep: Option<Keep>,
+    launcher: Option<Launcher>,
+    is_expiring: bool,
+}
+
+impl Equipment {
+    /// Reads the options, so that what is wrong with them is told before anything is opened.
+    fn read(args: &Args) -> anyhow::Result<Self> {
+        let parse = |line: &String| Launch::parse(line, args.shell);
+        Ok(Self {
+            keep: args.filter.as_deref().map(keep).transpose().context("-F")?,
+            launcher: args.launch.as_ref().map(parse).transpose()?.map(Launcher::new),
+            is_expiring: args.expire,
+        })
     }
-    let launch = args.launch.as_deref().map(|line| Launch::parse(line, args.shell)).transpose()?;
-    let mut launcher = launch.map(Launcher::new);
-    let is_expiring = args.expire;
-    if launcher.is_some() || is_expiring {
-        collector.on_file(move |file| {
-            launcher.iter_mut().for_each(|launcher| launcher.start(file));
-            if is_expiring {
-                expire::run(&file.dir);
-            }
-        });
+
+    fn give_to(self, collector: &mut Collector) {
+        let Self { keep, mut launcher, is_expiring } = self;
+        if let Some(keep) = keep {
+            collector.keep(keep);
+        }
+        if launcher.is_some() || is_expiring {
+            collector.on_file(move |file| {
+                launcher.iter_mut().for_each(|launcher| launcher.start(file));
+                if is_expiring {
+                    expire::run(&file.dir);
+                }
+            });
+        }
+    }
+}
+
+/// Becomes the user asked for.
+fn drop_privileges(args: &Args) -> anyhow::Result<()> {
+    if args.user.is_some() || args.group.is_some() {
+        process::drop_privileges(args.user.as_deref(), args.group.as_deref())?;
     }
     Ok(())
 }

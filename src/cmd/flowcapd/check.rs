@@ -4,10 +4,12 @@ use super::setup;
 use crate::args::flowcapd::Args;
 use crate::exit::Exit;
 use collector::launch::Launch;
+use collector::status::Board;
 use collector::{Config, Sources};
 use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use sys::service::Inherited;
 
 /// How a thing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,7 @@ pub(super) fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
             sockets(&mut report, &config)?;
             receive_buffer(&mut report, args.buffer)?;
             files(&mut report, &config)?;
+            services(&mut report, args)?;
         }
     }
     command(&mut report, args)?;
@@ -121,6 +124,35 @@ fn sockets(report: &mut Report<impl Write>, config: &Config) -> anyhow::Result<(
                 Verdict::Bad,
                 format_args!("port {port}: {e}; a collector that runs has it, too"),
             )?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether what serves and sends besides could start. What is opened is let go of again.
+fn services(report: &mut Report<impl Write>, args: &Args) -> anyhow::Result<()> {
+    let socket = args.metrics_socket.as_deref();
+    let is_missing =
+        |path: &Path| !path.parent().is_none_or(|dir| dir.as_os_str().is_empty() || dir.is_dir());
+    let results = [
+        ("--tcp and --tls", setup::listeners(args, &mut Inherited::default()).map(|all| all.len())),
+        ("--http", setup::server(args, &Board::new()).map(|server| server.iter().count())),
+        ("-R", setup::targets(args).map(|all| all.len())),
+        (
+            "-m",
+            match socket.filter(|path| is_missing(path)) {
+                Some(path) => {
+                    Err(anyhow::anyhow!("{}: there is no such directory", path.display()))
+                }
+                None => Ok(socket.iter().count()),
+            },
+        ),
+    ];
+    for (option, result) in results {
+        match result {
+            Ok(0) => {}
+            Ok(_) => report.say(Verdict::Good, format_args!("{option}: can be had"))?,
+            Err(e) => report.say(Verdict::Bad, format_args!("{option}: {e:#}"))?,
         }
     }
     Ok(())

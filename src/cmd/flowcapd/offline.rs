@@ -1,5 +1,6 @@
 //! `-f` and `-Y`: export packets from a file, in place of the network.
 
+use super::Equipment;
 use crate::args::flowcapd::Args;
 use crate::exit::Exit;
 use anyhow::Context as _;
@@ -14,7 +15,7 @@ pub(super) fn capture(path: &Path, args: &Args, config: Config) -> anyhow::Resul
     let shown = path.display();
     let mut capture = Capture::open(path).with_context(|| format!("capture {shown}"))?;
     let stop = Signals::install()?.stop;
-    let mut late = Late::new(config, args);
+    let mut late = Late::new(config, args)?;
     let read = offline::read_capture(&mut capture, &args.port, &stop, |a, b| late.receive(a, b));
     late.close()?;
     let captured = read.with_context(|| format!("capture {shown}"))?;
@@ -35,7 +36,7 @@ pub(super) fn messages(path: &Path, args: &Args, config: Config) -> anyhow::Resu
     let shown = path.display();
     let file = File::open(path).with_context(|| format!("file {shown}"))?;
     let stop = Signals::install()?.stop;
-    let mut late = Late::new(config, args);
+    let mut late = Late::new(config, args)?;
     let read = offline::read_messages(file, &stop, |a, b| late.receive(a, b));
     late.close()?;
     let messages = read.with_context(|| format!("file {shown}"))?;
@@ -44,23 +45,38 @@ pub(super) fn messages(path: &Path, args: &Args, config: Config) -> anyhow::Resu
 }
 
 /// A collector that starts with the first thing that arrives, whose time is that of its first slot.
-struct Late<'a> {
-    config: Option<Config>,
-    args: &'a Args,
+struct Late {
+    /// What it is made of, until then.
+    parts: Option<(Config, Equipment)>,
     collector: Option<Collector>,
     last_ms: u64,
 }
 
-impl<'a> Late<'a> {
-    const fn new(config: Config, args: &'a Args) -> Self {
-        Self { config: Some(config), args, collector: None, last_ms: 0 }
+impl Late {
+    /// The input is open; from here on it is the user asked for who works.
+    fn new(config: Config, args: &Args) -> anyhow::Result<Self> {
+        let idle = [
+            ("-R", !args.repeat.is_empty()),
+            ("-D", args.daemon),
+            ("-P", args.pid_file.is_some()),
+            ("-m", args.metrics_socket.is_some()),
+            ("--http", args.http.is_some()),
+            ("--tcp", !args.tcp.is_empty()),
+            ("--tls", !args.tls.is_empty()),
+        ];
+        for (option, _) in idle.iter().filter(|(_, is_there)| *is_there) {
+            log::warn!("{option} does nothing where a file is read");
+        }
+        let equipment = Equipment::read(args)?;
+        super::drop_privileges(args)?;
+        Ok(Self { parts: Some((config, equipment)), collector: None, last_ms: 0 })
     }
 
     fn receive(&mut self, arrival: &Arrival, bytes: &[u8]) -> anyhow::Result<()> {
         self.last_ms = arrival.at_ms;
-        if let Some(config) = self.config.take() {
+        if let Some((config, equipment)) = self.parts.take() {
             let mut collector = Collector::new(config, arrival.at_ms)?;
-            super::equip(&mut collector, self.args)?;
+            equipment.give_to(&mut collector);
             self.collector = Some(collector);
         }
         self.collector.iter_mut().for_each(|c| c.receive(arrival, bytes));

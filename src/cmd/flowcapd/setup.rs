@@ -8,7 +8,6 @@ use collector::stream::{Listener, Options};
 use collector::{Config, Listed, Network, Sources, http, tls};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
-use store::Extensions;
 use store::rotate::SubDirs;
 use sys::service::Inherited;
 use sys::udp::{Family, Listen};
@@ -26,10 +25,7 @@ pub(super) fn config(name: &str, args: &Args) -> anyhow::Result<Config> {
     config.has_zone = args.zone;
     config.compression = args.compress.packing()?;
     config.workers = args.workers.map_or_else(sys::clock::cores, usize::from);
-    if !args.extensions.is_empty() {
-        let keep = |all: Extensions, id: &u16| all.with(*id);
-        config.extensions = args.extensions.iter().fold(Extensions::LEAST, keep);
-    }
+    config.extensions = args.extensions.unwrap_or_default();
     config.queue_bytes = mebibytes(args.queue)?;
     let decoder = &mut config.decoder;
     decoder.default_sampling = args.sampling.map(sampling).transpose()?;
