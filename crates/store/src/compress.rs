@@ -1,6 +1,7 @@
 //! Compression of block payloads: one function each way, with a limit on the output (3.2).
 
 use crate::layout::MAX_PAYLOAD;
+use crate::lz4_encode::Lz4Encoder;
 use crate::lzo_encode::LzoEncoder;
 use std::fmt;
 use std::io;
@@ -229,7 +230,7 @@ enum State {
     None,
     Lzo(Box<LzoEncoder>),
     Bz2,
-    Lz4(lz4_flex::block::CompressTable),
+    Lz4(Lz4Encoder),
     Zstd(zstd::bulk::Compressor<'static>),
 }
 
@@ -244,7 +245,7 @@ impl Packer {
             Compression::None => State::None,
             Compression::Lzo => State::Lzo(Box::default()),
             Compression::Bz2 => State::Bz2,
-            Compression::Lz4 => State::Lz4(lz4_flex::block::CompressTable::large()),
+            Compression::Lz4 => State::Lz4(Lz4Encoder::default()),
             Compression::Zstd => {
                 let level = packing.level.unwrap_or(Self::ZSTD_LEVEL);
                 State::Zstd(zstd::bulk::Compressor::new(i32::from(level))?)
@@ -292,10 +293,10 @@ impl Packer {
                 let out = room(out, payload.len() + payload.len() / 100 + 600);
                 pack_bz2(payload, out)?
             }
-            State::Lz4(table) => {
-                let out = room(out, lz4_flex::block::get_maximum_output_size(payload.len()));
-                lz4_flex::block::compress_into_with_table(payload, out, table)
-                    .map_err(io::Error::other)?
+            State::Lz4(encoder) => {
+                let out = room(out, Lz4Encoder::bound(payload.len()));
+                let len = encoder.encode(payload, out);
+                len.ok_or_else(|| io::Error::other("LZ4 output exceeds its bound"))?
             }
             State::Zstd(encoder) => {
                 let out = room(out, payload.len() + payload.len() / 128 + 1024);

@@ -46,6 +46,7 @@ mod layout;
 mod layout3;
 mod legacy;
 pub mod loss;
+mod lz4_encode;
 mod lzo_encode;
 mod merge;
 mod meta;
