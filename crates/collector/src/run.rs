@@ -31,6 +31,16 @@ const TICK: Duration = Duration::from_millis(250);
 /// How often a receiver asks for drops when nothing arrives.
 const DROP_POLL: Duration = Duration::from_secs(1);
 
+/// How long a receiver that has emptied its socket leaves it alone, at most: waking up for each
+/// datagram costs more than decoding it.
+const REST: Duration = Duration::from_millis(5);
+
+/// What may arrive meanwhile, in octets a second: an eighth of a buffer at this speed is no risk.
+const FASTEST: u64 = 125_000_000;
+
+/// Datagrams of one call after which more are likely to be there already.
+const MANY: usize = 32;
+
 /// How often the board is written, and the service manager told that all is well.
 const SHOW_MS: u64 = 1000;
 
@@ -226,6 +236,7 @@ fn receive(
     // Where it is not permitted everything goes on, only a little less safely.
     let _ = sys::process::raise_priority();
     let (mut batch, mut outgoing) = (Batch::default(), Outgoing::default());
+    let rest = rest_between_calls(gauge.buffer_bytes);
     let mut dropped = 0;
     let mut stopped_ns = None;
     loop {
@@ -256,7 +267,15 @@ fn receive(
         if is_last {
             return Ok(());
         }
+        if (1..MANY).contains(&got.count) && stopped_ns.is_none() {
+            thread::sleep(rest);
+        }
     }
+}
+
+/// How long a socket with this buffer may be left alone.
+fn rest_between_calls(buffer_bytes: u64) -> Duration {
+    REST.min(Duration::from_nanos(buffer_bytes.saturating_mul(1_000_000_000 / 8) / FASTEST))
 }
 
 /// Passes on messages of streams until asked to stop.
@@ -388,5 +407,18 @@ struct OnDrop<F: FnMut()>(F);
 impl<F: FnMut()> Drop for OnDrop<F> {
     fn drop(&mut self) {
         (self.0)();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_buffers_are_not_left_alone_for_long() {
+        for (bytes, micros) in [(0, 0), (212_992, 212), (4 << 20, 4194), (16 << 20, 5000)] {
+            assert_eq!(rest_between_calls(bytes).as_micros(), micros, "{bytes} octets");
+        }
+        assert_eq!(rest_between_calls(u64::MAX), REST);
     }
 }
