@@ -22,9 +22,11 @@ check:
 	fuzz/smoke
 	bench/demo --check >/dev/null
 	bench/compare --check
+	bench/collect --check
 
 bench:
 	bench/compare
+	bench/collect
 
 fuzz:
 	fuzz/smoke --seconds 60

@@ -3,10 +3,12 @@
 //! * [`Traffic`]: flows with the distributions of a real border router;
 //! * [`capture`]: export datagrams in and out of pcap files;
 //! * [`export`]: flows as NetFlow v9 datagrams;
+//! * [`load`]: exporters that send at a rate;
 //! * [`Rng`]: numbers that are the same for the same seed, everywhere.
 
 pub mod capture;
 pub mod export;
+pub mod load;
 mod rng;
 mod traffic;
 
