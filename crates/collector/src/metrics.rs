@@ -322,7 +322,8 @@ fn accounts(text: &mut Text, status: &Status, sources: &Sources<'_>) {
 }
 
 /// Counters of a decoder that go down when a datagram comes late.
-const RETRACTABLE: [&str; 3] = ["sequence_gaps", "lost_datagrams", "lost_records"];
+const RETRACTABLE: [&str; 4] =
+    ["sequence_gaps", "lost_datagrams", "lost_records", "sflow_lost_samples"];
 
 fn decoders(text: &mut Text, sources: &Sources<'_>) {
     for (at, (name, help, _)) in Counters::default().iter().enumerate() {

@@ -342,3 +342,12 @@ fn protocols_have_names() {
         assert_eq!(protocol(version), name);
     }
 }
+
+/// The text of a counter says whether late datagrams lower it.
+#[test]
+fn counters_that_go_down_are_gauges() {
+    for (name, help, _) in Counters::default().iter() {
+        let goes_down = help.contains(", less ");
+        assert_eq!(RETRACTABLE.contains(&name), goes_down, "{name}: {help}");
+    }
+}
