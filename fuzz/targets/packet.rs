@@ -49,6 +49,8 @@ fuzz_target!(|data: &[u8]| {
     if let Some(ports) = part.transport.ports() {
         assert_eq!(Some(ports), outer.transport.ports());
     }
-    let mut flow = Flow::new();
-    let _ = fill_from_section(link, section, None, &mut flow);
+    for depth in [Depth::Outer, Depth::Innermost] {
+        let mut flow = Flow::new();
+        let _ = fill_from_section(link, section, None, depth, &mut flow);
+    }
 });

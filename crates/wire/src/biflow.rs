@@ -8,6 +8,7 @@
 use crate::Counters;
 use crate::derive::{self, Origin};
 use crate::element::Slot;
+use crate::packet::LABELS;
 use crate::plan::{Kept, Plan};
 use record::code::Proto;
 use record::{Field, Flow, Kind};
@@ -40,7 +41,7 @@ pub(crate) fn turn(
     counters: &mut Counters,
 ) -> Directions {
     back.assign(forward.as_row());
-    for field in ONE_WAY {
+    for field in ONE_WAY.iter().chain(&LABELS) {
         back.unset(*field);
     }
     for (a, b) in PAIRS {
@@ -54,7 +55,8 @@ pub(crate) fn turn(
         return Directions::FORWARD;
     }
     let times = (forward.number(Field::First), forward.number(Field::Last));
-    let (first, last) = derive::reverse_times(kept, times, delay, origin);
+    let (first, last, is_sane) = derive::reverse_times(kept, times, delay, origin);
+    counters.odd_uptimes += u64::from(!is_sane);
     back.set(Field::First, first);
     back.set(Field::Last, last);
     icmp(back, kept);
@@ -67,7 +69,7 @@ fn is_empty(flow: &Flow) -> bool {
     flow.number(Field::Bytes) == 0 && flow.number(Field::Packets) == 0
 }
 
-/// What says nothing of the other direction, unless a reverse element does.
+/// What says nothing of the other direction, unless a reverse element does; nor do labels.
 const ONE_WAY: &[Field] = &[
     Field::Bytes,
     Field::Packets,
@@ -80,16 +82,6 @@ const ONE_WAY: &[Field] = &[
     Field::FwdStatus,
     Field::NextHop,
     Field::BgpNextHop,
-    Field::Mpls1,
-    Field::Mpls2,
-    Field::Mpls3,
-    Field::Mpls4,
-    Field::Mpls5,
-    Field::Mpls6,
-    Field::Mpls7,
-    Field::Mpls8,
-    Field::Mpls9,
-    Field::Mpls10,
     Field::MinTtl,
     Field::MaxTtl,
     Field::FragmentFlags,
@@ -335,6 +327,45 @@ mod tests {
         assert_eq!(numbers(&flows[0], fields), [2, 0, 0, NOW_MS - 2000, NOW_MS - 1000]);
         assert_eq!(numbers(&flows[1], fields), [18, 7, 55, NOW_MS - 1900, NOW_MS - 1100]);
         assert_eq!(flows[1].as_row().addr(Field::SrcAddr), Some(Addr::V4(0x0a00_0002)));
+    }
+
+    /// An export that is behind the clock of the records moves no time that was told outright; one
+    /// that is behind its uptimes moves both directions, and says so.
+    #[test]
+    fn only_uptimes_are_held_against_the_export() {
+        let late = NOW_MS + 2 * 60 * 60 * 1000;
+        let (decoder, flows) = decode(&biflow(&[
+            (0, 152, 8, late - 1000),
+            (0, 153, 8, late),
+            (PEN_REVERSE, 152, 8, late - 900),
+            (PEN_REVERSE, 153, 8, late - 100),
+        ]));
+        let times = |flow: &Flow| numbers(flow, &[Field::First, Field::Last]);
+        assert_eq!(times(&flows[0]), [late - 1000, late]);
+        assert_eq!(times(&flows[1]), [late - 900, late - 100]);
+        assert_eq!(decoder.counters().odd_uptimes, 0);
+
+        // Booted 60 days ago by element 160: the uptimes have wrapped, and are hours ahead.
+        let boot = NOW_MS - 60 * 86_400_000;
+        let now = (NOW_MS - boot) as u32;
+        let ahead = u64::from(now) + 2 * 60 * 60 * 1000;
+        let uptimes = |pen| [(pen, 22, 4, ahead - 500), (pen, 21, 4, ahead)];
+        let mut values = biflow(&[uptimes(0), uptimes(PEN_REVERSE)].concat());
+        values.retain(|v| ![152, 153].contains(&v.1));
+        let fields: Vec<_> = values.iter().map(|v| (v.0, v.1, v.2)).collect();
+        let record = values.iter().fold(Record::new(), |r, v| r.number(v.3, usize::from(v.2)));
+        let header = ipfix::Header { export_secs: SECS, ..ipfix::Header::default() };
+        let message = IpfixBuilder::new(header)
+            .options_template(257, 1, &[(0, 149, 4), (0, 160, 8)])
+            .data(257, &[Record::new().number(1, 4).number(boot, 8).build()])
+            .template(256, &fields)
+            .data(256, &[record.build()]);
+        let (mut decoder, mut sink) = (Decoder::new(Config::default()), Collect::default());
+        decoder.decode(PEER, NOW_MS, &message.build(), &mut sink);
+        for flow in &sink.flows {
+            assert_eq!(times(flow), [NOW_MS - 500, NOW_MS]);
+        }
+        assert_eq!((sink.flows.len(), decoder.counters().odd_uptimes), (2, 2));
     }
 
     #[test]

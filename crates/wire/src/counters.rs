@@ -74,7 +74,7 @@ counters! {
     boots_learned: "boot times that exporters told, new or changed";
     samplers_learned: "samplers that are new or changed";
     names_learned: "names that are new or changed";
-    names_refused: "names dropped: more than the limit";
+    names_refused: "names dropped, with what they were to replace: more than a limit, of their sender or of all";
     odd_uptimes: "flows that would end an hour after their export: dated by it instead";
     sequence_gaps: "gaps in sequence numbers, less those that late datagrams closed";
     lost_datagrams: "datagrams missing by sequence number (v9, sFlow, version 250), less late ones";
@@ -84,7 +84,7 @@ counters! {
     duplicates_dropped: "of those, datagrams equal octet for octet to a recent one: not read again";
     restarts: "sequence numbers that began anew";
     sequence_unchecked: "messages without a sequence to check: v1, or data whose template is not known";
-    undated: "v1, v5 and v7 messages whose header has no date: dated by their arrival";
+    undated: "messages whose header says 1970 or nothing (v1, v5, v7, v9, IPFIX): dated by their arrival";
     sflow_flow_samples: "sFlow flow samples read";
     sflow_counter_samples: "sFlow counter samples read";
     sflow_other_samples: "sFlow samples of other kinds: skipped";

@@ -1,6 +1,7 @@
 //! What no element carries by itself: times on one clock, ICMP type and code, events, the identity
 //! of the exporter, and counters scaled by the sampling rate.
 
+use crate::Counters;
 use crate::element::Slot;
 use crate::exporter::Samplers;
 use crate::plan::{Kept, Nature};
@@ -40,6 +41,17 @@ pub(crate) enum Clock {
     Unknown,
 }
 
+/// The export time of a message; its arrival if the header says 1970, as one does of a device
+/// without a clock, which counts from there or not at all.
+pub(crate) const fn export_or_arrival(export_ms: u64, now_ms: u64, counters: &mut Counters) -> u64 {
+    const DAYS_1970: u64 = 365;
+    if export_ms >= DAYS_1970 * 24 * 60 * 60 * 1000 {
+        return export_ms;
+    }
+    counters.undated += 1;
+    now_ms
+}
+
 impl Clock {
     /// Whether its times are known but for a multiple of 49.7 days.
     #[inline]
@@ -71,13 +83,7 @@ impl Clock {
 /// Completes a flow that a plan has filled. Returns whether its uptimes were plausible.
 #[inline]
 pub(crate) fn finish(flow: &mut Flow, kept: &Kept, nature: Nature, origin: &Origin) -> bool {
-    let (first, last) = times(kept, nature, origin);
-    let has_uptime = kept.seen(Slot::FirstUptime.bit() | Slot::LastUptime.bit()) != 0;
-    let (first, last, is_sane) = if has_uptime && origin.clock.may_wrap(origin.export_ms) {
-        not_in_future(first, last, origin.export_ms)
-    } else {
-        (first, last, true)
-    };
+    let (first, last, is_sane) = plausible(kept, times(kept, nature, origin), origin);
     flow.set(Field::First, first);
     flow.set(Field::Last, last);
     if nature.is_mixed {
@@ -96,6 +102,17 @@ pub(crate) fn finish(flow: &mut Flow, kept: &Kept, nature: Nature, origin: &Orig
     }
     stamp(flow, origin, flags);
     is_sane
+}
+
+/// Start, end, and whether they were fine: see [`not_in_future`]. Absolute times are as they are.
+#[inline]
+fn plausible(kept: &Kept, (first, last): (u64, u64), origin: &Origin) -> (u64, u64, bool) {
+    let has_uptime = kept.seen(Slot::FirstUptime.bit() | Slot::LastUptime.bit()) != 0;
+    if has_uptime && origin.clock.may_wrap(origin.export_ms) {
+        not_in_future(first, last, origin.export_ms)
+    } else {
+        (first, last, true)
+    }
 }
 
 /// Keeps a flow dated by an uptime clock from ending after its export: start, end, and whether
@@ -188,21 +205,21 @@ fn times(kept: &Kept, nature: Nature, origin: &Origin) -> (u64, u64) {
 }
 
 /// Start and end of the other direction of a biflow: what its own elements say, else that the
-/// first packet came `delay` after that of the first direction, else the times of that.
+/// first packet came `delay` after that of the first direction, else the times of that. Also
+/// whether its uptimes were plausible.
 pub(crate) fn reverse_times(
     kept: &Kept,
     (first, last): (u64, u64),
     delay: Option<u64>,
     origin: &Origin,
-) -> (u64, u64) {
+) -> (u64, u64, bool) {
     let export = origin.export_ms;
     let delayed = delay.map_or(first, |d| first.saturating_add(d).min(last));
     let first = end_of_flow(kept, &FIRST, origin.clock, export).unwrap_or(delayed);
     let last = end_of_flow(kept, &LAST, origin.clock, export)
         .or_else(|| duration(kept).map(|d| first.saturating_add(d)))
         .unwrap_or(last);
-    let (first, last, _) = not_in_future(first, last.max(first), export);
-    (first, last)
+    plausible(kept, (first, last.max(first)), origin)
 }
 
 /// All slots that date a flow.

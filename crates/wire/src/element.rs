@@ -4,6 +4,7 @@
 //! took over the field types of NetFlow v9 up to 127; numbers from 32768 on are vendors' own v9
 //! field types. An element without a line is skipped, counted and listed.
 
+use crate::packet::LABELS;
 use record::Field;
 
 /// Enterprise number of biflow reverse elements (RFC 5103, 6.1).
@@ -52,6 +53,8 @@ pub(crate) enum Op {
     Section(Head),
     /// A list (RFC 6313), which is looked into after all elements.
     List(List),
+    /// A layer 2 segment id: a type in the first of eight octets, a number in the last three.
+    Segment(Field),
     /// Connection id of firewall events, flow id of everything else.
     FlowId,
     /// A number that no field takes as it comes.
@@ -174,11 +177,13 @@ pub(crate) const fn forward_of(pen: u32, id: u16) -> Option<(u32, u16)> {
 /// done, not who spoke to whom (RFC 5103, 6.1).
 fn is_reversible(op: Op) -> bool {
     match op {
-        Number(field) | Spare(field) | Counter(field, _) => REVERSIBLE.contains(&field),
+        Number(field) | Spare(field) | Counter(field, _) => {
+            REVERSIBLE.contains(&field) || LABELS.contains(&field)
+        }
         V4(field) | V6(field) => [Field::NextHop, Field::BgpNextHop].contains(&field),
         Keep(slot) => !KEPT_ONCE.contains(&slot),
         Skip | MoreBits(_) | Bits(_) => true,
-        Octets(_) | Text(_) | Add(..) | FlowId | Section(_) | Op::List(_) => false,
+        Octets(_) | Text(_) | Add(..) | Segment(_) | FlowId | Section(_) | Op::List(_) => false,
     }
 }
 
@@ -191,9 +196,7 @@ const REVERSIBLE: &[Field] = &[
     Field::MaxTtl, Field::FwdStatus, Field::EndReason, Field::Input, Field::Output,
     Field::PhysIngress, Field::PhysEgress, Field::SrcVlan, Field::DstVlan, Field::VlanId,
     Field::CustomerVlanId, Field::PostVlanId, Field::PostCustomerVlanId, Field::InSrcMac,
-    Field::InDstMac, Field::OutSrcMac, Field::OutDstMac, Field::Mpls1, Field::Mpls2, Field::Mpls3,
-    Field::Mpls4, Field::Mpls5, Field::Mpls6, Field::Mpls7, Field::Mpls8, Field::Mpls9,
-    Field::Mpls10,
+    Field::InDstMac, Field::OutSrcMac, Field::OutDstMac,
 ];
 
 /// The whole table.
@@ -211,7 +214,8 @@ const fn p(pen: u32, id: u16, op: Op) -> Element {
 }
 
 use Op::{
-    Add, Bits, Counter, FlowId, Keep, MoreBits, Number, Octets, Section, Skip, Spare, Text, V4, V6,
+    Add, Bits, Counter, FlowId, Keep, MoreBits, Number, Octets, Section, Segment, Skip, Spare,
+    Text, V4, V6,
 };
 
 /// Sorted by enterprise and element number.
@@ -350,7 +354,7 @@ static ELEMENTS: &[Element] = &[
     e(323, Keep(Slot::EventMs)),                // observationTimeMilliseconds
     e(324, Keep(Slot::EventMicro)),             // observationTimeMicroseconds, NTP format
     e(325, Keep(Slot::EventNano)),              // observationTimeNanoseconds, NTP format
-    e(351, Number(Field::VxLan)),               // layer2SegmentId
+    e(351, Segment(Field::VxLan)),              // layer2SegmentId
     e(352, Counter(Field::Bytes, 3)),           // layer2OctetDeltaCount
     e(353, Counter(Field::Bytes, 4)),           // layer2OctetTotalCount
     e(361, Number(Field::PblockStart)),         // portRangeStart
@@ -420,6 +424,7 @@ mod tests {
                 Number(f) | Spare(f) | Counter(f, _) | Bits(f) | MoreBits(f) | Add(f, _) => {
                     f.kind().is_number()
                 }
+                Segment(f) => f == Field::VxLan,
                 V4(f) | V6(f) => f.kind() == Kind::Addr,
                 Text(f) => matches!(f.kind(), Kind::Text(_)),
                 Octets(f) => matches!(f.kind(), Kind::Bytes | Kind::Acl),
@@ -467,6 +472,7 @@ mod tests {
                 | V4(f)
                 | V6(f)
                 | Octets(f)
+                | Segment(f)
                 | Text(f) => assert_eq!(f, *field, "element {ie}"),
                 Skip | FlowId | Keep(_) | Add(..) | MoreBits(_) | Section(_) | Op::List(_) => {}
             }

@@ -6,7 +6,7 @@ use crate::exporter::State;
 use crate::options::learn_sampler;
 use crate::sequence::{Step, Unit};
 use crate::template::Memory;
-use crate::{Datagram, DecodeError, Decoder, Protocol};
+use crate::{Counters, Datagram, DecodeError, Decoder, Protocol};
 use record::time::from_uptime;
 use record::{Addr, Field, Flow, FlowSink, Sampler};
 
@@ -31,7 +31,7 @@ pub(crate) struct Head {
     pub(crate) count: u16,
     /// Milliseconds since the device booted.
     pub(crate) uptime_ms: u32,
-    /// Export time, milliseconds since 1970; below 1000 if the device has no clock.
+    /// Export time, milliseconds since 1970; of that year if the device has no clock.
     pub(crate) export_ms: u64,
     /// Flows exported before this message; v1 does not say.
     pub(crate) sequence: Option<u32>,
@@ -116,7 +116,7 @@ pub(crate) fn records<F: Format<LEN>, const LEN: usize, S: FlowSink + ?Sized>(
         }
         None => decoder.counters.sequence_unchecked += 1,
     }
-    let origin = origin(head, datagram, state.exporter.sysid, &mut decoder.counters.undated);
+    let origin = origin(head, datagram, state.exporter.sysid, &mut decoder.counters);
     let sampler = sampler(decoder, at, head, sink);
 
     let body = datagram.bytes.get(head.records_at..).unwrap_or_default();
@@ -141,12 +141,10 @@ pub(crate) fn records<F: Format<LEN>, const LEN: usize, S: FlowSink + ?Sized>(
     Ok(head.records_at + read * LEN)
 }
 
-/// What all records of a message share. A device without a clock is dated by the arrival.
-fn origin(head: &Head, datagram: &Datagram<'_>, sysid: u32, undated: &mut u64) -> Origin {
-    let has_clock = head.export_ms >= 1000;
-    *undated += u64::from(!has_clock);
+/// What all records of a message share.
+fn origin(head: &Head, datagram: &Datagram<'_>, sysid: u32, counters: &mut Counters) -> Origin {
     Origin {
-        export_ms: if has_clock { head.export_ms } else { datagram.now_ms },
+        export_ms: derive::export_or_arrival(head.export_ms, datagram.now_ms, counters),
         clock: Clock::Uptime(head.uptime_ms),
         received_ms: datagram.now_ms,
         router: datagram.peer,

@@ -4,7 +4,7 @@
 //! enterprises; templates can be withdrawn; the sequence number counts data records.
 
 use crate::cursor::{self, Parsed, SET_HEADER_LEN, set_header};
-use crate::derive::{Clock, Origin};
+use crate::derive::{self, Clock, Origin};
 use crate::exporter::State;
 use crate::sequence::{Step, Unit, Unread};
 use crate::set::{Message, SetIds};
@@ -99,8 +99,9 @@ fn message<S: FlowSink + ?Sized>(
     let is_short = usize::from(header.length) > end - at;
     decoder.counters.truncated_messages += u64::from(is_short);
     let Some(state) = decoder.exporters.get_mut(exporter) else { return Ok(()) };
+    let export_ms = u64::from(header.export_secs) * 1000;
     let origin = Origin {
-        export_ms: u64::from(header.export_secs) * 1000,
+        export_ms: derive::export_or_arrival(export_ms, datagram.now_ms, &mut decoder.counters),
         clock: Clock::Unknown,
         received_ms: datagram.now_ms,
         router: datagram.peer,
@@ -269,6 +270,21 @@ mod tests {
             assert_eq!(sink.flows.len(), whole, "length {len}");
             assert!(outcome.is_bad(), "length {len}");
         }
+    }
+
+    #[test]
+    fn a_device_without_a_clock_is_dated_by_the_arrival() {
+        let header = Header { export_secs: 0, ..HEADER };
+        let datagram = IpfixBuilder::new(header)
+            .template(256, &[(0, 1, 4)])
+            .data(256, &[numbers(&[(11, 4)])])
+            .template(257, &[(0, 22, 4), (0, 21, 4)])
+            .data(257, &[numbers(&[(5_000, 4), (7_000, 4)])]);
+        let (decoder, sink) = run(&[datagram.build()]);
+        let times =
+            sink.flows.iter().map(|flow| [Field::First, Field::Last].map(|f| flow.number(f)));
+        assert_eq!(times.collect::<Vec<_>>(), [[NOW_MS; 2], [NOW_MS - 2_000, NOW_MS]]);
+        assert_eq!(decoder.counters().undated, 1);
     }
 
     #[test]

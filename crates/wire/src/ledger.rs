@@ -72,6 +72,8 @@ counters! {
     bad_sets: "sets cut short, with an impossible length or a reserved id";
     truncated_records: "records cut short";
     refused: "templates, samplers and names refused by a limit";
+    missing_samples: "flow samples missing by the sequence numbers of their data sources (sFlow)";
+    recovered_samples: "flow samples that were counted as missing and came late (sFlow)";
     samples_dropped: "packets the exporter chose to sample and dropped for lack of resources (sFlow)";
 }
 
@@ -104,7 +106,8 @@ impl ExporterCounts {
         (self.missing_records + self.undecodable_records).saturating_sub(self.recovered_records)
     }
 
-    /// Datagrams that the exporter sent, where its sequence number counts them (v9, sFlow).
+    /// Datagrams that the exporter sent, where its sequence number counts them (v9, sFlow, version
+    /// 250).
     pub const fn sent_datagrams(&self) -> u64 {
         self.datagrams
             .wrapping_sub(self.duplicates)

@@ -90,7 +90,7 @@ use unknown::UnknownElements;
 pub struct Config {
     /// A sampling rate given by the operator.
     pub default_sampling: Option<DefaultSampling>,
-    /// Whether a sampled packet that is a tunnel becomes the flow inside it, and the tunnel's ends
+    /// Whether a sampled packet (sFlow, packet sections) that is a tunnel becomes the flow inside it, and the tunnel's ends
     /// go to fields of their own. Otherwise the outer packet is the flow.
     pub decode_tunnels: bool,
     /// How much exporters may make the decoder remember.
@@ -99,6 +99,13 @@ pub struct Config {
     /// has no new sequence number, and comes within a second of it: the network has doubled it.
     /// Off unless told.
     pub drop_duplicates: bool,
+}
+
+impl Config {
+    /// How far sampled packets are followed.
+    const fn depth(&self) -> packet::Depth {
+        if self.decode_tunnels { packet::Depth::Innermost } else { packet::Depth::Outer }
+    }
 }
 
 /// A sampling rate given by the operator: one packet of so many.

@@ -163,16 +163,8 @@ impl<'a> Facts<'a> {
             (NameTable::Vrf, self.vrf, self.vrf_name),
         ] {
             let Some(id) = id.filter(|_| !name.is_empty()) else { continue };
-            match state.names.learn(table, id, name, &mut memory.names()) {
-                Some(true) => {
-                    counters.names_learned += 1;
-                    if exporter != 0 {
-                        sink.meta(Meta::Name { exporter, table, id, name });
-                    }
-                }
-                Some(false) => {}
-                None => counters.names_refused += 1,
-            }
+            let learned = state.names.learn(table, id, name, &mut memory.names());
+            tell_name(learned, Meta::Name { exporter, table, id, name }, exporter, counters, sink);
         }
         self.apply_application(state, &mut memory.names(), counters, sink);
     }
@@ -190,16 +182,9 @@ impl<'a> Facts<'a> {
             return;
         }
         let exporter = state.exporter.sysid;
-        match state.names.learn_application(id, name, description, names) {
-            Some(true) => {
-                counters.names_learned += 1;
-                if exporter != 0 {
-                    sink.meta(Meta::Application { exporter, id, name, description });
-                }
-            }
-            Some(false) => {}
-            None => counters.names_refused += 1,
-        }
+        let learned = state.names.learn_application(id, name, description, names);
+        let meta = Meta::Application { exporter, id, name, description };
+        tell_name(learned, meta, exporter, counters, sink);
     }
 }
 
@@ -225,6 +210,26 @@ pub(crate) fn learn_sampler<S: FlowSink + ?Sized>(
         }
         Some(false) => {}
         None => counters.samplers_refused += 1,
+    }
+}
+
+/// Counts a name that was taken in, or was not, and tells the sink if it is new or changed.
+pub(crate) fn tell_name<S: FlowSink + ?Sized>(
+    learned: Option<bool>,
+    name: Meta<'_>,
+    exporter: u32,
+    counters: &mut Counters,
+    sink: &mut S,
+) {
+    match learned {
+        Some(true) => {
+            counters.names_learned += 1;
+            if exporter != 0 {
+                sink.meta(name);
+            }
+        }
+        Some(false) => {}
+        None => counters.names_refused += 1,
     }
 }
 

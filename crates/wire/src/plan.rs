@@ -330,7 +330,7 @@ impl Claims {
         let step = |op, is_spare| Step { at, len, op, is_spare };
         let field = match op {
             Op::Number(f) | Op::Spare(f) | Op::Counter(f, _) | Op::Bits(f) => f,
-            Op::V4(f) | Op::V6(f) | Op::Octets(f) | Op::Text(f) => f,
+            Op::V4(f) | Op::V6(f) | Op::Octets(f) | Op::Text(f) | Op::Segment(f) => f,
             Op::Add(..)
             | Op::MoreBits(_)
             | Op::Skip
@@ -442,6 +442,9 @@ impl Step {
                 flow.set(field, flow.number(field) | more)
             }
             Op::Octets(field) => flow.set_bytes(field, value),
+            Op::Segment(field) => {
+                number(value).and_then(segment).is_some_and(|n| flow.set(field, n))
+            }
             Op::Text(field) => {
                 let text = cursor::text(value);
                 text.is_empty() || flow.set_bytes(field, text)
@@ -449,6 +452,15 @@ impl Step {
             _ => true,
         }
     }
+}
+
+/// The number in a layer 2 segment id: VXLAN network identifier or tenant network id. Its type, 1
+/// for VXLAN and 2 for NVGRE, is in the most significant octet (IANA, element 351); exporters leave
+/// it out, too. `None` if the number has more than 24 bits.
+fn segment(id: u64) -> Option<u64> {
+    const TYPE: u64 = 0xff << 56;
+    const NUMBER: u64 = 0x00ff_ffff;
+    (id & !(TYPE | NUMBER) == 0).then_some(id & NUMBER)
 }
 
 /// A big-endian number of any width, `None` if it needs more than 64 bits.

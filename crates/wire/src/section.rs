@@ -3,7 +3,7 @@
 
 use crate::Counters;
 use crate::element::{Head, Slot};
-use crate::packet::{LinkType, fill_from_section};
+use crate::packet::{Depth, LinkType, fill_from_section};
 use crate::plan::{Kept, Plan};
 use record::{Addr, Field, Flow};
 
@@ -18,6 +18,7 @@ pub(crate) fn fill(
     record: &[u8],
     flow: &mut Flow,
     kept: &Kept,
+    depth: Depth,
     counters: &mut Counters,
 ) {
     let Some((head, section)) = plan.section(record) else { return };
@@ -29,7 +30,7 @@ pub(crate) fn fill(
     if kept.get(Slot::SectionOffset).is_none_or(|at| at == 0) {
         let wire_len = flow.as_row().u64(Field::FrameSize).filter(|_| is_frame);
         let wire_len = wire_len.and_then(|len| u32::try_from(len).ok());
-        fill_from_section(link(head, flow), section, wire_len, flow);
+        fill_from_section(link(head, flow), section, wire_len, depth, flow);
     }
     let is_read = flow.has(Field::SrcAddr);
     counters.sections += u64::from(is_read);
@@ -47,23 +48,19 @@ fn whole<'a>(section: &'a [u8], kept: &Kept) -> &'a [u8] {
     len.and_then(|len| section.get(..len)).unwrap_or(section)
 }
 
-/// What the section begins with. A frame is Ethernet unless element 408 says otherwise: its
-/// numbers are those of IANA's registry (RFC 7133, 3.4), not those of capture files.
+/// What the section begins with. A frame is Ethernet unless element 408 says otherwise.
 fn link(head: Option<Head>, flow: &Flow) -> LinkType {
-    /// IEEE 802.11.
-    const WLAN: u64 = 2;
     match head {
         Some(Head::Ip) => LinkType::Raw,
         Some(Head::Mpls) => LinkType::Mpls,
-        None if flow.number(Field::LinkType) & WLAN != 0 => LinkType::Wlan,
-        None => LinkType::Ethernet,
+        None => LinkType::from_ipfix(flow.number(Field::LinkType)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::frames::plain_tcp;
+    use crate::packet::frames::{self, plain_tcp};
     use crate::testing::{Collect, IpfixBuilder, Record};
     use crate::{Config, Decoder, ipfix};
 
@@ -72,6 +69,14 @@ mod tests {
 
     /// Decodes a record of numbers (element, length, value) and one element of variable length.
     fn decode(numbers: &[(u16, u16, u64)], section: (u16, &[u8])) -> (Decoder, Flow) {
+        decode_with(Config::default(), numbers, section)
+    }
+
+    fn decode_with(
+        config: Config,
+        numbers: &[(u16, u16, u64)],
+        section: (u16, &[u8]),
+    ) -> (Decoder, Flow) {
         let mut fields: Vec<_> = numbers.iter().map(|n| (0, n.0, n.1)).collect();
         fields.push((0, section.0, 65535));
         let record = numbers.iter().fold(Record::new(), |r, n| r.number(n.2, usize::from(n.1)));
@@ -79,7 +84,7 @@ mod tests {
         let secs = (NOW_MS / 1000) as u32;
         let header = ipfix::Header { export_secs: secs, ..ipfix::Header::default() };
         let message = IpfixBuilder::new(header).template(256, &fields).data(256, &[record]);
-        let (mut decoder, mut sink) = (Decoder::new(Config::default()), Collect::default());
+        let (mut decoder, mut sink) = (Decoder::new(config), Collect::default());
         let outcome = decoder.decode(PEER, NOW_MS, &message.build(), &mut sink);
         assert_eq!((outcome.error, outcome.flows), (None, 1));
         (decoder, sink.flows.remove(0))
@@ -124,6 +129,7 @@ mod tests {
             ("inside the packet", &[(409, 2, 20)][..], 313, &frame[34..]),
             ("nothing of it", &[(410, 2, 0)], 315, &frame),
             ("another link type", &[(408, 2, 2)], 315, &frame),
+            ("an unknown link type", &[(408, 2, 4)], 315, &frame),
             ("half a header", &[], 313, &frame[14..24]),
             ("empty", &[], 315, &[]),
         ] {
@@ -133,6 +139,21 @@ mod tests {
             assert_eq!((read, unread), (0, 1), "{name}");
             assert_eq!(flow.as_row().addr(Field::SrcAddr), Some(Addr::V4(0)), "{name}");
             assert_eq!(flow.number(Field::Packets), 0, "{name}");
+        }
+    }
+
+    #[test]
+    fn tunnels_are_opened_if_asked_for() {
+        let inner = plain_tcp();
+        let tunnel = frames::ethernet(0x0800, &frames::ipv4(4, &inner[14..]));
+        let ends = |flow: &Flow| {
+            let proto = [Field::Proto, Field::TunProto].map(|f| flow.number(f));
+            (proto, flow.as_row().addr(Field::TunSrcAddr).is_some())
+        };
+        for (decode_tunnels, want) in [(false, ([4, 0], false)), (true, ([6, 4], true))] {
+            let config = Config { decode_tunnels, ..Config::default() };
+            let (_, flow) = decode_with(config, &[], (315, &tunnel));
+            assert_eq!(ends(&flow), want, "{decode_tunnels}");
         }
     }
 

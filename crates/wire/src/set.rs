@@ -7,6 +7,7 @@ use crate::cursor::{self, SET_HEADER_LEN, set_header};
 use crate::derive::{self, Clock, Origin};
 use crate::exporter::State;
 use crate::options::Facts;
+use crate::packet::Depth;
 use crate::plan::{Kept, Plan};
 use crate::section;
 use crate::sequence::Read;
@@ -204,6 +205,7 @@ impl Decoder {
             return (0, false);
         };
         let (flow, back, kept) = (&mut self.flow, &mut self.back, &mut self.kept);
+        let depth = self.config.depth();
         let (mut rest, mut read, mut doubled) = (records, 0, 0);
         // What is left at the end and shorter than any record is padding (RFC 7011, 3.3.1).
         while rest.len() >= *min_len {
@@ -214,7 +216,8 @@ impl Decoder {
             self.counters.odd_uptimes += u64::from(!is_sane);
             let directions = if plan.nature.is_compound() {
                 let counters = &mut self.counters;
-                complete(plan, rest, (flow, back), kept, templates, &message.origin, counters)
+                let around = (&*templates, &message.origin, depth);
+                complete(plan, rest, (flow, back), kept, around, counters)
             } else {
                 Directions::FORWARD
             };
@@ -324,12 +327,11 @@ fn complete(
     record: &[u8],
     (flow, back): (&mut Flow, &mut Flow),
     kept: &mut Kept,
-    templates: &Templates,
-    origin: &Origin,
+    (templates, origin, depth): (&Templates, &Origin, Depth),
     counters: &mut Counters,
 ) -> Directions {
     if plan.nature.is_section {
-        section::fill(plan, record, flow, kept, counters);
+        section::fill(plan, record, flow, kept, depth, counters);
     }
     if plan.nature.has_lists {
         structured::fill(plan, record, flow, back, templates, counters);

@@ -348,12 +348,14 @@ mod tests {
 
     #[test]
     fn a_device_without_a_clock_is_dated_by_the_arrival() {
-        let header = Header { unix_secs: 0, ..HEADER };
-        let datagram = V5Builder::new(header).record(record(17, 1, 2)).build();
-        let (decoder, sink) = decode_with(Config::default(), &[datagram]);
-        assert_eq!(sink.flows[0].number(Field::First), NOW_MS - 10_000);
-        assert_eq!(sink.flows[0].number(Field::Last), NOW_MS - 1_000);
-        assert_eq!(decoder.counters().undated, 1);
+        for unix_secs in [0, 1_000] {
+            let header = Header { unix_secs, ..HEADER };
+            let datagram = V5Builder::new(header).record(record(17, 1, 2)).build();
+            let (decoder, sink) = decode_with(Config::default(), &[datagram]);
+            assert_eq!(sink.flows[0].number(Field::First), NOW_MS - 10_000, "{unix_secs}");
+            assert_eq!(sink.flows[0].number(Field::Last), NOW_MS - 1_000, "{unix_secs}");
+            assert_eq!(decoder.counters().undated, 1, "{unix_secs}");
+        }
     }
 
     #[test]

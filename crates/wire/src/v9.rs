@@ -1,7 +1,7 @@
 //! NetFlow v9 (RFC 3954): a header of 20 octets, then sets (FlowSets) of templates and data.
 
 use crate::cursor::{self, Parsed};
-use crate::derive::{Clock, Origin};
+use crate::derive::{self, Clock, Origin};
 use crate::sequence::{Step, Unit};
 use crate::set::{Message, SetIds};
 use crate::template::{Definition, FieldSpec, PEN_V9_SCOPE};
@@ -60,8 +60,9 @@ pub(crate) fn decode<S: FlowSink + ?Sized>(
     let step = Step { number: header.sequence, units: Some(1), flows: None, uptime };
     state.observe(step, Unit::Datagrams, &mut decoder.counters);
     let [.., engine_type, engine_id] = header.source_id.to_be_bytes();
+    let export_ms = u64::from(header.unix_secs) * 1000;
     let origin = Origin {
-        export_ms: u64::from(header.unix_secs) * 1000,
+        export_ms: derive::export_or_arrival(export_ms, datagram.now_ms, &mut decoder.counters),
         clock: Clock::Uptime(header.uptime_ms),
         received_ms: datagram.now_ms,
         router: datagram.peer,
@@ -269,6 +270,40 @@ mod tests {
         let (decoder, sink) = run(&[datagram.build()]);
         assert_eq!(sink.flows[0].number(Field::Bytes), u64::MAX);
         assert_eq!(decoder.counters().wide_values, 1);
+    }
+
+    #[test]
+    fn layer_2_segments_are_numbers_without_their_type() {
+        for (name, len, value, want) in [
+            ("Open vSwitch: VXLAN", 8, 0x0100_0000_0000_1388, Some(5000)),
+            ("NVGRE", 8, 0x0200_0000_00ff_ffff, Some(0xff_ffff)),
+            ("without a type", 8, 5000, Some(5000)),
+            ("reduced", 3, 5000, Some(5000)),
+            ("no such number", 8, 0x0100_0000_0100_0000, None),
+        ] {
+            let (decoder, sink) = run(&[one(&[(351, len, value), (4, 1, 6)])]);
+            assert_eq!(sink.flows[0].as_row().u64(Field::VxLan), want, "{name}");
+            assert_eq!(decoder.counters().wide_values, u64::from(want.is_none()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_device_without_a_clock_is_dated_by_the_arrival() {
+        // None at all, and one that counts from the boot of the device.
+        for unix_secs in [0, 1_000] {
+            let header = Header { unix_secs, ..HEADER };
+            let record = Record::new().number(990_000, 4).number(999_000, 4).build();
+            let uptimes = V9Builder::new(header).template(256, &[(22, 4), (21, 4)]);
+            let none = V9Builder::new(header).template(257, &[(1, 4)]);
+            let octets = Record::new().number(1, 4).build();
+            let datagrams =
+                [uptimes.data(256, &[record]).build(), none.data(257, &[octets]).build()];
+            let (decoder, sink) = run(&datagrams);
+            let times = |n: usize| [Field::First, Field::Last].map(|f| sink.flows[n].number(f));
+            assert_eq!(times(0), [NOW_MS - 10_000, NOW_MS - 1_000], "{unix_secs}");
+            assert_eq!(times(1), [NOW_MS; 2], "{unix_secs}");
+            assert_eq!(decoder.counters().undated, 2, "{unix_secs}");
+        }
     }
 
     #[test]

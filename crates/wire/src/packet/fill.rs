@@ -34,9 +34,10 @@ pub fn fill_from_section(
     link: LinkType,
     section: &[u8],
     wire_len: Option<u32>,
+    depth: Depth,
     flow: &mut Flow,
 ) -> Option<Stop> {
-    let packet = super::decode_section(link, section, wire_len, Depth::Outer);
+    let packet = super::decode_section(link, section, wire_len, depth);
     fill(&packet, flow);
     packet.stop
 }
@@ -96,7 +97,8 @@ fn vlan(tag: VlanTag, flow: &mut Gaps<'_>) {
     }
 }
 
-const LABELS: [Field; super::MAX_LABELS] = [
+/// Where a flow has its labels, the top of the stack first.
+pub(crate) const LABELS: [Field; super::MAX_LABELS] = [
     Field::Mpls1,
     Field::Mpls2,
     Field::Mpls3,
@@ -144,7 +146,7 @@ fn tunnel(tunnel: &Tunnel, flow: &mut Gaps<'_>) {
     flow.set_addr(Field::TunSrcAddr, tunnel.src);
     flow.set_addr(Field::TunDstAddr, tunnel.dst);
     flow.set(Field::TunProto, u64::from(tunnel.proto));
-    // Element 351 has a number for VXLAN, 0, in its first octet (RFC 7133, layer2SegmentId).
+    // The number alone: the type that element 351 has in its first octet is not kept.
     if let (TunnelKind::Vxlan, Some(id)) = (tunnel.kind, tunnel.id) {
         flow.set(Field::VxLan, u64::from(id));
     }

@@ -92,12 +92,16 @@ impl LinkType {
         }
     }
 
-    /// The link type with this number in element 408, dataLinkFrameType (RFC 7133): 1 is
-    /// Ethernet, 2 is IEEE 802.11. Exporters that leave it 0 mean Ethernet.
-    pub const fn from_ipfix(data_link_frame_type: u16) -> Self {
+    /// The link type with this number in element 408, dataLinkFrameType (RFC 7133, 3.4), which is
+    /// none of capture files: bit 0 is Ethernet, bit 1 IEEE 802.11. Exporters that leave it 0 mean
+    /// Ethernet.
+    pub const fn from_ipfix(data_link_frame_type: u64) -> Self {
+        const ETHERNET: u64 = 1;
+        const WLAN: u64 = 2;
         match data_link_frame_type {
-            0 | 1 => Self::Ethernet,
-            2 => Self::Wlan,
+            0 => Self::Ethernet,
+            n if n & WLAN != 0 => Self::Wlan,
+            n if n & ETHERNET != 0 => Self::Ethernet,
             _ => Self::Other(u32::MAX),
         }
     }

@@ -29,6 +29,7 @@ mod transport;
 mod tunnel;
 mod wlan;
 
+pub(crate) use fill::LABELS;
 pub use fill::{fill, fill_from_section, fill_payload};
 pub use link::LinkType;
 

@@ -432,8 +432,9 @@ fn link_types_by_number() {
     ] {
         assert_eq!(of(number), want, "{number}");
     }
-    assert_eq!(LinkType::from_ipfix(1), LinkType::Ethernet);
-    assert_eq!(LinkType::from_ipfix(2), LinkType::Wlan);
+    let from_ipfix = [0, 1, 2, 3, 4].map(LinkType::from_ipfix);
+    let [ethernet, wlan, other] = [LinkType::Ethernet, LinkType::Wlan, LinkType::Other(u32::MAX)];
+    assert_eq!(from_ipfix, [ethernet, ethernet, wlan, wlan, other]);
 }
 
 /// The fields of a flow and their values, for comparison.
@@ -537,13 +538,13 @@ fn a_section_fills_what_the_record_does_not_say() {
     let mut flow = Flow::new();
     flow.set(Field::Bytes, 999);
     flow.set_addr(Field::SrcAddr, Addr::V4(1));
-    assert_eq!(fill_from_section(LinkType::Ethernet, &frame, None, &mut flow), None);
+    assert_eq!(fill_from_section(LinkType::Ethernet, &frame, None, Depth::Outer, &mut flow), None);
     assert_eq!(flow.number(Field::Bytes), 999);
     assert_eq!(flow.as_row().addr(Field::SrcAddr), Some(Addr::V4(1)));
     assert_eq!(flow.number(Field::DstPort), 443);
 
     flow.clear();
-    let stop = fill_from_section(LinkType::Ipv4, &frame[14..36], None, &mut flow);
+    let stop = fill_from_section(LinkType::Ipv4, &frame[14..36], None, Depth::Outer, &mut flow);
     assert_eq!(stop.map(|s| (s.cause, s.layer)), Some((Cause::Truncated, Layer::Transport)));
     assert_eq!(flow.number(Field::Bytes), 40);
     assert!(!flow.has(Field::DstPort) && !flow.has(Field::InSrcMac));

@@ -3,7 +3,7 @@
 use super::record::{Ip, Parts, RawHeader};
 use super::sample::FlowSample;
 use crate::Counters;
-use crate::packet::{self, Cause, Depth, LinkType};
+use crate::packet::{self, Cause, Depth, LABELS, LinkType};
 use record::{Addr, Field, Flow, Mac};
 
 /// Fills the flow with one packet, not yet multiplied by the sampling rate. Times and exporter are
@@ -147,19 +147,6 @@ fn routed(flow: &mut Flow, parts: &Parts<'_>, counters: &mut Counters) {
     }
     addr(flow, Field::NextHop, next_hop);
 }
-
-const LABELS: [Field; 10] = [
-    Field::Mpls1,
-    Field::Mpls2,
-    Field::Mpls3,
-    Field::Mpls4,
-    Field::Mpls5,
-    Field::Mpls6,
-    Field::Mpls7,
-    Field::Mpls8,
-    Field::Mpls9,
-    Field::Mpls10,
-];
 
 fn translated(flow: &mut Flow, parts: &Parts<'_>, counters: &mut Counters) {
     if let Some([src, dst]) = parts.nat {

@@ -35,8 +35,7 @@ pub(crate) use structure::Structures;
 use crate::cursor::Parsed;
 use crate::derive::{self, Clock, Origin};
 use crate::exporter::SAMPLER_COST;
-use crate::options::learn_sampler;
-use crate::packet::Depth;
+use crate::options::{learn_sampler, tell_name};
 use crate::sequence::{Step, Unit};
 use crate::template::Memory;
 use crate::{Datagram, DecodeError, Decoder, Protocol};
@@ -244,9 +243,8 @@ impl<'a, S: FlowSink + ?Sized> Walk<'a, '_, S> {
         let Decoder { config, counters, exporters, flow, .. } = &mut *self.decoder;
         let Some(state) = exporters.get_mut(self.exporter) else { return };
         counters.sflow_flow_samples += 1;
-        let depth = if config.decode_tunnels { Depth::Innermost } else { Depth::Outer };
         flow.clear();
-        assemble::assemble(flow, sample, parts, depth, counters);
+        assemble::assemble(flow, sample, parts, config.depth(), counters);
         flow.set(Field::First, self.origin.received_ms);
         flow.set(Field::Last, self.origin.received_ms);
         derive::stamp(flow, &self.origin, record_flags::SAMPLED);
@@ -274,7 +272,8 @@ impl<'a, S: FlowSink + ?Sized> Walk<'a, '_, S> {
             return;
         };
         if self.is_new {
-            source.observe(sample.sequence, sample.drops, counters);
+            let counts = &mut state.ledger.totals;
+            source.observe((sample.sequence, sample.drops), counts, counters);
         }
         if source.rate == sample.rate {
             return;
@@ -333,16 +332,9 @@ impl<'a, S: FlowSink + ?Sized> Walk<'a, '_, S> {
         }
         let (exporter, table, id) = (self.origin.sysid, NameTable::Interface, source.index);
         let mut memory = Memory { own, all: budgets };
-        match state.names.learn(table, id, name, &mut memory.names()) {
-            Some(true) => {
-                counters.names_learned += 1;
-                if exporter != 0 {
-                    self.sink.meta(Meta::Name { exporter, table, id, name });
-                }
-            }
-            Some(false) => {}
-            None => counters.names_refused += 1,
-        }
+        let learned = state.names.learn(table, id, name, &mut memory.names());
+        let meta = Meta::Name { exporter, table, id, name };
+        tell_name(learned, meta, exporter, counters, self.sink);
     }
 }
 

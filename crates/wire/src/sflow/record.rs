@@ -42,8 +42,6 @@ pub(super) struct RawHeader<'a> {
     pub(super) stripped: u32,
     /// The first octets of what is left.
     pub(super) octets: &'a [u8],
-    /// Whether there should be more of them.
-    pub(super) is_cut: bool,
 }
 
 /// What an agent tells of a frame instead of its octets.
@@ -193,19 +191,18 @@ fn raw_header_v4(input: &[u8]) -> Parsed<'_, RawHeader<'_>> {
     raw_header(input, protocol, frame_length, 0)
 }
 
-/// The octets of a packet behind their length. Those that are missing are not missed: what counts
-/// is at the start.
+/// The octets of a packet behind their length. There may be fewer than it says: what counts is at
+/// the start, and headers that are missed are counted when the packet is decoded.
 fn raw_header(
     input: &[u8],
     protocol: u32,
     frame_length: u32,
     stripped: u32,
 ) -> Parsed<'_, RawHeader<'_>> {
-    let (rest, len) = be_u32(input)?;
+    let (rest, _len) = be_u32(input)?;
     let whole = opaque(input).ok();
     let (rest, octets) = whole.unwrap_or((&[], rest));
-    let is_cut = octets.len() < usize::try_from(len).unwrap_or(usize::MAX);
-    Ok((rest, RawHeader { protocol, frame_length, stripped, octets, is_cut }))
+    Ok((rest, RawHeader { protocol, frame_length, stripped, octets }))
 }
 
 fn ethernet(input: &[u8]) -> Parsed<'_, Ethernet> {

@@ -1,7 +1,7 @@
 //! Data sources: the places of an agent where packets are chosen, ports for the most part. Each has
 //! a sampling rate, a count of its samples and one of what it had to drop, all of its own.
 
-use crate::Counters;
+use crate::{Counters, ExporterCounts};
 use std::collections::BTreeMap;
 
 /// A data source: class (0 is ifIndex, 1 VLAN, 2 a physical entity) and index within it (sFlow
@@ -46,19 +46,27 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Compares the counts of a sample with those of the sample before.
-    pub(super) fn observe(&mut self, sequence: u32, drops: u32, counters: &mut Counters) {
+    /// Compares the counts of a sample with those of the sample before. What is missing goes to the
+    /// counts of its agent, and of all.
+    pub(super) fn observe(
+        &mut self,
+        (sequence, drops): (u32, u32),
+        counts: &mut ExporterCounts,
+        counters: &mut Counters,
+    ) {
         let next = *self.next.get_or_insert(sequence);
         let (ahead, behind) = (sequence.wrapping_sub(next), next.wrapping_sub(sequence));
         if behind != 0 && behind <= WINDOW {
             // Late: it was taken for lost when a later one came.
             if self.missing > 0 {
                 self.missing -= 1;
+                counts.recovered_samples += 1;
                 counters.sflow_lost_samples = counters.sflow_lost_samples.saturating_sub(1);
                 return;
             }
         } else if ahead <= MAX_JUMP {
             self.missing += u64::from(ahead);
+            counts.missing_samples += u64::from(ahead);
             counters.sflow_lost_samples += u64::from(ahead);
         }
         self.next = Some(sequence.wrapping_add(1));
@@ -115,10 +123,13 @@ mod tests {
             ("drops across the wrap", &[(1, u32::MAX), (2, 1)], (0, 2)),
         ] {
             let (mut source, mut c) = (Source::default(), Counters::default());
-            for &(sequence, drops) in samples {
-                source.observe(sequence, drops, &mut c);
+            let mut of_agent = ExporterCounts::default();
+            for sample in samples {
+                source.observe(*sample, &mut of_agent, &mut c);
             }
             assert_eq!((c.sflow_lost_samples, c.sflow_drops), want, "{name}");
+            let lost = of_agent.missing_samples - of_agent.recovered_samples;
+            assert_eq!(lost, want.0, "{name}");
         }
     }
 

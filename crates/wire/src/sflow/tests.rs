@@ -462,6 +462,8 @@ fn missing_datagrams_samples_and_drops_are_counted() {
     assert_eq!((c.sflow_lost_samples, c.sflow_drops), (4, 4));
     let slots = decoder.take_slots();
     assert_eq!(slots[0].counts.samples_dropped, 4);
+    // Six were missing before the seventh came; one of them was late.
+    assert_eq!((slots[0].counts.missing_samples, slots[0].counts.recovered_samples), (5, 1));
     assert_eq!(slots[0].counts.lost_datagrams(), 1);
 }
 
