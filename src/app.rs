@@ -2,7 +2,7 @@
 
 use crate::exit::Exit;
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 /// Runs a program: calls `main` with the arguments, prints the error if there is one, and turns
@@ -11,17 +11,22 @@ pub fn run(main: impl FnOnce(&str, Vec<OsString>) -> anyhow::Result<Exit>) -> Ex
     let args: Vec<OsString> = std::env::args_os().collect();
     let name = program_name(&args);
     if let Err(e) = sys::signal::survive_size_limit() {
-        eprintln!("{name}: {e}"); // a limit ends the program then, as it did before
+        complain(&name, &e.to_string()); // a limit ends the program then, as it did before
     }
     let exit = match main(&name, args) {
         Ok(exit) => exit,
         Err(e) if is_broken_pipe(&e) => Exit::Success,
         Err(e) => {
-            eprintln!("{name}: {}", message(&e));
+            complain(&name, &message(&e));
             e.downcast_ref::<WithExit>().map_or(Exit::Failure, |w| w.exit)
         }
     };
     exit.code(is_old_name(&name))
+}
+
+/// Says it on standard error, which may be full or gone: then the exit status says enough.
+fn complain(name: &str, what: &str) {
+    let _ = writeln!(io::stderr(), "{name}: {what}");
 }
 
 /// Whether a program goes by the name of the tool it replaces, and so has to behave like it where

@@ -4,7 +4,7 @@
 //! carry the priority that the journal reads.
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::net::UnixDatagram;
 
 /// Where log lines go.
@@ -60,11 +60,14 @@ impl Log for Stderr {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.with_priority {
-            eprintln!("<{}>{}", severity(record.level()), record.args());
+        let line = if self.with_priority {
+            format!("<{}>{}\n", severity(record.level()), record.args())
         } else {
-            eprintln!("{}", record.args());
-        }
+            format!("{}\n", record.args())
+        };
+        // In one piece, for others write there, too. `eprintln` would panic where a disk is full or
+        // a pipe has nobody at its other end, and a log that is gone must not stop the collector.
+        let _ = io::stderr().lock().write_all(line.as_bytes());
     }
 
     fn flush(&self) {}

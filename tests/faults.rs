@@ -7,12 +7,12 @@
 
 mod common;
 
-use common::capd::{Capd, DAY, assert_listed, listed};
+use common::capd::{Capd, DAY, assert_listed, flows_in, listed, open_files};
 use common::exports::{ipfix, v5, v9};
 use common::{Daemon, FLOWCAPD, Scene, flow_files, has, run, stdout_of, wait_until};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use store::loss::{Account, ExporterStatement, Statements};
 
 /// Flows of a datagram.
@@ -314,4 +314,28 @@ fn a_buffer_that_is_too_small() {
     assert!(drops > 0);
     assert_eq!(datagrams.received + drops, u64::from(DATAGRAMS) + 1);
     assert_eq!(datagrams.missing, drops as i64, "what the kernel dropped is what is missing");
+}
+
+#[test]
+fn a_log_that_takes_nothing_stops_nobody() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("open");
+    // A pipe whose reader is gone.
+    let gone = || std::os::fd::OwnedFd::from(std::io::pipe().expect("pipe").1);
+    for (what, log) in [("full", Stdio::from(full())), ("gone", Stdio::from(gone()))] {
+        let scene = Scene::new();
+        let (dir, port) = (scene.dir("flows"), common::free_port());
+        let mut child = Command::new(FLOWCAPD)
+            .args(["-C", "none", DAY, "-p", &port.to_string(), "-w"])
+            .arg(&dir)
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("start");
+        wait_until(|| open_files(&dir).len() == 1, || format!("{what}: an open file"));
+        common::send(port, (0..10).map(|n| v9(1, n, n * FLOWS..(n + 1) * FLOWS, true)));
+        wait_until(|| flows_in(&dir) == 10 * FLOWS as usize, || format!("{what}: flows"));
+        assert!(run("kill", ["-s", "TERM", &child.id().to_string()]).status.success());
+        assert!(child.wait().expect("end").success(), "{what}");
+        assert_listed(&dir, 0..10 * FLOWS, what);
+    }
 }

@@ -206,7 +206,7 @@ fn a_crash_loses_no_more_than_the_last_second() {
 #[test]
 fn a_slot_that_crashed_keeps_its_name() {
     let scene = Scene::new();
-    let capd = Capd::start(&scene, "flows", &["-t", "4"]);
+    let capd = Capd::start(&scene, "flows", &["-t", "15"]);
     let dir = capd.dir.clone();
     // At the beginning of a slot, so that it does not end before the flows are on disk.
     let slots = flow_files(&dir).len();
@@ -216,11 +216,11 @@ fn a_slot_that_crashed_keeps_its_name() {
     capd.daemon.kill();
     let left = open_files(&dir);
     let slot: u64 = name(&left[0]).split('.').nth(3).unwrap().parse().unwrap();
-    wait_until(|| now_secs() >= slot + 4, || "another slot".to_owned());
+    wait_until(|| now_secs() >= slot + 15, || "another slot".to_owned());
 
     let to = dir.to_str().unwrap();
-    Capd::start_with(&scene, "again", dir.clone(), &["-w", to, "-t", "4"]).stop();
-    let of_slot = dir.join(&names_since(slot, 4)[0]);
+    Capd::start_with(&scene, "again", dir.clone(), &["-w", to, "-t", "15"]).stop();
+    let of_slot = dir.join(&names_since(slot, 15)[0]);
     assert!(of_slot.exists(), "{of_slot:?} of {:?}", flow_files(&dir));
     let info = stdout_of(FLOWDUMP, ["-I", "-r", of_slot.to_str().unwrap()]);
     assert!(info.contains("Flows: 20\n"), "{info}");
@@ -270,7 +270,8 @@ fn a_pid_file_keeps_a_second_one_away() {
     assert_eq!(std::fs::read_to_string(&pid_file).unwrap(), format!("{pid}\n"));
     let dir = scene.dir("second");
     for more in [&[][..], &["-D"]] {
-        let args = [&["-w", dir.to_str().unwrap(), "-p", "0", "-P", pid_path], more].concat();
+        let to = dir.to_str().unwrap();
+        let args = [&["-C", "none", "-w", to, "-p", "0", "-P", pid_path], more].concat();
         let second = run(FLOWCAPD, &args);
         let stderr = String::from_utf8_lossy(&second.stderr);
         assert_eq!(second.status.code(), Some(1), "{more:?}: {stderr}");
@@ -295,7 +296,8 @@ fn a_daemon_goes_to_the_background() {
     let scene = Scene::new();
     let (dir, pid_file) = (scene.dir("flows"), scene.path("pid"));
     let port = free_port();
-    let args = ["-D", "-w", dir.to_str().unwrap(), "-P", pid_file.to_str().unwrap(), DAY];
+    let (to, pid_path) = (dir.to_str().unwrap(), pid_file.to_str().unwrap());
+    let args = ["-C", "none", "-D", "-w", to, "-P", pid_path, DAY];
     // Its output ends when the daemon has let go of it, or this hangs.
     let start = run(FLOWCAPD, args.iter().copied().chain(["-p", &port.to_string()]));
     let stderr = String::from_utf8_lossy(&start.stderr);
@@ -321,7 +323,8 @@ fn a_daemon_that_cannot_start_says_so_where_it_was_started() {
     let source = |n: u8| format!("source{n},192.0.2.{n},{}", dir.display());
     let port = free_port().to_string();
     let (one, two, pid) = (source(1), source(2), pid_file.to_str().unwrap());
-    let start = run(FLOWCAPD, ["-D", "-P", pid, "-p", &port, "-n", &one, "-n", &two]);
+    let args = ["-C", "none", "-D", "-P", pid, "-p", &port, "-n", &one, "-n", &two];
+    let start = run(FLOWCAPD, args);
     let stderr = String::from_utf8_lossy(&start.stderr);
     assert_eq!(start.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("two sources"), "{stderr}");
@@ -479,7 +482,7 @@ fn what_cannot_work_is_said_at_once() {
         (&["-w", dir, "--no-such-option"], "--no-such-option"),
         (&["-w", dir, "flows"], "flows"),
     ] {
-        let output = run(FLOWCAPD, args);
+        let output = run(FLOWCAPD, ["-C", "none"].iter().chain(args));
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{args:?}: {stderr}");
         assert!(stderr.contains(said), "{args:?}: no '{said}' in {stderr}");

@@ -133,6 +133,19 @@ fn units_are_sections_of_keys() {
 }
 
 #[test]
+fn receivers_may_raise_their_priority_as_a_service() {
+    for (name, text) in units().into_iter().filter(|u| u.0.ends_with(".service")) {
+        assert!(text.lines().any(|l| l == "LimitNICE=-10"), "{name}");
+        // Later lines win; what is refused is an error, not the end.
+        let filters: Vec<_> = text.lines().filter(|l| l.starts_with("SystemCallFilter=")).collect();
+        let refused = filters.iter().position(|l| l.contains("~") && l.contains("@resources"));
+        let allowed = filters.iter().position(|l| *l == "SystemCallFilter=setpriority");
+        assert!(refused.is_some() && refused < allowed, "{name}: {filters:?}");
+        assert!(text.contains("\nSystemCallErrorNumber=EPERM\n"), "{name}");
+    }
+}
+
+#[test]
 fn systemd_takes_the_units() {
     let found = Command::new("systemd-analyze").arg("--version").output();
     if !found.is_ok_and(|o| o.status.success()) {

@@ -2,15 +2,17 @@
 
 mod common;
 
-use common::capd::{Capd, DAY, assert_listed, flows_in, listed};
+use common::capd::{Account as Lines, Capd, DAY, assert_listed, flows_in, listed};
 use common::exports::{ipfix, v9};
 use common::{Daemon, FLOWCAPD, Scene, flow_files, wait_until};
 use std::fs::File;
 use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::loss::{Account, Statements};
 
@@ -64,14 +66,14 @@ fn what_came_while_nobody_listened_is_missing() {
 
 /// Sends a datagram each millisecond to a port until it is stopped.
 struct Load {
-    stop: std::sync::Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<u32>,
 }
 
 impl Load {
     fn start(socket: UdpSocket, first: u32) -> Self {
-        let stop = std::sync::Arc::new(AtomicBool::new(false));
-        let stopped = std::sync::Arc::clone(&stop);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
         let work = move || {
             let mut n = first;
             while !stopped.load(Ordering::SeqCst) {
@@ -145,16 +147,19 @@ fn killed_under_load_again_and_again() {
     assert!(gaps <= 3, "{gaps} gaps for three kills");
 }
 
-/// A collector that gets its socket as from a socket unit: descriptor 3.
-fn activated(socket: &UdpSocket, to: &Path, log: &Path) -> std::process::Child {
+/// A collector that gets its socket from a socket unit, and once more from the store: descriptors
+/// 3 and 4.
+fn activated(socket: &UdpSocket, to: &Path, log: &Path, manager: &Path) -> std::process::Child {
     // The variables name the process that they are for, so a shell sets them and becomes it.
-    let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"";
+    let script = "exec 3<&0 4<&0 </dev/null; LISTEN_FDS=2 LISTEN_PID=$$ exec \"$@\"";
     let port = socket.local_addr().expect("address").port().to_string();
     let log = File::create(log).expect("log");
     Command::new("sh")
         .args(["-c", script, "sh", FLOWCAPD, "-C", "none", "-4", "-p", &port, DAY, "-w"])
         .arg(to)
         .env("TZ", "UTC")
+        .env("LISTEN_FDNAMES", format!("flowcapd:flowcapd-udp-{port}-V4"))
+        .env("NOTIFY_SOCKET", manager)
         .stdin(Stdio::from(OwnedFd::from(socket.try_clone().expect("socket"))))
         .stdout(log.try_clone().expect("log"))
         .stderr(log)
@@ -162,10 +167,124 @@ fn activated(socket: &UdpSocket, to: &Path, log: &Path) -> std::process::Child {
         .expect("start")
 }
 
+/// Ends what is no [`Daemon`] with TERM.
+fn stop(mut child: std::process::Child, said: impl Fn() -> String) {
+    let pid = nix::unistd::Pid::from_raw(child.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("signal");
+    assert!(child.wait().expect("end").success(), "{}", said());
+}
+
+/// Hears what collectors tell their service manager, and lets go of what they leave with it.
+struct Manager {
+    path: PathBuf,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+impl Manager {
+    fn start(scene: &Scene) -> Self {
+        let path = scene.path("notify");
+        let socket = UnixDatagram::bind(&path).expect("bind");
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&said);
+        // Without room for them descriptors are closed. It ends with the test.
+        std::thread::spawn(move || {
+            let mut text = [0; 1024];
+            while let Ok(len) = socket.recv(&mut text) {
+                let line = String::from_utf8_lossy(&text[..len]).into_owned();
+                heard.lock().expect("whole").push(line);
+            }
+        });
+        Self { path, said }
+    }
+
+    /// What began like this.
+    fn heard(&self, start: &str) -> Vec<String> {
+        let said = self.said.lock().expect("whole");
+        said.iter().filter(|line| line.starts_with(start)).cloned().collect()
+    }
+}
+
+#[test]
+fn a_socket_that_comes_twice_is_one() {
+    let scene = Scene::new();
+    let (dir, manager) = (scene.dir("flows"), Manager::start(&scene));
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("bind");
+    nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBuf, &20_000)
+        .expect("a small buffer");
+    let port = socket.local_addr().expect("address").port();
+    const SENT: u32 = 500;
+    common::send(port, (0..SENT).map(|n| datagram(n, true)));
+    let log = scene.path("log");
+    let child = activated(&socket, &dir, &log, &manager.path);
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+    wait_until(|| said().contains("Startup flowcapd."), said);
+    assert!(said().contains("Go on with 1 sockets"), "{}", said());
+    wait_until(|| common::waiting(port) == 0, said);
+    stop(child, said);
+    let account = Lines::read(&said());
+    let drops = account.get("Socket drops");
+    assert!(drops > 0, "{account:?}");
+    assert_eq!(account.get("Total packets received") + drops, u64::from(SENT), "{account:?}");
+    // It comes with the next start anyway.
+    let forgets = [format!("FDSTOREREMOVE=1\nFDNAME=flowcapd-udp-{port}-V4")];
+    assert_eq!(manager.heard("FDSTORE"), forgets);
+}
+
+#[test]
+fn only_sockets_of_our_own_are_left_with_the_manager() {
+    let scene = Scene::new();
+    let (dir, manager) = (scene.dir("flows"), Manager::start(&scene));
+    let port = common::free_port();
+    let options = format!("-C none -p {port} -p 0 --receivers 2 {DAY} -w");
+    let log = File::create(scene.path("log")).expect("log");
+    let child = Command::new(FLOWCAPD)
+        .args(options.split(' '))
+        .arg(&dir)
+        .env("NOTIFY_SOCKET", &manager.path)
+        .stdin(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("start");
+    let said = || std::fs::read_to_string(scene.path("log")).unwrap_or_default();
+    wait_until(|| !manager.heard("READY=1").is_empty(), said);
+    stop(child, said);
+    wait_until(|| !manager.heard("STOPPING=1").is_empty(), said);
+    let stored = format!("FDSTORE=1\nFDNAME=flowcapd-udp-{port}-Dual\nFDPOLL=0");
+    assert_eq!(manager.heard("FDSTORE"), [stored.clone(), stored]);
+}
+
+#[test]
+fn sockets_that_nobody_wants_any_more_are_given_up() {
+    let scene = Scene::new();
+    let (dir, manager) = (scene.dir("flows"), Manager::start(&scene));
+    // Bound to one address, and a collector of before wanted it so.
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
+    let port = socket.local_addr().expect("address").port();
+    let log = scene.path("log");
+    let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"";
+    let child = Command::new("sh")
+        .args(["-c", script, "sh", FLOWCAPD, "-C", "none", "-p", &port.to_string(), DAY, "-w"])
+        .arg(&dir)
+        .env("LISTEN_FDNAMES", format!("flowcapd-udp-{port}-127.0.0.1"))
+        .env("NOTIFY_SOCKET", &manager.path)
+        .stdin(Stdio::from(OwnedFd::from(socket)))
+        .stderr(File::create(&log).expect("log"))
+        .spawn()
+        .expect("start");
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+    wait_until(|| said().contains("Startup flowcapd."), said);
+    assert!(said().contains(&format!("host: any, port: {port}\n")), "{}", said());
+    assert!(!said().contains("handed over"), "{}", said());
+    stop(child, said);
+    let forgets = format!("FDSTOREREMOVE=1\nFDNAME=flowcapd-udp-{port}-127.0.0.1");
+    let stores = format!("FDSTORE=1\nFDNAME=flowcapd-udp-{port}-Dual\nFDPOLL=0");
+    assert_eq!(manager.heard("FDSTORE"), [forgets, stores]);
+}
+
 #[test]
 fn sockets_that_are_handed_over_lose_nothing() {
     let scene = Scene::new();
-    let dir = scene.dir("flows");
+    let (dir, manager) = (scene.dir("flows"), Manager::start(&scene));
     // What the service manager holds while services come and go.
     let socket = UdpSocket::bind("0.0.0.0:0").expect("bind");
     let port = socket.local_addr().expect("address").port();
@@ -175,33 +294,23 @@ fn sockets_that_are_handed_over_lose_nothing() {
     let mut load = None;
     for round in 0..4 {
         let log = scene.path(format!("{round}.log"));
-        let mut child = activated(&socket, &dir, &log);
+        let child = activated(&socket, &dir, &log, &manager.path);
         let said = || std::fs::read_to_string(&log).unwrap_or_default();
         wait_until(|| said().contains("Startup flowcapd."), said);
         assert!(said().contains("handed over"), "{}", said());
         load.get_or_insert_with(|| Load::start(from.try_clone().expect("socket"), 1));
         let before = flows_in(&dir);
         wait_until(|| flows_in(&dir) > before + 1000, said);
-        nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(child.id() as i32),
-            nix::sys::signal::Signal::SIGTERM,
-        )
-        .expect("signal");
-        assert!(child.wait().expect("end").success(), "{}", said());
+        stop(child, said);
     }
     let sent = load.expect("load").stop();
     // The last one takes what waits.
     let log = scene.path("last.log");
-    let mut child = activated(&socket, &dir, &log);
+    let child = activated(&socket, &dir, &log, &manager.path);
     let said = || std::fs::read_to_string(&log).unwrap_or_default();
     wait_until(|| said().contains("Startup flowcapd."), said);
     wait_until(|| common::waiting(port) == 0, said);
-    nix::sys::signal::kill(
-        nix::unistd::Pid::from_raw(child.id() as i32),
-        nix::sys::signal::Signal::SIGTERM,
-    )
-    .expect("signal");
-    assert!(child.wait().expect("end").success(), "{}", said());
+    stop(child, said);
     assert_listed(&dir, 0..sent * FLOWS, "all that was sent");
     let mut statements = Statements::new();
     for file in flow_files(&dir) {

@@ -19,6 +19,7 @@ use collector::status::Board;
 use collector::{Collector, Config, Keep};
 use filter::{Filter, ParseOptions};
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::Path;
 use sys::process::{self, Background, PidFile};
 use sys::signal::Signals;
@@ -45,7 +46,11 @@ pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
     };
     let verbosity = if args.extended { 3 } else { args.verbose };
     if let Err(e) = logger::install(target, verbosity) {
-        eprintln!("{name}: no syslog to write to ({e}): log lines of the daemon are lost");
+        // Perhaps nobody reads that either.
+        let _ = writeln!(
+            std::io::stderr(),
+            "{name}: no syslog to write to ({e}): log lines of the daemon are lost"
+        );
     }
     if args.tags.is_some() {
         log::info!("-T is of old and does nothing: all extensions are stored");
@@ -85,7 +90,7 @@ fn collect(name: &str, args: &Args, config: Config) -> anyhow::Result<Exit> {
     // What needs privileges comes first; what is created later belongs to the user asked for.
     let marks = collector::last_marks(&config);
     let inputs = Inputs {
-        receivers: run::bind(&config.listen, config.receivers, &mut inherited, &marks)?,
+        receivers: run::bind(&config.listen, config.receivers, &mut inherited, &notify, &marks)?,
         listeners: setup::listeners(args, &mut inherited)?,
     };
     for passed in inherited.rest() {
@@ -101,6 +106,8 @@ fn collect(name: &str, args: &Args, config: Config) -> anyhow::Result<Exit> {
         pid_file.as_mut().map_or(Ok(()), PidFile::renew)?;
     }
     let repeater = (!targets.is_empty()).then(|| Repeater::start(targets)).transpose()?;
+    // Where it is not permitted everything goes on, only a little less safely.
+    let _ = process::permit_priority();
     drop_privileges(args)?;
     if let Err(e) = process::raise_file_limit() {
         log::debug!("number of open files: {e}"); // told again where it is too small

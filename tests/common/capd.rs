@@ -23,10 +23,11 @@ impl Capd {
         Self::start_with(scene, name, dir, &[&["-w", &to], options].concat())
     }
 
-    /// Starts it with these options, which say where flows go; `dir` is what tests look into.
+    /// Starts it with these options, which say where flows go; `dir` is what tests look into. The
+    /// options of the host are none of the test's.
     pub fn start_with(scene: &Scene, name: &str, dir: PathBuf, options: &[&str]) -> Self {
         let log = scene.path(format!("{name}.log"));
-        let daemon = Daemon::start(FLOWCAPD, [&["-p", "0"], options].concat(), log);
+        let daemon = Daemon::start(FLOWCAPD, [&["-C", "none", "-p", "0"], options].concat(), log);
         daemon.wait_for("Startup flowcapd.");
         let log = daemon.log();
         let (_, port) = log.split_once(", port: ").expect("the port is in the log");

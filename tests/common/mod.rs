@@ -9,9 +9,10 @@ pub mod exports;
 pub mod flows;
 
 use std::ffi::OsStr;
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 pub const FLOWDUMP: &str = env!("CARGO_BIN_EXE_flowdump");
@@ -90,10 +91,23 @@ pub fn corpus() -> Option<PathBuf> {
     path
 }
 
-/// A UDP port of loopback that is free now.
+/// A port that is free now, for UDP and TCP, and that nobody gets by chance: it lies below those
+/// that the kernel gives to whoever asks for any.
 pub fn free_port() -> u16 {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
-    socket.local_addr().expect("address").port()
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 22_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Tests that run at once begin far from one another.
+    let first = std::process::id().wrapping_mul(2_654_435_761) >> 8;
+    for _ in 0..COUNT {
+        let n = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = (FIRST + n % COUNT) as u16;
+        let all = ("0.0.0.0", port);
+        if UdpSocket::bind(all).is_ok() && TcpListener::bind(all).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port between {FIRST} and {}", FIRST + COUNT);
 }
 
 /// Waits for something that a program does soon; `missing` says what is missing if it does not.

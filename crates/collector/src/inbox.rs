@@ -85,6 +85,7 @@ impl Batch {
     fn clear(&mut self) {
         self.heads.clear();
         self.bytes.clear();
+        self.socket = None;
         self.port = 0;
         self.dropped = 0;
         self.truncated = 0;
@@ -351,5 +352,9 @@ mod tests {
         mine = batch(2);
         inbox.put(&mut mine);
         assert!(mine.is_empty() && mine.bytes.capacity() >= 100);
+        // Whoever gets it next may have no socket.
+        let mut mine = Batch { socket: Some(3), port: 9995, ..batch(3) };
+        mine.clear();
+        assert_eq!(mine, Batch::default());
     }
 }

@@ -15,7 +15,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use sys::clock;
-use sys::service::{Inherited, Notify};
+use sys::service::{Inherited, Notify, PassedUdp};
 use sys::signal::{Signals, Stop};
 use sys::udp::{DropMark, Listen, Receiver};
 
@@ -44,8 +44,11 @@ const MANY: usize = 32;
 /// How often the board is written, and the service manager told that all is well.
 const SHOW_MS: u64 = 1000;
 
-/// Name of our sockets in the store of the service manager.
-const STORED: &str = "flowcapd";
+/// What the names of our sockets in the store of the service manager begin with.
+const STORED: &str = "flowcapd-udp-";
+
+/// How long the service manager may take to let go of sockets that are not wanted any more.
+const LET_GO: Duration = Duration::from_secs(5);
 
 /// What runs beside the collector and looks at it or is told by it.
 #[derive(Debug)]
@@ -67,8 +70,20 @@ impl Beside {
     }
 }
 
+/// A socket that is open.
+pub struct Bound {
+    /// The socket.
+    pub receiver: Receiver,
+    /// Its name in the store of the service manager, if it is to be left there: one that a socket
+    /// unit opened is passed with the next start anyway.
+    pub stored_as: Option<String>,
+}
+
 /// Opens all sockets, or goes on with those that were passed, and says so in the log. `marks` tell
 /// how far their drops have been counted. To be called before privileges are given up.
+///
+/// Sockets that a collector before this one left with the service manager, and that nobody listens
+/// to any more, are given up: what waits in them is not wanted.
 ///
 /// # Errors
 /// If there is none, or one cannot be had.
@@ -76,22 +91,90 @@ pub fn bind(
     listen: &[Listen],
     receivers: usize,
     inherited: &mut Inherited,
+    notify: &Notify,
     marks: &[DropMark],
-) -> Result<Vec<Receiver>, Error> {
+) -> Result<Vec<Bound>, Error> {
     if listen.is_empty() {
         return Err(Error::NoListener);
     }
+    let names: Vec<_> = listen.iter().map(stored_name).collect();
+    let is_unwanted = |name: &str| is_stored(name) && !names.iter().any(|wanted| wanted == name);
+    forget(&inherited.discard(is_unwanted), notify);
     let mut all = Vec::new();
-    for listen in listen {
-        let passed = inherited.take_udp(listen);
-        if !passed.is_empty() {
-            log::info!("Go on with {} sockets that were handed over", passed.len());
-        }
-        let group = Receiver::adopt(listen, passed, receivers, marks)?;
-        group.first().into_iter().for_each(|receiver| say_bound(listen, receiver));
-        all.extend(group);
+    for (listen, name) in listen.iter().zip(&names) {
+        let passed = inherited.take_udp(listen, |given| given == name || !is_stored(given));
+        all.extend(open(listen, name, passed, receivers, notify, marks)?);
     }
     Ok(all)
+}
+
+/// The sockets for one address and port: those that were passed, and more until there are enough.
+fn open(
+    listen: &Listen,
+    name: &str,
+    passed: Vec<PassedUdp>,
+    receivers: usize,
+    notify: &Notify,
+    marks: &[DropMark],
+) -> Result<Vec<Bound>, Error> {
+    let count = passed.len();
+    if count > 0 {
+        log::info!("Go on with {count} sockets that were handed over");
+    }
+    if passed.iter().any(|p| p.other_names.iter().any(|other| is_stored(other))) {
+        // That of the socket unit is in the store, too; what else is there is stored again.
+        forget(&[name.to_owned()], notify);
+    }
+    let (sockets, is_ours): (Vec<_>, Vec<_>) =
+        passed.into_iter().map(|p| (p.socket, is_stored(&p.name))).unzip();
+    let (group, refused) = Receiver::adopt(listen, sockets, receivers, marks)?;
+    if let Some(e) = refused {
+        log::warn!(
+            "Port {}: {} sockets instead of {receivers}: {e}: only the user who opened the first \
+             one may add to it; in a socket unit use ReusePort=yes and a ListenDatagram= for each",
+            listen.port,
+            group.len()
+        );
+    }
+    group.first().into_iter().for_each(|receiver| say_bound(listen, receiver));
+    // Those we have opened ourselves come after those that were passed.
+    let is_ours = is_ours.into_iter().chain(std::iter::repeat(true));
+    let bound = group.into_iter().zip(is_ours).map(|(receiver, is_ours)| Bound {
+        receiver,
+        // With a port of the kernel's choice nobody asks for it again.
+        stored_as: (is_ours && listen.port != 0).then(|| name.to_owned()),
+    });
+    Ok(bound.collect())
+}
+
+/// What sockets for `listen` are called in the store: all that makes one of no use for others.
+fn stored_name(listen: &Listen) -> String {
+    let Listen { bind, port, family, group, interface, .. } = listen;
+    let bind = bind.map_or_else(|| format!("{family:?}"), |ip| ip.to_string());
+    let group = group.map_or_else(String::new, |ip| format!("-{ip}"));
+    let interface = interface.as_ref().map_or_else(String::new, |name| format!("-{name}"));
+    format!("{STORED}{port}-{bind}{group}{interface}").replace(':', ".")
+}
+
+/// Whether this is the name of a socket that a collector left in the store.
+fn is_stored(name: &str) -> bool {
+    name.starts_with(STORED)
+}
+
+/// Takes sockets out of the manager's store, and waits until it has closed them: others cannot be
+/// bound to the same port before.
+fn forget(names: &[String], notify: &Notify) {
+    for name in names {
+        log::info!("Sockets called {name} are not kept any longer");
+        if let Err(e) = notify.forget(name) {
+            log::warn!("service manager: {name} stays in its store: {e}");
+        }
+    }
+    if !names.is_empty()
+        && let Err(e) = notify.barrier(LET_GO)
+    {
+        log::warn!("service manager: {e}");
+    }
 }
 
 fn say_bound(listen: &Listen, receiver: &Receiver) {
@@ -120,7 +203,7 @@ fn local_addr(receiver: &Receiver) -> SocketAddr {
 #[derive(Default)]
 pub struct Inputs {
     /// Sockets for datagrams.
-    pub receivers: Vec<Receiver>,
+    pub receivers: Vec<Bound>,
     /// Listeners for streams.
     pub listeners: Vec<Listener>,
 }
@@ -137,6 +220,7 @@ pub fn run(collector: &mut Collector, inputs: Inputs, beside: &Beside) -> Result
     collector.finish_in_background()?;
     let Inputs { receivers, listeners } = inputs;
     store_sockets(&receivers, &beside.notify);
+    let receivers: Vec<_> = receivers.into_iter().map(|bound| bound.receiver).collect();
     let inbox = Inbox::new(collector.config().queue_bytes, receivers.len() + listeners.len());
     let signals = &beside.signals;
     let gauges: Vec<_> = receivers.iter().map(Gauge::new).collect();
@@ -187,10 +271,12 @@ fn join(
     Ok(marks.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
-fn store_sockets(receivers: &[Receiver], notify: &Notify) {
-    let sockets: Vec<_> = receivers.iter().map(AsFd::as_fd).collect();
-    if let Err(e) = notify.store(STORED, &sockets) {
-        log::warn!("service manager: sockets cannot be left with it: {e}");
+fn store_sockets(bound: &[Bound], notify: &Notify) {
+    for Bound { receiver, stored_as } in bound {
+        let Some(name) = stored_as else { continue };
+        if let Err(e) = notify.store(name, &[receiver.as_fd()]) {
+            log::warn!("service manager: sockets cannot be left with it: {e}");
+        }
     }
 }
 

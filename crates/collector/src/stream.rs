@@ -14,7 +14,7 @@ mod connection;
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use sys::clock;
 use sys::poll::{Ready, keep_alive, wait};
 use sys::signal::Stop;
+use sys::udp::{Family, listen_tcp};
 
 use crate::Error;
 use crate::status::{StreamCounts, StreamStatus};
@@ -143,13 +144,18 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Opens the socket. To be called before privileges are given up.
+    /// Opens the socket: on an address, or on all of a family. To be called before privileges are
+    /// given up.
     ///
     /// # Errors
     /// If the address cannot be had.
-    pub fn bind(addr: SocketAddr, options: Options) -> Result<Self, Error> {
-        let socket = TcpListener::bind(addr).map_err(|source| Error::Listen { addr, source })?;
-        Self::from_socket(socket, options)
+    pub fn bind(
+        bind: Option<IpAddr>,
+        port: u16,
+        family: Family,
+        options: Options,
+    ) -> Result<Self, Error> {
+        Self::from_socket(listen_tcp(bind, port, family)?, options)
     }
 
     /// Takes a socket that listens already, as systemd hands them over.

@@ -16,6 +16,14 @@ pub enum Error {
         /// The kernel's reason.
         source: io::Error,
     },
+    /// The address is taken, not ours, or needs privileges.
+    #[error("cannot listen on TCP {addr}: {source}")]
+    Listen {
+        /// Address asked for.
+        addr: SocketAddr,
+        /// The kernel's reason.
+        source: io::Error,
+    },
     /// The destination cannot be reached or is of a family the host lacks.
     #[error("cannot open a UDP socket to {addr}: {source}")]
     Connect {

@@ -108,6 +108,18 @@ pub fn raise_priority() -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Lets threads of this process [raise their priority](raise_priority) also once it has given up
+/// its privileges.
+///
+/// # Errors
+/// If it is not permitted. Everything goes on as it was.
+pub fn permit_priority() -> io::Result<()> {
+    // The limit counts down from 20, so that it is never negative: setrlimit(2).
+    let limit = (20 - RECEIVER_NICE) as u64;
+    let (_, hard) = getrlimit(Resource::RLIMIT_NICE)?;
+    Ok(setrlimit(Resource::RLIMIT_NICE, limit, hard.max(limit))?)
+}
+
 /// Before all that ordinary programs do, but after what the kernel runs at -20.
 const RECEIVER_NICE: i32 = -10;
 
@@ -364,7 +376,9 @@ mod tests {
     #[ignore = "run by privileges_are_dropped_for_good, in a process of its own"]
     fn alone_drop_privileges() {
         let _ = test_dir();
+        let may_raise = permit_priority().is_ok();
         drop_privileges(Some("65534"), Some("65534")).unwrap();
+        assert_eq!(raise_priority().is_ok(), may_raise);
         assert!(is_already(Uid::from_raw(65534), Gid::from_raw(65534)));
         assert_eq!(nix::unistd::getgroups().unwrap(), [Gid::from_raw(65534)]);
         assert!(setuid(Uid::from_raw(0)).is_err());

@@ -82,6 +82,18 @@ pub struct Passed {
     pub handle: Handle,
 }
 
+/// A UDP socket that was passed.
+#[derive(Debug)]
+pub struct PassedUdp {
+    /// The name it came with first: the manager passes what is in its store last.
+    pub name: String,
+    /// Names of further descriptors of the same socket, which are closed.
+    pub other_names: Vec<String>,
+    /// The socket.
+    pub socket: UdpSocket,
+    cookie: Option<u64>,
+}
+
 /// What a passed descriptor is.
 #[derive(Debug)]
 pub enum Handle {
@@ -129,20 +141,39 @@ impl Inherited {
         Ok(Self { passed: passed.collect::<Result<_, _>>()? })
     }
 
-    /// Takes the UDP sockets that do already what `listen` asks for: bound to its port, and to its
-    /// address where it has one.
-    pub fn take_udp(&mut self, listen: &Listen) -> Vec<UdpSocket> {
+    /// Takes the UDP sockets that do already what `listen` asks for, bound to its port and address,
+    /// as far as `is_wanted` likes their names. One that came twice, from a socket unit and from
+    /// the store, is taken once, under the name it came with first.
+    pub fn take_udp(
+        &mut self,
+        listen: &Listen,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Vec<PassedUdp> {
         let serves = |passed: &mut Passed| {
-            matches!(&passed.handle, Handle::Udp(socket)
-                if socket.local_addr().is_ok_and(|local| listen.is_served_by(local)))
+            is_wanted(&passed.name)
+                && matches!(&passed.handle, Handle::Udp(socket)
+                    if socket.local_addr().is_ok_and(|local| listen.is_served_by(local)))
         };
-        let taken = self.passed.extract_if(.., serves);
-        taken
-            .filter_map(|passed| match passed.handle {
-                Handle::Udp(socket) => Some(socket),
-                _ => None,
-            })
-            .collect()
+        let taken: Vec<_> = self.passed.extract_if(.., serves).collect();
+        let mut unique: Vec<PassedUdp> = Vec::with_capacity(taken.len());
+        for Passed { name, handle } in taken {
+            let Handle::Udp(socket) = handle else { continue };
+            let cookie = SockRef::from(&socket).cookie().ok();
+            match unique.iter_mut().find(|first| cookie.is_some() && first.cookie == cookie) {
+                Some(first) => first.other_names.push(name),
+                None => unique.push(PassedUdp { name, other_names: Vec::new(), socket, cookie }),
+            }
+        }
+        unique
+    }
+
+    /// Closes what came under names that `is_unwanted` picks. Returns these names, each once.
+    pub fn discard(&mut self, is_unwanted: impl Fn(&str) -> bool) -> Vec<String> {
+        let unwanted = self.passed.extract_if(.., |passed| is_unwanted(&passed.name));
+        let mut names: Vec<_> = unwanted.map(|passed| passed.name).collect();
+        names.sort();
+        names.dedup();
+        names
     }
 
     /// Takes the first listening TCP socket whose local address is as `serves` wants it.

@@ -17,7 +17,7 @@ mod steer;
 #[cfg(test)]
 mod tests;
 
-pub use listen::{Family, Listen, receive_buffer_limit};
+pub use listen::{Family, Listen, listen_tcp, receive_buffer_limit};
 pub use receive::{Datagram, DropMark, Received, Receiver};
 pub use send::{Sender, is_too_long, is_without_room};
 pub use steer::Steering;

@@ -44,10 +44,17 @@ fn serve(args: &[String]) {
     let number = |n: usize| args.get(n).map(|text| text.parse::<u64>().expect("a number"));
     let port = number(1).expect("the port") as u16;
     let listen = Listen { port, ..Listen::default() };
-    assert!(inherited.take_udp(&Listen { port: port ^ 1, ..Listen::default() }).is_empty());
+    let others = Listen { port: port ^ 1, ..Listen::default() };
+    assert!(inherited.take_udp(&others, |_| true).is_empty());
+    assert!(inherited.take_udp(&listen, |name| name == "nobody").is_empty());
     let names: Vec<String> = inherited.rest().iter().map(|p| p.name.clone()).collect();
-    let sockets = inherited.take_udp(&listen);
-    assert_eq!(sockets.len(), 1, "of {names:?}");
+    assert_eq!(inherited.discard(|name| name == "old").len(), usize::from(names.len() > 2));
+    let passed = inherited.take_udp(&listen, |_| true);
+    assert_eq!(passed.len(), 1, "of {names:?}");
+    assert_eq!(passed[0].name, "flows");
+    let twice: &[&str] = if names.len() > 2 { &["left"] } else { &[] };
+    assert_eq!(passed[0].other_names, twice, "the same socket under another name");
+    let sockets: Vec<UdpSocket> = passed.into_iter().map(|p| p.socket).collect();
     let flags = nix::fcntl::fcntl(&sockets[0], nix::fcntl::FcntlArg::F_GETFD).expect("flags");
     assert_eq!(flags & 1, 1, "no child inherits it");
 
@@ -56,7 +63,9 @@ fn serve(args: &[String]) {
         .map(|(cookie, counted)| DropMark { cookie, counted: counted as u32 })
         .into_iter()
         .collect();
-    let mut receivers = Receiver::adopt(&listen, sockets, 1, &marks).expect("it can be adopted");
+    let (mut receivers, refused) =
+        Receiver::adopt(&listen, sockets, 1, &marks).expect("it can be adopted");
+    assert!(refused.is_none(), "{refused:?}");
     let receiver = &mut receivers[0];
     notify.ready().expect("the manager hears");
     notify.status("receiving").expect("the manager hears");
@@ -194,7 +203,7 @@ fn round(
 
 fn parent() {
     let dir = tempfile::tempdir().expect("a directory");
-    let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+    let udp = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a socket");
     socket2::SockRef::from(&udp).set_recv_buffer_size(20_000).expect("a small buffer");
     let port = udp.local_addr().expect("bound").port();
     let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
@@ -202,8 +211,11 @@ fn parent() {
     file.write_all(b"kept").expect("room");
 
     // A socket unit: what was dropped before the service started is counted by the service.
-    let fds = [tcp.as_raw_fd(), udp.as_raw_fd(), file.as_raw_fd()];
-    let (first, stored) = round(dir.path(), &fds, "web:flows:state", &[], port);
+    // Its socket is in the store, too, and so is one that nobody asks for any more.
+    let old = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+    let udp_fd = udp.as_raw_fd();
+    let fds = [tcp.as_raw_fd(), udp_fd, file.as_raw_fd(), udp_fd, old.as_raw_fd()];
+    let (first, stored) = round(dir.path(), &fds, "web:flows:state:left:old", &[], port);
     let [got, dropped, timed, cookie, counted, names, rest @ ..] = &first[..] else {
         panic!("{first:?}")
     };
@@ -211,7 +223,7 @@ fn parent() {
     assert!(number(dropped) > 0, "the buffer is small: {first:?}");
     assert_eq!(number(got) + number(dropped), BURST);
     assert!(number(timed) <= number(got), "what came before the service has no time");
-    assert_eq!((number(counted), names.as_str()), (number(dropped), "web:flows:state"));
+    assert_eq!((number(counted), names.as_str()), (number(dropped), "web:flows:state:left:old"));
     assert_eq!(rest, ["true", "1"], "a TCP listener, and a file");
 
     // The store: the next service goes on where this one ended.

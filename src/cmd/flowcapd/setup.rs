@@ -6,7 +6,7 @@ use collector::repeat::Target;
 use collector::status::Board;
 use collector::stream::{Listener, Options};
 use collector::{Config, Listed, Network, Sources, http, tls};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs as _};
+use std::net::{IpAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use store::rotate::SubDirs;
 use sys::service::Inherited;
@@ -83,15 +83,10 @@ pub(super) fn listeners(args: &Args, inherited: &mut Inherited) -> anyhow::Resul
     let private = args.tls.iter().map(|port| (*port, tls.clone()));
     for (port, tls) in plain.chain(private) {
         for ip in addresses(args)? {
-            let any = || match family(args) {
-                Family::V4 => IpAddr::from(Ipv4Addr::UNSPECIFIED),
-                _ => Ipv6Addr::UNSPECIFIED.into(),
-            };
-            let ip = ip.unwrap_or_else(any);
             let options = Options { tls: tls.clone(), ..Options::default() };
             all.push(match inherited.take_tcp(|local| local.port() == port && port != 0) {
                 Some(socket) => Listener::from_socket(socket, options)?,
-                None => Listener::bind((ip, port).into(), options)?,
+                None => Listener::bind(ip, port, family(args), options)?,
             });
         }
     }

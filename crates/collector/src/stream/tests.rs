@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write as _};
 use std::sync::{Condvar, Mutex};
 
+const LO: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 const LONG: Duration = Duration::from_secs(600);
 
 /// An IPFIX message of `len` octets that tells `n`.
@@ -74,7 +75,7 @@ impl Sink for &Kept {
 
 /// Runs a listener while `f` looks at it.
 fn with_listener(options: Options, f: impl FnOnce(SocketAddr, &Kept, &Monitor, &Stop)) {
-    let listener = Listener::bind(([127, 0, 0, 1], 0).into(), options).unwrap();
+    let listener = Listener::bind(LO, 0, Family::Dual, options).unwrap();
     let (addr, monitor, kept) = (listener.local_addr(), listener.monitor(), Kept::default());
     let stop = Stop::new().unwrap();
     std::thread::scope(|scope| {
@@ -130,7 +131,7 @@ fn messages_come_whole_however_they_are_cut() {
     let messages = [ipfix(1, 16), ipfix(2, 45), ipfix(3, 17)];
     let stream = messages.concat();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let monitor = Listener::bind(([127, 0, 0, 1], 0).into(), Options::default()).unwrap().monitor();
+    let monitor = Listener::bind(LO, 0, Family::Dual, Options::default()).unwrap().monitor();
     let mut scratch = vec![0; READ];
     for cut in 0..=stream.len() {
         let mut near = connect(listener.local_addr().unwrap());

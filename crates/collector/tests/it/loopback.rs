@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::common::{names, read, v9};
-use collector::run::{Beside, Inputs};
-use collector::{Account, Collector, Config, run};
+use collector::run::{Beside, Bound, Inputs};
+use collector::{Account, Collector, Config, Error, run};
 use sys::clock;
-use sys::service::Inherited;
+use sys::service::{Inherited, Notify};
 use sys::signal::Signals;
 use sys::udp::{Listen, Sender};
 
@@ -18,6 +18,10 @@ struct Running {
     to: Vec<SocketAddr>,
     signals: Signals,
     thread: std::thread::JoinHandle<Account>,
+}
+
+fn bind(listen: &[Listen]) -> Result<Vec<Bound>, Error> {
+    run::bind(listen, 1, &mut Inherited::default(), &Notify::default(), &[])
 }
 
 /// A collector on ports that the kernel chooses.
@@ -30,8 +34,8 @@ fn start(dir: &Path, sockets: usize, receive_buffer: usize, queue_bytes: usize) 
         interval_secs: 86_400, // all in one file, unless the test runs at midnight
         ..crate::common::config(dir)
     };
-    let receivers = run::bind(&config.listen, 1, &mut Inherited::default(), &[]).unwrap();
-    let to = receivers.iter().map(|r| r.local_addr().unwrap()).collect();
+    let receivers = bind(&config.listen).unwrap();
+    let to = receivers.iter().map(|bound| bound.receiver.local_addr().unwrap()).collect();
     let signals = Signals::detached().unwrap();
     let mine = signals.clone();
     let thread = std::thread::spawn(move || {
@@ -123,8 +127,5 @@ fn hup_finishes_the_file_and_collecting_goes_on() {
 
 #[test]
 fn without_a_port_there_is_nothing_to_run() {
-    assert!(matches!(
-        run::bind(&[], 1, &mut Inherited::default(), &[]),
-        Err(collector::Error::NoListener)
-    ));
+    assert!(matches!(bind(&[]), Err(Error::NoListener)));
 }

@@ -1,7 +1,7 @@
 //! Where to listen, and the socket that does.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 
 use nix::net::if_::if_nametoindex;
@@ -65,13 +65,13 @@ impl Listen {
     }
 
     /// Whether a socket that is bound to `local` already does what this asks for: it has the port,
-    /// and the address where one is asked for.
+    /// and the address, or every address where none is asked for.
     pub(crate) fn is_served_by(&self, local: SocketAddr) -> bool {
         let ip = local.ip();
         self.port != 0
             && local.port() == self.port
             && self.takes(ip)
-            && self.bind.is_none_or(|want| want == ip)
+            && self.bind.map_or_else(|| ip.is_unspecified(), |want| want == ip)
     }
 
     fn takes(&self, ip: IpAddr) -> bool {
@@ -108,17 +108,48 @@ pub(super) fn open(listen: &Listen) -> Result<UdpSocket, Error> {
     match open_at(addr, listen, false) {
         // A host without IPv6 still has IPv4.
         Err(Error::Bind { source, .. })
-            if listen.bind.is_none()
-                && listen.family == Family::Dual
-                && matches!(
-                    source.raw_os_error(),
-                    Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)
-                ) =>
+            if listen.bind.is_none() && listen.family == Family::Dual && lacks_ipv6(&source) =>
         {
             open_at(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), listen.port), listen, false)
         }
         other => other,
     }
+}
+
+/// Whether a socket for IPv6 could not be had because the host has no IPv6.
+fn lacks_ipv6(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
+}
+
+/// A TCP socket that listens: on `bind`, or on every address of `family`, where a host without IPv6
+/// still has IPv4.
+///
+/// # Errors
+/// If `bind` is of another family, or the address cannot be had.
+pub fn listen_tcp(bind: Option<IpAddr>, port: u16, family: Family) -> Result<TcpListener, Error> {
+    let listen = Listen { bind, port, family, ..Listen::default() };
+    let addr = listen.address()?;
+    let opened = match open_tcp(addr, family) {
+        Err(e) if bind.is_none() && family == Family::Dual && lacks_ipv6(&e) => {
+            open_tcp(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port), family)
+        }
+        other => other,
+    };
+    opened.map_err(|source| Error::Listen { addr, source })
+}
+
+fn open_tcp(addr: SocketAddr, family: Family) -> io::Result<TcpListener> {
+    /// Connections that wait to be accepted: all of a site's exporters after a restart.
+    const BACKLOG: i32 = 128;
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(family == Family::V6)?;
+    }
+    // Connections of a process before this one that are still being closed do not matter.
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Binds sockets beside `sockets` until there are `count`, and splits datagrams among them. How

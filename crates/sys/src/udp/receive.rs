@@ -85,8 +85,8 @@ impl Receiver {
 
     /// Goes on with bound sockets from another process, with what waits in them, and binds more
     /// beside them until there are `count`. None is let go, whatever `count` is: it may hold
-    /// datagrams. Fewer than `count` come back if the kernel refuses more, which it does when the
-    /// sockets were made by another user.
+    /// datagrams. They come first, in their order. Fewer than `count` come back, with the reason,
+    /// if the kernel refuses more, which it does when the sockets were made by another user.
     ///
     /// What the kernel dropped before counts as dropped here, except for what `marks` say was
     /// counted already.
@@ -99,15 +99,15 @@ impl Receiver {
         mut sockets: Vec<UdpSocket>,
         count: usize,
         marks: &[DropMark],
-    ) -> Result<Vec<Self>, Error> {
+    ) -> Result<(Vec<Self>, Option<Error>), Error> {
         if sockets.is_empty() {
-            return Self::bind_group(listen, count);
+            return Self::bind_group(listen, count).map(|group| (group, None));
         }
         for socket in &sockets {
             listen::prepare(socket, listen)?;
         }
         // Sharing is a gain, not a need: what was inherited is enough to go on.
-        let _ = listen::fill_group(&mut sockets, listen, count);
+        let refused = listen::fill_group(&mut sockets, listen, count).err();
         let adopt = |socket| {
             let mut receiver = Self::new(socket);
             let cookie = receiver.cookie();
@@ -116,7 +116,7 @@ impl Receiver {
             }
             receiver
         };
-        Ok(sockets.into_iter().map(adopt).collect())
+        Ok((sockets.into_iter().map(adopt).collect(), refused))
     }
 
     fn new(socket: UdpSocket) -> Self {

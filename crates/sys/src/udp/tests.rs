@@ -279,7 +279,7 @@ fn an_adopted_socket_brings_what_waits_in_it_and_counts_drops_once() {
     send_all(&tx, &vec![vec![8; 1000]; 100]);
     let socket = pass_on(&first);
     drop(first);
-    let mut heirs = Receiver::adopt(&listen, vec![socket], 1, &[mark]).unwrap();
+    let (mut heirs, _) = Receiver::adopt(&listen, vec![socket], 1, &[mark]).unwrap();
     let [second] = &mut heirs[..] else { panic!("one socket") };
     let more = drain(second).len() as u64;
     assert!(more > 0, "what waited is delivered");
@@ -287,7 +287,7 @@ fn an_adopted_socket_brings_what_waits_in_it_and_counts_drops_once() {
     // Who knows of no mark counts everything: nobody else did.
     let socket = pass_on(second);
     let other = DropMark { cookie: mark.cookie ^ 1, ..mark };
-    let mut heirs = Receiver::adopt(&listen, vec![socket], 1, &[other]).unwrap();
+    let (mut heirs, _) = Receiver::adopt(&listen, vec![socket], 1, &[other]).unwrap();
     assert_eq!(got + more + heirs[0].dropped(), 200);
 }
 
@@ -298,13 +298,13 @@ fn an_adopted_socket_becomes_a_group_and_a_group_keeps_all_its_sockets() {
     let tx = sender(LO4, &single);
     let socket = pass_on(&single);
     drop(single);
-    let mut group = Receiver::adopt(&listen, vec![socket], 3, &[]).unwrap();
+    let (mut group, _) = Receiver::adopt(&listen, vec![socket], 3, &[]).unwrap();
     assert_eq!(group.len(), 3);
     let got = spread(&mut group, &tx, 300);
     assert!(got.iter().all(|part| part.len() >= 40));
     let sockets = group.iter().map(pass_on).collect();
     drop(group);
-    let mut group = Receiver::adopt(&listen, sockets, 2, &[]).unwrap();
+    let (mut group, _) = Receiver::adopt(&listen, sockets, 2, &[]).unwrap();
     assert_eq!(group.len(), 3, "the third may hold datagrams");
     let got = spread(&mut group, &tx, 300);
     assert_eq!(got.iter().map(Vec::len).sum::<usize>(), 300);
@@ -319,7 +319,7 @@ fn which_sockets_serve_a_wish() {
     for (listen, local, serves) in [
         (&any, "[::]:2055", true),
         (&any, "0.0.0.0:2055", true),
-        (&any, "192.0.2.1:2055", true),
+        (&any, "192.0.2.1:2055", false),
         (&any, "[::]:2056", false),
         (&v4, "[::]:2055", false),
         (&v4, "0.0.0.0:2055", true),
@@ -381,4 +381,49 @@ fn a_datagram_that_is_too_long_is_told_from_others() {
     let rx = listen(Some(LO4), Family::V4);
     let e = sender(LO4, &rx).send_batch(&[vec![0; LARGEST]]).unwrap_err();
     assert!(is_too_long(&e) && !is_without_room(&e), "{e}");
+}
+
+#[test]
+fn tcp_listens_to_the_family_asked_for() {
+    use std::net::TcpStream;
+    let has_v6 = UdpSocket::bind((LO6, 0)).is_ok();
+    for (family, takes_v4) in [(Family::Dual, true), (Family::V4, true), (Family::V6, false)] {
+        if family == Family::V6 && !has_v6 {
+            continue;
+        }
+        let listener = listen_tcp(None, 0, family).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert_eq!(TcpStream::connect((LO4, port)).is_ok(), takes_v4, "{family:?}");
+        let takes_v6 = has_v6 && family != Family::V4;
+        assert_eq!(TcpStream::connect((LO6, port)).is_ok(), takes_v6, "{family:?}");
+    }
+    let taken = listen_tcp(Some(LO4), 0, Family::V4).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let e = listen_tcp(Some(LO4), port, Family::V4).unwrap_err();
+    assert!(e.to_string().starts_with(&format!("cannot listen on TCP 127.0.0.1:{port}")), "{e}");
+    assert!(matches!(listen_tcp(Some(LO4), 0, Family::V6), Err(Error::Family { .. })));
+}
+
+#[test]
+fn who_may_not_add_to_inherited_sockets_is_told() {
+    let listen = Listen { bind: Some(LO4), ..Listen::default() };
+    // As sockets of another user, one that shares its port with nobody cannot be added to.
+    let first = Receiver::bind(&Listen { port: 0, ..listen.clone() }).unwrap();
+    let (group, refused) = Receiver::adopt(&listen, vec![pass_on(&first)], 2, &[]).unwrap();
+    assert!(group.len() == 2 && refused.is_none());
+    if !nix::unistd::getuid().is_root() {
+        return; // who is the only user cannot have sockets of another one
+    }
+    drop(group);
+    let other = UdpSocket::bind((LO4, 0)).unwrap();
+    let adopt = move || {
+        // SAFETY: plain numbers; of this thread alone, which ends at once.
+        let result = unsafe { libc::syscall(libc::SYS_setresuid, -1, 65_534, -1) };
+        assert_eq!(result, 0);
+        let (group, refused) = Receiver::adopt(&listen, vec![other], 2, &[]).unwrap();
+        (group.len(), refused.map(|e| e.to_string()))
+    };
+    let (count, refused) = std::thread::spawn(adopt).join().unwrap();
+    assert_eq!(count, 1);
+    assert!(refused.is_some_and(|e| e.contains("127.0.0.1")));
 }
