@@ -44,10 +44,10 @@ fn refuse(name: &str, mut command: clap::Command, e: &clap::Error) -> anyhow::Re
         return Ok(Exit::Success);
     }
     eprintln!("{name}: {}; see {name} --help", one_line(&e.to_string()));
-    // What the old tools do about it, scripts may rely on.
+    // What the old tools do about it, scripts may rely on: nfdump alone ends well.
     if e.kind() == ErrorKind::UnknownArgument && is_old_name(name) {
         command.print_help().context("print help")?;
-        return Ok(Exit::Incomplete);
+        return Ok(if name == "nfdump" { Exit::Incomplete } else { Exit::Failure });
     }
     Ok(Exit::Failure)
 }
