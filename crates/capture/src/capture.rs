@@ -41,20 +41,25 @@ pub struct Counts {
     pub other_blocks: u64,
 }
 
-/// The capture ends within a packet or block, as when its writer was ended or a copy was cut.
+/// The capture ends within a packet or block, as when its writer was ended or a copy was cut; or its
+/// compressed stream does, at the end of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// Where the incomplete packet or block begins.
     pub at: u64,
-    /// Octets of it that are there. What they hold is not delivered.
+    /// Octets of it that are there. What they hold is not delivered. 0 if a compressed stream is cut
+    /// where a packet may begin: whether one did, nobody knows.
     pub have: u64,
-    /// Octets that are missing at least.
+    /// Octets that are missing at least: 0 if `have` is.
     pub missing: u64,
 }
 
 impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { at, have, missing } = self;
+        if *have == 0 {
+            return write!(f, "the capture is cut: its compressed stream breaks off at octet {at}");
+        }
         write!(
             f,
             "the capture is cut: what begins at octet {at} has {have} octets and lacks {missing}"
@@ -143,7 +148,7 @@ impl Capture {
         }
         let Some(magic) = window.peek(4)? else {
             return Err(match window.rest().len() {
-                0 => Error::Empty,
+                0 if !window.is_cut() => Error::Empty,
                 have => Error::Header { have: have as u64, need: 24 },
             });
         };
@@ -423,10 +428,11 @@ mod tests {
         use std::io::Write;
         let bytes = classic();
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gzip.write_all(&bytes[..30]).unwrap();
+        gzip.write_all(&bytes[..45]).unwrap();
         let mut members = gzip.finish().unwrap();
+        let member = members.len();
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
-        gzip.write_all(&bytes[30..]).unwrap();
+        gzip.write_all(&bytes[45..]).unwrap();
         members.extend(gzip.finish().unwrap());
         let mut zstd = zstd::Encoder::new(Vec::new(), 1).unwrap();
         zstd.write_all(&bytes).unwrap();
@@ -434,11 +440,25 @@ mod tests {
             let (all, cut, error) = read(&packed);
             assert!(cut.is_none() && error.is_none(), "{name}: {error:?}");
             assert_eq!(all, read(&bytes).0, "{name}");
-            for len in 0..packed.len() {
-                let (part, _, error) = read(&packed[..len]);
+            for len in 1..packed.len() {
+                // Between two members nobody can tell.
+                let is_whole = name == "gzip" && len == member;
+                let (part, cut, error) = read(&packed[..len]);
                 assert!(all.starts_with(&part), "{name} {len}: {error:?}");
+                assert_eq!(cut.is_some() || error.is_some(), !is_whole, "{name} {len}");
             }
         }
+        // All packets are there, and the check sum behind them is not.
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+        gzip.write_all(&bytes).unwrap();
+        let mut packed = gzip.finish().unwrap();
+        packed.truncate(packed.len() - 8);
+        let (part, cut, error) = read(&packed);
+        assert_eq!(part, read(&bytes).0, "{error:?}");
+        let at = bytes.len() as u64;
+        assert_eq!(cut, Some(Cut { at, have: 0, missing: 0 }));
+        let said = cut.map(|cut| cut.to_string()).unwrap_or_default();
+        assert!(said.ends_with("its compressed stream breaks off at octet 70"), "{said}");
         let (_, _, error) = read(&[0x1f, 0x8b, 8, 0xff, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
         assert!(error.is_some());
     }

@@ -80,6 +80,7 @@ impl Classic {
 /// The stream has fewer than the `need` octets that come next.
 pub(crate) fn ended(window: &Window, need: usize) -> Found {
     match window.rest().len() {
+        0 if window.is_cut() => Found::Cut(Cut { at: window.offset(), have: 0, missing: 0 }),
         0 => Found::End,
         have => Found::Cut(Cut {
             at: window.offset(),

@@ -17,16 +17,30 @@ pub(crate) struct Window {
     /// Offset of `start` in the stream.
     offset: u64,
     ended: bool,
+    cut: bool,
 }
 
 impl Window {
     pub(crate) fn new(input: Box<dyn Read + Send>) -> Self {
-        Self { input, buffer: vec![0; CHUNK], start: 0, end: 0, offset: 0, ended: false }
+        Self {
+            input,
+            buffer: vec![0; CHUNK],
+            start: 0,
+            end: 0,
+            offset: 0,
+            ended: false,
+            cut: false,
+        }
     }
 
     /// Offset of the next octet.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Whether it came out of a compressed stream that ends before its end.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// Octets that are there and not consumed.
@@ -92,7 +106,9 @@ impl Window {
                 Ok(n) => self.end += n.min(room.len()),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 // How a compressed stream that was cut ends: what is whole is still delivered.
-                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => self.ended = true,
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                    (self.ended, self.cut) = (true, true);
+                }
                 Err(source) => {
                     return Err(Error::Read { at: self.offset + self.end as u64, source });
                 }
