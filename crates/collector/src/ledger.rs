@@ -147,7 +147,8 @@ fn sets(counts: &wire::ExporterCounts, waiting: u64) -> Option<Account> {
 
 fn records(counts: &wire::ExporterCounts) -> Account {
     let missing = difference(counts.missing_records, counts.recovered_records);
-    let unreadable = counts.undecodable_records.max(counts.truncated_records);
+    let unreadable = counts.undecodable_records.saturating_sub(counts.undecodable_recovered);
+    let unreadable = unreadable.max(counts.truncated_records);
     Account {
         received: counts.records() + unreadable,
         missing,

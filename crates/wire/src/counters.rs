@@ -50,7 +50,8 @@ counters! {
     sets_without_template: "data sets dropped because their template never came";
     sets_parked_too_long: "of those, sets that waited longer than the limit";
     sets_parked_no_room: "of those, sets for which there was no room";
-    sets_parked_replaced: "of those, sets whose template was withdrawn or whose exporter began anew";
+    sets_parked_replaced: "of those, sets whose template is gone or whose exporter began anew";
+    sets_not_parked: "of those, sets that could not wait: of a transport session, too large, or waiting is off";
     sets_parked: "data sets put off until their template comes";
     sets_unparked: "data sets read after a template that came in a later datagram";
     sets_deferred: "data sets read after a template that followed them in the datagram";
@@ -58,6 +59,7 @@ counters! {
     templates_refreshed: "templates repeated unchanged";
     templates_changed: "templates redefined";
     templates_withdrawn: "templates withdrawn";
+    withdrawals_ignored: "template withdrawals ignored: over UDP they mean nothing (RFC 7011, 8.4)";
     templates_bad_id: "templates refused: id below 256";
     templates_truncated: "templates refused: cut short";
     templates_empty: "templates refused: no field, or records of no octets";

@@ -4,7 +4,7 @@
 use crate::derive::{self, Clock, Origin};
 use crate::exporter::State;
 use crate::options::learn_sampler;
-use crate::sequence::{Step, Unit};
+use crate::sequence::{Step, Unit, Uptime};
 use crate::template::Memory;
 use crate::{Counters, Datagram, DecodeError, Decoder, Protocol};
 use record::time::from_uptime;
@@ -45,6 +45,10 @@ impl Head {
     /// Engine type * 256 + engine id: which exporter of its address this is.
     fn id(&self) -> u32 {
         u32::from(self.engine.0) << 8 | u32::from(self.engine.1)
+    }
+
+    fn uptime(&self, datagram: &Datagram<'_>) -> Uptime {
+        Uptime { ms: self.uptime_ms, export_ms: self.export_ms, arrival_ms: datagram.now_ms }
     }
 
     /// The sampler it announces, none for an interval of 0 or 1.
@@ -111,7 +115,7 @@ pub(crate) fn records<F: Format<LEN>, const LEN: usize, S: FlowSink + ?Sized>(
     match head.sequence {
         Some(number) => {
             let units = Some(u32::from(head.count));
-            let step = Step { number, units, flows: None, uptime: Some(head.uptime_ms) };
+            let step = Step { number, units, flows: None, uptime: Some(head.uptime(datagram)) };
             state.observe(step, Unit::Records, &mut decoder.counters);
         }
         None => decoder.counters.sequence_unchecked += 1,

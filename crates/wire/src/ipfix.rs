@@ -115,9 +115,11 @@ fn message<S: FlowSink + ?Sized>(
     if let Some(latest) = latest_uptime(decoder, exporter, bytes, at + HEADER_LEN) {
         decoder.guess_boot(&mut message, latest);
     }
+    let cut_before = decoder.counters.truncated_records;
     let outcome = decoder.sets(&SETS, &mut message, bytes, at + HEADER_LEN, sink);
     decoder.read_deferred(&mut message, bytes, sink);
-    let is_whole = outcome.is_ok() && !is_short;
+    let is_cut = decoder.counters.truncated_records != cut_before;
+    let is_whole = outcome.is_ok() && !is_short && !is_cut;
     if let Some(state) = decoder.exporters.get_mut(exporter) {
         observe(state, header.sequence, &message, is_whole, &mut decoder.counters);
     }
@@ -172,7 +174,11 @@ fn definitions(decoder: &mut Decoder, message: &Message, set: u16, body: &[u8]) 
         match definition.id {
             // Padding longer than it has to be.
             0 => {}
-            // RFC 7011, 8.1: no field means withdrawn; the set's own id stands for all.
+            // RFC 7011, 8.1: no field means withdrawn; the set's own id stands for all. Over UDP,
+            // where templates may be overtaken and senders forged, it has no meaning (8.4).
+            _ if definition.fields.is_empty() && decoder.session.is_none() => {
+                decoder.counters.withdrawals_ignored += 1;
+            }
             id if definition.fields.is_empty() && id == set => {
                 decoder.withdraw_all(message, is_options);
             }
@@ -352,16 +358,88 @@ mod tests {
                 .template(257, &[(0, 2, 4)])
                 .options_template(300, 1, &[(0, 149, 4), (0, 160, 8)])
         };
-        for (name, datagram, flows, withdrawn) in [
+        for (name, message, flows, withdrawn) in [
             ("one", set(both().withdraw(256)), 1, 1),
             ("all", set(both().withdraw(2)), 0, 2),
             ("all options", set(both().withdraw_options(3)), 2, 1),
             ("one that is not there", set(both().withdraw(999)), 2, 0),
+            ("all of them twice", set(both().withdraw(2).withdraw_options(3).withdraw(2)), 0, 3),
+            ("all, then one anew", set(both().withdraw(2).template(256, &[(0, 1, 4)])), 1, 2),
         ] {
-            let (decoder, sink) = run(&[datagram.build()]);
+            let message = message.build();
+            let (mut decoder, mut sink) = (Decoder::new(Config::default()), Collect::default());
+            decoder.decode_stream(1, PEER, NOW_MS, &message, &mut sink);
             assert_eq!(sink.flows.len(), flows, "{name}");
-            assert_eq!(decoder.counters().templates_withdrawn, withdrawn, "{name}");
+            let c = decoder.counters();
+            assert_eq!((c.templates_withdrawn, c.withdrawals_ignored), (withdrawn, 0), "{name}");
+            // Over UDP they mean nothing.
+            let (decoder, sink) = run(&[message]);
+            assert_eq!((sink.flows.len(), decoder.templates().count()), (2, 3), "{name}");
+            let c = decoder.counters();
+            assert_eq!(c.templates_withdrawn, 0, "{name}");
+            assert!((1..=3).contains(&c.withdrawals_ignored), "{name}");
         }
+    }
+
+    /// As many withdrawals as a message can hold, while there are as many templates as can be.
+    #[test]
+    fn withdrawing_all_looks_at_no_template_of_the_other_kind() {
+        let (mut decoder, mut sink) = (Decoder::new(Config::default()), Collect::default());
+        for from in (256..4256).step_by(400) {
+            let message = (from..from + 400)
+                .fold(IpfixBuilder::new(HEADER), |b, id| b.template(id, &[(0, 1, 4)]));
+            decoder.decode_stream(1, PEER, NOW_MS, &message.build(), &mut sink);
+        }
+        let before = crate::template::LOOKED_AT.get();
+        let many = IpfixBuilder::new(HEADER).set(OPTIONS_TEMPLATES, &[0, 3, 0, 0].repeat(16_000));
+        decoder.decode_stream(1, PEER, NOW_MS, &many.build(), &mut sink);
+        assert_eq!(decoder.templates().count(), 4000);
+        assert_eq!(crate::template::LOOKED_AT.get() - before, 0);
+        decoder.decode_stream(
+            1,
+            PEER,
+            NOW_MS,
+            &IpfixBuilder::new(HEADER).withdraw(2).build(),
+            &mut sink,
+        );
+        assert_eq!(decoder.counters().templates_withdrawn, 4000);
+        assert_eq!(crate::template::LOOKED_AT.get() - before, 4000);
+    }
+
+    /// A record that says it is longer than its set: it came, and what it was cannot be read.
+    #[test]
+    fn a_record_cut_inside_its_set_is_not_lost_on_the_way() {
+        let template = |b: IpfixBuilder| b.template(256, &[(0, 1, 4), (0, 82, VARIABLE)]);
+        let whole = |n: u64| Record::new().number(n, 4).variable(b"name").build();
+        let message = |sequence| IpfixBuilder::new(Header { sequence, ..HEADER });
+        let cut = Record::new().number(3, 4).octets(&[200]).octets(b"name").build();
+        let (decoder, sink) = run(&[
+            template(message(0)).data(256, &[whole(0)]).build(),
+            message(1).data(256, &[whole(1)]).build(),
+            message(2).data(256, &[whole(2), cut]).build(),
+            message(4).data(256, &[whole(4)]).build(),
+            message(5).data(256, &[whole(5)]).build(),
+        ]);
+        assert_eq!(sink.flows.len(), 5);
+        let c = decoder.counters();
+        assert_eq!((c.truncated_records, c.sequence_gaps, c.lost_records), (1, 0, 0));
+        let t = decoder.exporters().next().unwrap().totals;
+        assert_eq!((t.missing_records, t.undecodable_records, t.sent_records()), (0, 1, 6));
+        assert_eq!((t.bad_datagrams, t.datagrams_whole()), (1, 4));
+    }
+
+    /// The fault is that of the message it came in, which is read already.
+    #[test]
+    fn a_cut_record_that_waited_is_no_fault_of_the_message_that_brings_its_template() {
+        let cut = Record::new().number(3, 4).octets(&[200]).octets(b"name").build();
+        let (decoder, _) = run(&[
+            IpfixBuilder::new(HEADER).data(256, &[cut]).build(),
+            IpfixBuilder::new(Header { sequence: 1, ..HEADER })
+                .template(256, &[(0, 1, 4), (0, 82, VARIABLE)])
+                .build(),
+        ]);
+        let t = decoder.exporters().next().unwrap().totals;
+        assert_eq!((t.truncated_records, t.sets_unparked, t.bad_datagrams), (1, 1, 0));
     }
 
     #[test]

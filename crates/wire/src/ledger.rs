@@ -20,7 +20,7 @@
 //! records sent = flows - biflows + options
 //!              - repeated_records                            read, each once
 //!              + missing_records - recovered_records         never came
-//!              + undecodable_records                         came, could not be read
+//!              + undecodable_records - undecodable_recovered came, could not be read
 //!              + parked_records - unparked_records           still waiting for a template
 //! ```
 //!
@@ -58,8 +58,9 @@ counters! {
     options: "options records read";
     repeated_records: "records read again: of duplicates that were not dropped (v5, v7, IPFIX)";
     missing_records: "records missing by sequence number (v5, v7, IPFIX)";
-    recovered_records: "records that were counted as missing or undecodable and came late";
+    recovered_records: "records that were counted as missing and came late";
     undecodable_records: "records that came and could not be read, by sequence number (v5, v7, IPFIX)";
+    undecodable_recovered: "of those, records that were read after all: of datagrams that came late";
     parked_records: "records put off until their template comes, by sequence number (IPFIX)";
     unparked_records: "of those, records that are read, missing or undecodable by now";
     missing_while_stopped: "datagrams or records missing between two runs of the collector";
@@ -103,7 +104,8 @@ impl ExporterCounts {
 
     /// Records that did not come or could not be read, 0 if more came late than were lost.
     pub const fn lost_records(&self) -> u64 {
-        (self.missing_records + self.undecodable_records).saturating_sub(self.recovered_records)
+        (self.missing_records + self.undecodable_records)
+            .saturating_sub(self.recovered_records + self.undecodable_recovered)
     }
 
     /// Datagrams that the exporter sent, where its sequence number counts them (v9, sFlow, version
@@ -122,6 +124,7 @@ impl ExporterCounts {
             .wrapping_add(self.missing_records)
             .wrapping_sub(self.recovered_records)
             .wrapping_add(self.undecodable_records)
+            .wrapping_sub(self.undecodable_recovered)
             .wrapping_add(self.parked_records)
             .wrapping_sub(self.unparked_records)
     }
@@ -204,6 +207,11 @@ impl Open {
     pub(crate) const fn new(exporter: usize, session: Option<u32>, counters: &Counters) -> Self {
         Self { exporter, announced: None, session, marks: Marks::of(counters) }
     }
+
+    /// Says that so many faults were found meanwhile that are not of this message.
+    pub(crate) const fn pardon(&mut self, faults: u64) {
+        self.marks.faults = self.marks.faults.wrapping_add(faults);
+    }
 }
 
 /// Counters of all exporters at one moment: two of them tell what a message did.
@@ -239,6 +247,7 @@ impl Marks {
                 .wrapping_add(c.bad_messages)
                 .wrapping_add(c.bad_records)
                 .wrapping_add(c.truncated_messages)
+                .wrapping_add(c.truncated_records)
                 .wrapping_add(c.sflow_truncated_samples),
         }
     }
@@ -289,6 +298,11 @@ impl Tally<'_> {
     /// So many units came and could not be read.
     pub(crate) const fn undecodable(&mut self, units: u32) {
         self.counts.undecodable_records += units as u64;
+    }
+
+    /// A late datagram with so many units that were taken for a part of one that could not be read.
+    pub(crate) const fn undecodable_recovered(&mut self, units: u32) {
+        self.counts.undecodable_recovered += units as u64;
     }
 
     /// So many units are put off.

@@ -154,7 +154,7 @@ pub struct Limits {
     pub name_bytes: usize,
     /// Unknown elements that are listed. 1000 unless told.
     pub unknown_elements: usize,
-    /// Octets of data sets of one exporter that wait for their templates, with some 150 for each
+    /// Octets of data sets of one exporter that wait for their templates, with some 200 for each
     /// set. 1 MiB unless told; 0 keeps none.
     pub parked_bytes_per_exporter: usize,
     /// Octets of data sets of all exporters that wait for their templates. 64 MiB unless told; 0
@@ -364,6 +364,9 @@ impl Decoder {
         sink: &mut S,
     ) -> Outcome {
         self.now_ms = now_ms;
+        // Of a datagram whose sink has panicked these may be left.
+        self.close_message();
+        self.deferred.clear();
         let before = self.counters.flows;
         self.counters.datagrams += 1;
         self.counters.bytes += datagram.len() as u64;
@@ -575,6 +578,41 @@ mod tests {
             }
         }
         assert!(decoder.counters().flows > 10_000);
+    }
+
+    /// A sink that panics at its first flow.
+    struct Panics;
+
+    impl FlowSink for Panics {
+        fn flow(&mut self, _: &Flow) {
+            panic!("a sink that fails");
+        }
+
+        fn meta(&mut self, _: record::Meta<'_>) {}
+    }
+
+    #[test]
+    fn a_datagram_whose_sink_panics_leaves_nothing_to_the_next() {
+        use std::panic::{AssertUnwindSafe, catch_unwind};
+        let mut decoder = Decoder::new(Config::default());
+        // A set that is put off, then a flow.
+        let data = [Record::new().number(7, 4).build()];
+        let datagram = V9Builder::new(v9::Header::default())
+            .template(300, &[(1, 4)])
+            .data(301, &[vec![9; 16]])
+            .data(300, &data)
+            .build();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            decoder.decode_stream(1, PEER, NOW_MS, &datagram, &mut Panics)
+        }));
+        assert!(outcome.is_err());
+        let mut sink = Collect::default();
+        let next = V9Builder::new(v9::Header::default()).template(301, &[(1, 4)]).build();
+        decoder.decode(Addr::V4(9), NOW_MS, &next, &mut sink);
+        assert_eq!((sink.flows.len(), decoder.counters().sets_deferred), (0, 0));
+        assert_eq!(decoder.exporters().map(|e| e.templates).collect::<Vec<_>>(), [0, 1]);
+        decoder.end_session(1);
+        assert_eq!(decoder.templates().count(), 1);
     }
 
     #[test]

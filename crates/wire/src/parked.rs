@@ -13,7 +13,7 @@ use crate::derive::Origin;
 use crate::set::Message;
 use crate::{Decoder, Limits, Protocol};
 use record::FlowSink;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A data set that waits for its template.
 #[derive(Debug)]
@@ -28,21 +28,33 @@ struct ParkedSet {
 }
 
 impl ParkedSet {
-    /// What it counts towards limits.
+    /// What a set of so many octets counts towards limits.
+    const fn cost_of(octets: usize) -> usize {
+        /// Its places in the maps, in nodes that are half full.
+        const PLACES: usize = 48;
+        size_of::<Self>() + PLACES + octets
+    }
+
     const fn cost(&self) -> usize {
-        size_of::<Self>() + self.octets.len()
+        Self::cost_of(self.octets.len())
     }
 }
 
-/// Sets of one exporter that wait, in order of arrival.
+/// Sets of one exporter that wait. Nothing here goes through all of them: what a datagram does
+/// costs no more than the sets it adds, reads or drops.
 #[derive(Debug, Default)]
 pub(crate) struct Parked {
-    sets: VecDeque<ParkedSet>,
+    /// By the order of their arrival.
+    sets: BTreeMap<u64, ParkedSet>,
+    /// Template and order of arrival of each.
+    by_template: BTreeSet<(u16, u64)>,
+    /// The place of the next one to come.
+    next: u64,
     bytes: usize,
-    /// How many of them, from the front, came before a restart of the exporter.
-    stale: usize,
-    /// Whether a template has come that one of them may need.
-    is_due: bool,
+    /// Those before this place came before a restart of the exporter.
+    stale_before: u64,
+    /// Templates that have come and that some of them may need.
+    due: BTreeSet<u16>,
 }
 
 impl Parked {
@@ -58,40 +70,80 @@ impl Parked {
 
     /// How many sets of this message wait.
     pub(crate) fn of_message(&self, message: u64) -> u32 {
-        self.sets.iter().rev().take_while(|s| s.message == Some(message)).count() as u32
+        self.sets.values().rev().take_while(|s| s.message == Some(message)).count() as u32
     }
 
     /// A template came.
     pub(crate) fn expect(&mut self, id: u16) {
-        self.is_due |= self.sets.iter().any(|s| s.id == id);
+        if self.first_of(id, 0).is_some() {
+            self.due.insert(id);
+        }
     }
 
     /// Whatever waits may be due.
     pub(crate) fn expect_all(&mut self) {
-        self.is_due = !self.sets.is_empty();
+        self.due.extend(self.by_template.iter().map(|(id, _)| *id));
     }
 
     /// The exporter began anew: what it sent before has templates of its own. Sets of the message
     /// being read are new.
     pub(crate) fn outdate(&mut self, message: u64) {
-        let is_old = |s: &&ParkedSet| s.message != Some(message);
-        self.stale = self.sets.iter().take_while(is_old).count();
+        self.stale_before = self.next - u64::from(self.of_message(message));
     }
 
-    const fn needs_care(&self) -> bool {
-        self.is_due || self.stale > 0
+    fn needs_care(&self) -> bool {
+        !self.due.is_empty() || self.has_stale()
+    }
+
+    /// Whether the oldest set came before a restart.
+    fn has_stale(&self) -> bool {
+        self.sets.first_key_value().is_some_and(|(place, _)| *place < self.stale_before)
+    }
+
+    /// When the oldest set was received.
+    fn oldest_ms(&self) -> Option<u64> {
+        self.sets.first_key_value().map(|(_, set)| set.origin.received_ms)
+    }
+
+    /// The first set of a template at this place or a later one.
+    fn first_of(&self, id: u16, from: u64) -> Option<u64> {
+        self.by_template.range((id, from)..=(id, u64::MAX)).next().map(|(_, place)| *place)
     }
 
     fn push(&mut self, set: ParkedSet) {
         self.bytes += set.cost();
-        self.sets.push_back(set);
+        self.by_template.insert((set.id, self.next));
+        self.sets.insert(self.next, set);
+        self.next += 1;
     }
 
     fn pop(&mut self) -> Option<ParkedSet> {
-        let set = self.sets.pop_front()?;
-        self.bytes -= set.cost();
-        self.stale = self.stale.saturating_sub(1);
+        let (place, set) = self.sets.pop_first()?;
+        self.forget(place, &set);
         Some(set)
+    }
+
+    /// Takes out the sets whose templates have come and are known, in order of arrival.
+    fn take_due(&mut self, is_known: impl Fn(u16) -> bool) -> Vec<ParkedSet> {
+        let mut places = Vec::new();
+        for id in std::mem::take(&mut self.due).into_iter().filter(|id| is_known(*id)) {
+            let of_template = self.by_template.range((id, 0)..=(id, u64::MAX));
+            places.extend(of_template.map(|(_, place)| *place));
+        }
+        places.sort_unstable();
+        let mut due = Vec::with_capacity(places.len());
+        for place in places {
+            let Some(set) = self.sets.remove(&place) else { continue };
+            self.forget(place, &set);
+            due.push(set);
+        }
+        due
+    }
+
+    /// A set has left.
+    fn forget(&mut self, place: u64, set: &ParkedSet) {
+        self.bytes -= set.cost();
+        self.by_template.remove(&(set.id, place));
     }
 }
 
@@ -102,9 +154,10 @@ pub(crate) enum Dropped {
     Age,
     /// There was no room.
     Room,
-    /// Its template was withdrawn, or its exporter began anew: a template that comes now is not
-    /// the one it was made with.
+    /// Its exporter began anew: a template that comes now is not the one it was made with.
     Replaced,
+    /// It could not wait at all.
+    NotParked,
 }
 
 /// Who has parked how much: the most last.
@@ -172,8 +225,8 @@ impl Decoder {
     fn expire_parked_of(&mut self, at: usize, now_ms: u64) {
         let limit = self.config.limits.parked_ms;
         while let Some(state) = self.exporters.get_mut(at)
-            && let Some(oldest) = state.parked.sets.front()
-            && now_ms.saturating_sub(oldest.origin.received_ms) > limit
+            && let Some(oldest_ms) = state.parked.oldest_ms()
+            && now_ms.saturating_sub(oldest_ms) > limit
         {
             self.drop_oldest(at, Dropped::Age);
         }
@@ -187,9 +240,10 @@ impl Decoder {
         let at = message.exporter;
         let Limits { parked_bytes_per_exporter, parked_bytes, parked_ms, .. } = self.config.limits;
         let own_limit = parked_bytes_per_exporter.min(parked_bytes);
-        let cost = size_of::<ParkedSet>() + octets.len();
+        let cost = ParkedSet::cost_of(octets.len());
+        self.count_parked(at);
         if cost > own_limit || parked_ms == 0 || self.session.is_some() {
-            self.count_dropped(at, Dropped::Room);
+            self.count_dropped(at, Dropped::NotParked);
             return;
         }
         self.expire_parked_of(at, message.origin.received_ms);
@@ -201,8 +255,6 @@ impl Decoder {
         let of = (state.protocol == Protocol::Ipfix).then(|| state.sequence.message());
         let (origin, octets) = (message.origin, octets.into());
         state.parked.push(ParkedSet { id, message: of, origin, octets });
-        state.ledger.totals.sets_parked += 1;
-        self.counters.sets_parked += 1;
         self.parking.sets += 1;
         self.parking.note((state.sender, at), before, state.parked.bytes);
         while self.parking.bytes > parked_bytes
@@ -225,42 +277,44 @@ impl Decoder {
         self.count_dropped(at, why);
     }
 
+    fn count_parked(&mut self, at: usize) {
+        self.counters.sets_parked += 1;
+        if let Some(state) = self.exporters.get_mut(at) {
+            state.ledger.totals.sets_parked += 1;
+        }
+    }
+
     fn count_dropped(&mut self, at: usize, why: Dropped) {
         self.counters.sets_without_template += 1;
         match why {
             Dropped::Age => self.counters.sets_parked_too_long += 1,
             Dropped::Room => self.counters.sets_parked_no_room += 1,
             Dropped::Replaced => self.counters.sets_parked_replaced += 1,
+            Dropped::NotParked => self.counters.sets_not_parked += 1,
         }
         if let Some(state) = self.exporters.get_mut(at) {
             state.ledger.totals.sets_without_template += 1;
         }
     }
 
-    /// Drops what waits for a template that was withdrawn: all of them without an id.
-    pub(crate) fn drop_withdrawn(&mut self, at: usize, id: Option<u16>) {
-        self.take_parked(at, |set| {
-            if id.is_none_or(|id| set.id == id) { Fate::Drop } else { Fate::Stay }
-        });
-    }
-
     /// Reads what waits for templates that are there by now, in order of arrival. Called when a
     /// message was read.
     pub(crate) fn unpark<S: FlowSink + ?Sized>(&mut self, at: usize, now_ms: u64, sink: &mut S) {
-        let Some(state) = self.exporters.get_mut(at).filter(|s| s.parked.needs_care()) else {
+        if !self.exporters.get_mut(at).is_some_and(|s| s.parked.needs_care()) {
             return;
-        };
-        for _ in 0..std::mem::take(&mut state.parked.stale) {
+        }
+        while self.exporters.get_mut(at).is_some_and(|s| s.parked.has_stale()) {
             self.drop_oldest(at, Dropped::Replaced);
         }
         self.expire_parked_of(at, now_ms);
-        let Some(state) = self.exporters.get_mut(at) else { return };
-        state.parked.is_due = false;
-        let known: BTreeSet<u16> = state.templates.iter().map(|(id, _)| id).collect();
-        let due = self
-            .take_parked(at, |set| if known.contains(&set.id) { Fate::Read } else { Fate::Stay });
-        for set in due {
+        let cut_before = self.counters.truncated_records;
+        for set in self.take_due(at) {
             self.read_parked(at, &set, sink);
+        }
+        // The message that is being read is none the worse for what an earlier one had.
+        let cut = self.counters.truncated_records - cut_before;
+        if let Some(open) = &mut self.open {
+            open.pardon(cut);
         }
     }
 
@@ -282,33 +336,107 @@ impl Decoder {
         }
     }
 
-    /// Goes through all that an exporter has parked. Returns what is to be read.
-    fn take_parked(&mut self, at: usize, fate: impl Fn(&ParkedSet) -> Fate) -> Vec<ParkedSet> {
+    /// Takes out what an exporter has parked and can be read now.
+    fn take_due(&mut self, at: usize) -> Vec<ParkedSet> {
         let Some(state) = self.exporters.get_mut(at) else { return Vec::new() };
         let (before, sender) = (state.parked.bytes, state.sender);
-        let (mut due, mut dropped) = (Vec::new(), Vec::new());
-        for set in std::mem::take(&mut state.parked).sets {
-            match fate(&set) {
-                Fate::Read => due.push(set),
-                Fate::Drop => dropped.push(set),
-                Fate::Stay => state.parked.push(set),
-            }
-        }
+        let due = state.parked.take_due(|id| state.templates.has(id));
         self.parking.note((sender, at), before, state.parked.bytes);
-        self.parking.sets = self.parking.sets.saturating_sub((due.len() + dropped.len()) as u64);
-        for message in dropped.iter().filter_map(|set| set.message) {
-            state.resolve(message, None, false, &mut self.counters);
-        }
-        for _ in dropped {
-            self.count_dropped(at, Dropped::Replaced);
-        }
+        self.parking.sets = self.parking.sets.saturating_sub(due.len() as u64);
         due
     }
 }
 
-/// What becomes of a parked set.
-enum Fate {
-    Read,
-    Drop,
-    Stay,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::derive::Clock;
+    use record::Addr;
+
+    fn set(id: u16, message: Option<u64>, received_ms: u64) -> ParkedSet {
+        let origin = Origin {
+            export_ms: 0,
+            clock: Clock::Unknown,
+            received_ms,
+            router: Addr::V4(1),
+            sysid: 1,
+            source: 9,
+            engine: (0, 0),
+            domain: 0,
+        };
+        ParkedSet { id, message, origin, octets: Box::from([0; 10]) }
+    }
+
+    fn order(sets: &[ParkedSet]) -> Vec<u64> {
+        sets.iter().map(|s| s.origin.received_ms).collect()
+    }
+
+    /// By every set there is, as it was before there were places.
+    fn slow_due(parked: &Parked, came: &[u16], known: &[u16]) -> Vec<u64> {
+        let is_due = |id: &u16| came.contains(id) && known.contains(id);
+        parked.sets.values().filter(|s| is_due(&s.id)).map(|s| s.origin.received_ms).collect()
+    }
+
+    #[test]
+    fn what_is_due_is_what_a_look_at_all_finds() {
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut below = |n: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random >> 11) % n
+        };
+        let (mut parked, mut now, mut read) = (Parked::default(), 0, 0);
+        for _ in 0..2000 {
+            for _ in 0..below(8) {
+                now += 1;
+                parked.push(set(300 + below(10) as u16, Some(now / 3), now));
+            }
+            if below(3) == 0 {
+                parked.pop();
+            }
+            let came: Vec<u16> = (0..below(4)).map(|_| 300 + below(12) as u16).collect();
+            let known: Vec<u16> = (0..below(9)).map(|_| 300 + below(12) as u16).collect();
+            came.iter().for_each(|id| parked.expect(*id));
+            let want = slow_due(&parked, &came, &known);
+            let due = parked.take_due(|id| known.contains(&id));
+            assert_eq!(order(&due), want);
+            read += due.len();
+            assert!(parked.due.is_empty());
+            assert_eq!(parked.bytes, parked.sets.values().map(ParkedSet::cost).sum());
+            let places: BTreeSet<_> = parked.sets.iter().map(|(n, s)| (s.id, *n)).collect();
+            assert_eq!(parked.by_template, places);
+        }
+        assert!(read > 1000, "{read}");
+    }
+
+    #[test]
+    fn a_template_that_nothing_waits_for_is_not_even_noted() {
+        let mut parked = Parked::default();
+        (0..8192).for_each(|n| parked.push(set(300, None, n)));
+        (256..u16::MAX).filter(|id| *id != 300).for_each(|id| parked.expect(id));
+        assert!(!parked.needs_care());
+        parked.push(set(301, None, 9000));
+        parked.expect(301);
+        assert_eq!(parked.due, BTreeSet::from([301]));
+        assert_eq!(order(&parked.take_due(|_| true)), [9000]);
+        assert_eq!((parked.sets(), parked.needs_care()), (8192, false));
+    }
+
+    #[test]
+    fn a_restart_outdates_all_but_the_message_being_read() {
+        for (message, stale) in [(7, 3), (8, 5), (6, 5)] {
+            let mut parked = Parked::default();
+            for (n, of) in [5, 5, 6, 7, 7].into_iter().enumerate() {
+                parked.push(set(300, Some(of), n as u64));
+            }
+            parked.outdate(message);
+            let mut dropped = 0;
+            while parked.has_stale() {
+                parked.pop();
+                dropped += 1;
+            }
+            assert_eq!(dropped, stale, "{message}");
+        }
+    }
 }

@@ -18,6 +18,9 @@ const HOLES: usize = 32;
 /// Units behind the newest number at which a datagram still counts as late or doubled.
 const WINDOW: u32 = 4096;
 
+/// Messages with parked sets, or whose end nobody can tell yet, that are kept in mind.
+const WAITING: usize = 1024;
+
 /// A jump beyond this is a counter set anew rather than loss.
 const MAX_GAP: u32 = 1 << 24;
 
@@ -40,7 +43,37 @@ pub(crate) struct Step {
     /// How many of them are flows, where an exporter may count those only.
     pub(crate) flows: Option<u32>,
     /// Uptime clock of the header, where the protocol has one.
-    pub(crate) uptime: Option<u32>,
+    pub(crate) uptime: Option<Uptime>,
+}
+
+/// An uptime clock, and when it showed this, milliseconds since 1970: 0 where nobody knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Uptime {
+    /// Milliseconds since the exporter booted, in 32 bits: after 49.7 days they begin anew.
+    pub(crate) ms: u32,
+    /// By the clock of the exporter.
+    pub(crate) export_ms: u64,
+    /// By the clock of the collector.
+    pub(crate) arrival_ms: u64,
+}
+
+impl Uptime {
+    /// Whether the exporter has booted between an earlier message and this one.
+    ///
+    /// Without it the uptime would have grown by the time between them, in 32 bits. A little less
+    /// than that is a message that was overtaken. Much more than both clocks say is an uptime that
+    /// went back; only one of them may have been set, or may not be of now (data that is played
+    /// back).
+    fn is_after_boot(self, old: Self) -> bool {
+        const OVERTAKING_MS: u32 = 10_000;
+        const SLACK_MS: u64 = 60 * 60 * 1000;
+        let passed = |from: u64, to: u64| if from == 0 { 0 } else { to.saturating_sub(from) };
+        let by_exporter = passed(old.export_ms, self.export_ms);
+        let by_collector = passed(old.arrival_ms, self.arrival_ms);
+        let passed = by_exporter.max(by_collector);
+        let grown = self.ms.wrapping_sub(old.ms);
+        grown < u32::MAX - OVERTAKING_MS && u64::from(grown) > passed.saturating_add(SLACK_MS)
+    }
 }
 
 /// Records of a message, or of a part of it.
@@ -189,7 +222,7 @@ const PATIENCE: usize = 4;
 pub(crate) struct Bookmark {
     pub(crate) next: Option<u32>,
     pub(crate) habit: Habit,
-    pub(crate) uptime: Option<u32>,
+    pub(crate) uptime: Option<Uptime>,
 }
 
 impl Sequence {
@@ -332,7 +365,7 @@ impl Sequence {
                 return;
             }
             tally.parked(len);
-            let at = self.put(Waiting { len, ..opening });
+            let at = self.put(Waiting { len, ..opening }, tally);
             return self.finish(at, tally);
         }
         let Some(start) = self.next else { return };
@@ -374,7 +407,7 @@ impl Sequence {
     fn fall_behind(&mut self, step: Step, unread: Option<Unread>, tally: &mut Tally<'_>) {
         let units = step.units.or_else(|| unread.map(|u| self.habit.units(u.read))).unwrap_or(0);
         let next = step.number.wrapping_add(units);
-        if step.uptime.is_some_and(|uptime| uptime != 0) {
+        if step.uptime.is_some_and(|uptime| uptime.ms != 0) {
             return tally.duplicate(units);
         }
         self.behind = Some(Behind { next, units });
@@ -460,7 +493,7 @@ impl Sequence {
         }
         match hole.cause {
             Cause::Missing => tally.recovered(units, before == 0 && after == 0),
-            Cause::Undecodable => tally.recovered(units, false),
+            Cause::Undecodable => tally.undecodable_recovered(units),
             Cause::Stopped => {}
         }
         if let Some(unread) = parks {
@@ -498,18 +531,18 @@ impl Sequence {
 
     fn wait(&mut self, owner: u32, start: u32, len: u32, unread: Unread, tally: &mut Tally<'_>) {
         tally.parked(len);
-        self.put(Waiting {
-            message: self.message,
-            owner,
-            start,
-            len,
-            sets: unread.sets,
-            is_spoiled: unread.is_spoiled,
-        });
+        let Unread { sets, is_spoiled, .. } = unread;
+        let waiting = Waiting { message: self.message, owner, start, len, sets, is_spoiled };
+        self.put(waiting, tally);
     }
 
-    /// Keeps them in order: the newest message may have been overtaken by late ones.
-    fn put(&mut self, waiting: Waiting) -> usize {
+    /// Keeps them in order: the newest message may have been overtaken by late ones. Where there
+    /// are too many, the oldest goes of those that wait for no set, or of all.
+    fn put(&mut self, waiting: Waiting, tally: &mut Tally<'_>) -> usize {
+        if self.waiting.len() >= WAITING {
+            let oldest = self.waiting.iter().position(|w| w.sets == 0).unwrap_or(0);
+            self.end(oldest, tally);
+        }
         let at = self.waiting.partition_point(|w| w.message < waiting.message);
         self.waiting.insert(at, waiting);
         at
@@ -555,13 +588,15 @@ impl Sequence {
     /// What is left of a stretch when none of its sets is parked any more was lost, or came and
     /// could not be read.
     fn finish(&mut self, at: usize, tally: &mut Tally<'_>) {
-        let Some(&Waiting { start, len, sets, is_spoiled, .. }) = self.waiting.get(at) else {
-            return;
-        };
-        if sets > 0 || len > 0 && !is_spoiled && !self.is_settled {
-            return;
+        let Some(&Waiting { len, sets, is_spoiled, .. }) = self.waiting.get(at) else { return };
+        if sets == 0 && (len == 0 || is_spoiled || self.is_settled) {
+            self.end(at, tally);
         }
-        self.waiting.remove(at);
+    }
+
+    /// Puts what is left of a stretch down as lost, or as unreadable.
+    fn end(&mut self, at: usize, tally: &mut Tally<'_>) {
+        let Some(Waiting { start, len, is_spoiled, .. }) = self.waiting.remove(at) else { return };
         if len == 0 {
             return;
         }
@@ -595,13 +630,10 @@ impl Sequence {
         }
     }
 
-    /// Whether the exporter's uptime went back by more than datagrams overtake each other.
-    fn clock_went_back(&self, uptime: Option<u32>) -> bool {
-        const OVERTAKING_MS: i32 = 10_000;
-        match (self.newest.and_then(|n| n.uptime), uptime) {
-            (Some(old), Some(new)) => (new.wrapping_sub(old) as i32) < -OVERTAKING_MS,
-            _ => false,
-        }
+    /// Whether the uptime clock says that the exporter has booted since the newest message.
+    fn clock_went_back(&self, uptime: Option<Uptime>) -> bool {
+        let old = self.newest.and_then(|n| n.uptime);
+        old.zip(uptime).is_some_and(|(old, new)| new.is_after_boot(old))
     }
 }
 
@@ -628,6 +660,7 @@ mod tests {
     fn run(steps: &[(u32, Option<u32>, Option<u32>)]) -> (u64, u64, u64, u64, u64) {
         let (mut sequence, mut c) = (Sequence::default(), Counters::default());
         for &(number, units, uptime) in steps {
+            let uptime = uptime.map(|ms| Uptime { ms, ..Uptime::default() });
             let step = Step { number, units, flows: units, uptime };
             observe(&mut sequence, step, &mut c);
         }
@@ -666,6 +699,71 @@ mod tests {
         assert_eq!(run(&[step(500, 900_000), step(0, 5_000), step(1, 6_000)]), (0, 0, 0, 0, 1));
         // The clock wraps and a datagram is lost: loss, no restart.
         assert_eq!(run(&[step(1, u32::MAX - 10), step(3, 400)]), (1, 1, 0, 0, 0));
+    }
+
+    /// Old and new uptime, time between the messages by exporter and collector.
+    #[test]
+    fn restarts_are_told_by_boot_times() {
+        const HOUR: u64 = 3_600_000;
+        const DAY: u64 = 24 * HOUR;
+        let day = |days: u64| (days * DAY) as u32;
+        let both = |ms| (ms, ms);
+        for (name, old, new, (export, arrival), want) in [
+            ("young", day(1), 5000, both(60_000), true),
+            ("24 days old", day(24), 5000, both(60_000), true),
+            ("25 days old", day(25), 5000, both(60_000), true),
+            ("40 days old", day(40), 5000, both(60_000), true),
+            ("49 days old", day(49), 5000, both(60_000), true),
+            ("a minute later", day(40), day(40) + 60_000, both(60_000), false),
+            ("40 days later", day(1), day(41), both(40 * DAY), false),
+            ("booted within 10 days of silence", day(40), day(5), both(10 * DAY), true),
+            ("the clock wraps", u32::MAX - 10, 59_000, both(60_000), false),
+            ("overtaken", day(40), day(40) - 9_000, both(0), false),
+            ("overtaken at the wrap", 1_000, u32::MAX - 1_000, both(0), false),
+            ("played back at once", day(40), day(40) + 5 * HOUR as u32, (5 * HOUR, 0), false),
+            ("no date in the header", day(40), day(45), (0, 5 * DAY), false),
+            ("the exporter's clock was set back", day(40), day(42), (0, 2 * DAY), false),
+            ("the collector's clock was set back", day(40), day(42), (2 * DAY, 0), false),
+            ("the collector stood still", day(40), day(40), (0, 5 * DAY), false),
+        ] {
+            let at = |ms, export, arrival| Uptime {
+                ms,
+                export_ms: 1_700_000_000_000 + export,
+                arrival_ms: 1_700_000_000_500 + arrival,
+            };
+            assert_eq!(at(new, export, arrival).is_after_boot(at(old, 0, 0)), want, "{name}");
+        }
+        // A time that is not known says nothing.
+        let old = Uptime { ms: day(40), ..Uptime::default() };
+        let new = Uptime { ms: 5000, export_ms: 1_700_000_000_000, arrival_ms: 1_700_000_000_000 };
+        assert!(new.is_after_boot(old));
+    }
+
+    /// Each message brings the template of the data of the one before it, takes away the other one
+    /// (a template that is refused), and has data of that one. No message follows another.
+    #[test]
+    fn messages_whose_end_nobody_tells_are_bounded() {
+        use crate::testing::{Collect, IpfixBuilder, Record};
+        use crate::{Config, Decoder, ipfix};
+        let (mut decoder, mut sink) = (Decoder::new(Config::default()), Collect::default());
+        let count = 5000u32;
+        for n in 0..count {
+            let (come, gone) = if n % 2 == 0 { (300, 301) } else { (301, 300) };
+            let header = ipfix::Header { sequence: 100 * n, ..ipfix::Header::default() };
+            let message = IpfixBuilder::new(header)
+                .template(come, &[(0, 1, 4)])
+                .template(gone, &[(0, 1, 0)])
+                .data(gone, &[Record::new().number(n.into(), 4).build()]);
+            decoder.decode(record::Addr::V4(1), 1, &message.build(), &mut sink);
+        }
+        assert_eq!(sink.flows.len() as u32, count - 1);
+        let state = decoder.exporters.iter().next().unwrap();
+        assert_eq!(state.sequence.waiting.len(), WAITING);
+        let t = state.ledger.totals;
+        // All but the last message, whose end is not known.
+        assert_eq!(t.sent_records(), u64::from(100 * (count - 1)), "{t:#?}");
+        assert_eq!(t.missing_records, 99 * (u64::from(count) - 1 - WAITING as u64), "{t:#?}");
+        assert_eq!(decoder.counters().lost_records, t.missing_records);
     }
 
     #[test]

@@ -113,23 +113,21 @@ impl Decoder {
         state.parked.expect(id);
     }
 
-    /// Forgets one template.
+    /// Forgets one template of a transport session, where no data waits.
     pub(crate) fn withdraw(&mut self, message: &Message, id: u16) {
         if let Some((state, own)) = self.exporters.parts(message.exporter) {
             let mut memory = Memory { own, all: &mut self.budgets };
             state.templates.withdraw(id, &mut memory.templates(), &mut self.counters);
         }
-        self.drop_withdrawn(message.exporter, Some(id));
     }
 
-    /// Forgets all templates of one kind.
+    /// Forgets all templates of one kind of a transport session.
     pub(crate) fn withdraw_all(&mut self, message: &Message, is_options: bool) {
         if let Some((state, own)) = self.exporters.parts(message.exporter) {
             let mut memory = Memory { own, all: &mut self.budgets };
             let (purse, counters) = (&mut memory.templates(), &mut self.counters);
             state.templates.withdraw_all(is_options, purse, counters);
         }
-        self.drop_withdrawn(message.exporter, None);
     }
 
     /// Reads the data set `id` whose records lie in `datagram[at..end]`, or puts it off if its

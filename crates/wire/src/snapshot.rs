@@ -12,7 +12,7 @@
 //! Not in it: data sets that wait for templates, what belongs to transport sessions, counts.
 
 use crate::exporter::State;
-use crate::sequence::{Bookmark, Habit, Sequence};
+use crate::sequence::{Bookmark, Habit, Sequence, Uptime};
 use crate::template::{Definition, FieldSpec, Memory};
 use crate::{Counters, Decoder, Protocol};
 use record::{NameTable, Sampler};
@@ -148,7 +148,6 @@ impl Decoder {
             self.exporters.iter().len() as u64,
             c.templates_learned,
             c.templates_changed,
-            c.templates_withdrawn,
             c.samplers_learned,
             c.names_learned,
             c.boots_learned,
@@ -202,7 +201,7 @@ impl Decoder {
             restored.refused += 1;
             return;
         };
-        let agent = saved.agent.unwrap_or(saved.address).into();
+        let agent = crate::unmapped(saved.agent.unwrap_or(saved.address).into());
         let key = (crate::unmapped(saved.address.into()), protocol, saved.id, agent);
         let known = self.exporters.find(key);
         let sysid = self.exporters.free_sysid(saved.number, taken);
@@ -324,7 +323,7 @@ impl SavedExporter {
             boot_ms: state.boot_ms,
             boot_guess_ms: state.boot_guess_ms,
             next_sequence: next,
-            uptime_ms: uptime,
+            uptime_ms: uptime.map(|u| u.ms),
             habit: Habit::ALL.iter().position(|h| *h == habit).unwrap_or(0),
             templates: templates.collect(),
             // What the operator gave is the operator's to give again.
@@ -343,10 +342,12 @@ impl SavedExporter {
         state.boot_ms = self.boot_ms;
         state.boot_guess_ms = self.boot_guess_ms;
         let is_clean = continuity == Continuity::Clean;
+        let arrival_ms = state.seen_ms;
+        let uptime = self.uptime_ms.map(|ms| Uptime { ms, export_ms: 0, arrival_ms });
         state.sequence = Sequence::resume_at(Bookmark {
             next: self.next_sequence.filter(|_| is_clean),
             habit: Habit::ALL.get(self.habit).copied().unwrap_or_default(),
-            uptime: self.uptime_ms.filter(|_| is_clean),
+            uptime: uptime.filter(|_| is_clean),
         });
     }
 }

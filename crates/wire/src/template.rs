@@ -189,21 +189,25 @@ pub(crate) enum Learned<'a> {
 
 /// All templates of one exporter and domain.
 #[derive(Debug, Default)]
-pub(crate) struct Templates(BTreeMap<u16, Template>);
+pub(crate) struct Templates {
+    by_id: BTreeMap<u16, Template>,
+    /// How many of them are options templates.
+    options: usize,
+}
 
 impl Templates {
     #[inline]
     pub(crate) fn get_mut(&mut self, id: u16) -> Option<&mut Template> {
-        self.0.get_mut(&id)
+        self.by_id.get_mut(&id)
     }
 
     #[inline]
     pub(crate) fn get(&self, id: u16) -> Option<&Template> {
-        self.0.get(&id)
+        self.by_id.get(&id)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, &Template)> {
-        self.0.iter().map(|(id, t)| (*id, t))
+        self.by_id.iter().map(|(id, t)| (*id, t))
     }
 
     /// All of them to look at, as those of an exporter with this number.
@@ -230,7 +234,7 @@ impl Templates {
         counters: &mut Counters,
     ) -> Learned<'_> {
         let Definition { id, is_options, fields } = definition;
-        if let Some(old) = self.0.get_mut(&id)
+        if let Some(old) = self.by_id.get_mut(&id)
             && *old.fields == *fields
             && old.plan.is_none() == is_options
         {
@@ -239,8 +243,8 @@ impl Templates {
             return Learned::Nothing;
         }
         // From here on the old definition no longer holds, whether the new one is taken or not.
-        let had_one = self.0.contains_key(&id);
-        let is_full = !had_one && self.0.len() >= limits.templates_per_exporter;
+        let had_one = self.by_id.contains_key(&id);
+        let is_full = !had_one && self.by_id.len() >= limits.templates_per_exporter;
         let refusal = if id < 256 {
             Some(&mut counters.templates_bad_id)
         } else if fields.len() > limits.fields_per_template {
@@ -274,12 +278,15 @@ impl Templates {
         let counter =
             if had_one { &mut counters.templates_changed } else { &mut counters.templates_learned };
         *counter += 1;
-        Learned::Fields(&self.0.entry(id).or_insert(template).fields)
+        self.options += usize::from(is_options);
+        Learned::Fields(&self.by_id.entry(id).or_insert(template).fields)
     }
 
     fn forget(&mut self, id: u16, budget: &mut Purse<'_>) -> bool {
-        let old = self.0.remove(&id);
-        old.inspect(|t| budget.give_back(t.cost())).is_some()
+        let Some(old) = self.by_id.remove(&id) else { return false };
+        budget.give_back(old.cost());
+        self.options -= usize::from(old.plan.is_none());
+        true
     }
 
     /// Forgets one template (RFC 7011, 8.1).
@@ -289,14 +296,14 @@ impl Templates {
 
     /// Forgets all of them: their session is over (RFC 7011, 8.1).
     pub(crate) fn clear(&mut self, budget: &mut Purse<'_>) {
-        for template in std::mem::take(&mut self.0).into_values() {
+        for template in std::mem::take(self).by_id.into_values() {
             budget.give_back(template.cost());
         }
     }
 
     /// Whether there is one of this id.
     pub(crate) fn has(&self, id: u16) -> bool {
-        self.0.contains_key(&id)
+        self.by_id.contains_key(&id)
     }
 
     /// Forgets all templates of one kind (RFC 7011, 8.1).
@@ -306,7 +313,14 @@ impl Templates {
         budget: &mut Purse<'_>,
         counters: &mut Counters,
     ) {
-        self.0.retain(|_, t| {
+        let left = if is_options { self.by_id.len() - self.options } else { self.options };
+        if left == self.by_id.len() {
+            // A message has room for many such, and there may be many of the other kind.
+            return;
+        }
+        self.by_id.retain(|_, t| {
+            #[cfg(test)]
+            LOOKED_AT.set(LOOKED_AT.get() + 1);
             let keep = t.plan.is_none() != is_options;
             if !keep {
                 budget.give_back(t.cost());
@@ -314,5 +328,12 @@ impl Templates {
             }
             keep
         });
+        self.options = if is_options { 0 } else { self.options };
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many templates withdrawals of all have gone through.
+    pub(crate) static LOOKED_AT: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }

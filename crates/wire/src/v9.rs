@@ -2,7 +2,7 @@
 
 use crate::cursor::{self, Parsed};
 use crate::derive::{self, Clock, Origin};
-use crate::sequence::{Step, Unit};
+use crate::sequence::{Step, Unit, Uptime};
 use crate::set::{Message, SetIds};
 use crate::template::{Definition, FieldSpec, PEN_V9_SCOPE};
 use crate::{Datagram, DecodeError, Decoder, Protocol};
@@ -56,11 +56,11 @@ pub(crate) fn decode<S: FlowSink + ?Sized>(
         return Ok(());
     }
     let Some(state) = decoder.exporters.get_mut(exporter) else { return Ok(()) };
-    let uptime = Some(header.uptime_ms);
+    let export_ms = u64::from(header.unix_secs) * 1000;
+    let uptime = Some(Uptime { ms: header.uptime_ms, export_ms, arrival_ms: datagram.now_ms });
     let step = Step { number: header.sequence, units: Some(1), flows: None, uptime };
     state.observe(step, Unit::Datagrams, &mut decoder.counters);
     let [.., engine_type, engine_id] = header.source_id.to_be_bytes();
-    let export_ms = u64::from(header.unix_secs) * 1000;
     let origin = Origin {
         export_ms: derive::export_or_arrival(export_ms, datagram.now_ms, &mut decoder.counters),
         clock: Clock::Uptime(header.uptime_ms),

@@ -173,6 +173,35 @@ fn a_template_that_is_another_in_each_datagram() {
     others_go_on(&mut decoder);
 }
 
+/// As many sets as there is room for wait, and a datagram has a template or a withdrawal for every
+/// id but theirs: none of them is touched.
+#[test]
+fn templates_that_nothing_waits_for() {
+    let (mut decoder, mut sink) = (decoder(), Collect::default());
+    let header = ipfix::Header { domain: 1, ..ipfix::Header::default() };
+    for _ in 0..8 {
+        let sets = (0..1024).fold(IpfixBuilder::new(header), |b, _| b.set(300, &[1, 0, 0, 0]));
+        decoder.decode(HOSTILE, NOW_MS, &sets.build(), &mut sink);
+    }
+    let waiting = decoder.waiting().sets;
+    assert!(waiting > 4000, "{waiting}");
+    let mut sets: Vec<u8> = Vec::new();
+    for id in 301..5301u16 {
+        sets.extend([id.to_be_bytes(), [0, 1], [0, 1], [0, 0]].concat());
+        sets.extend([id.to_be_bytes(), [0, 0]].concat());
+    }
+    for _ in 0..10 {
+        let message = IpfixBuilder::new(header).set(ipfix::TEMPLATES, &sets);
+        decoder.decode(HOSTILE, NOW_MS, &message.build(), &mut sink);
+    }
+    assert_eq!(decoder.counters().withdrawals_ignored, 50_000);
+    assert_eq!((decoder.waiting().sets, sink.flows.len()), (waiting, 0));
+    let template = IpfixBuilder::new(header).template(300, &[(0, 1, 4)]);
+    decoder.decode(HOSTILE, NOW_MS, &template.build(), &mut sink);
+    assert_eq!((decoder.waiting().sets, sink.flows.len() as u64), (0, waiting));
+    others_go_on(&mut decoder);
+}
+
 /// A megabyte that waits is read once, and no more than there is.
 #[test]
 fn one_template_for_all_that_waits() {

@@ -232,6 +232,8 @@ fn what_is_counted_is_what_was_injected() {
                 assert_eq!((t.restarts, t.sets_waiting()), (0, 0), "{what}");
                 if counts_records {
                     assert_eq!(t.sent_records(), all, "{what}");
+                    assert_eq!(decoder.counters().lost_records, injected.lost_records, "{what}");
+                    assert_eq!(decoder.counters().sequence_gaps, t.gaps - t.gaps_closed, "{what}");
                     let missing = t.missing_records - t.recovered_records;
                     assert_eq!(missing, injected.lost_records, "{what}");
                     assert_eq!((t.undecodable_records, t.missing_datagrams), (0, 0), "{what}");
@@ -299,6 +301,35 @@ fn what_is_cut_off_is_undecodable() {
             assert!(t.undecodable_records > 0 && t.bad_datagrams > 0);
         }
     }
+}
+
+/// A datagram fills what was taken for the rest of one that was cut short: the losses of others
+/// are none the less for it.
+#[test]
+fn what_is_read_after_all_takes_back_no_loss() {
+    let (mut decoder, mut sink) = (Decoder::new(Config::default()), Collect::default());
+    let message = |sequence: u32, n| {
+        let header = ipfix::Header { sequence, domain: 5, ..ipfix::Header::default() };
+        IpfixBuilder::new(header).template(300, &[(0, 1, 4)]).data(300, &records(n, 1))
+    };
+    // Another exporter has lost ten records.
+    for sequence in [0, 1, 12] {
+        decoder.decode(Addr::V4(99), NOW_MS, &message(sequence, 1).build(), &mut sink);
+    }
+    assert_eq!(decoder.counters().lost_records, 10);
+    let mut cut = message(2, 2).build();
+    cut.truncate(cut.len() - 4);
+    for datagram in [message(0, 1).build(), message(1, 1).build(), cut, message(8, 1).build()] {
+        decoder.decode(PEER, NOW_MS, &datagram, &mut sink);
+    }
+    let totals = |d: &Decoder| d.exporters().nth(1).expect("two exporters").totals;
+    let t = totals(&decoder);
+    assert_eq!((t.undecodable_records, t.missing_records, t.lost_records()), (5, 0, 5), "{t:#?}");
+    decoder.decode(PEER, NOW_MS, &message(4, 4).build(), &mut sink);
+    let t = totals(&decoder);
+    assert_eq!((t.undecodable_recovered, t.recovered_records, t.reordered), (4, 0, 1), "{t:#?}");
+    assert_eq!((t.lost_records(), t.sent_records()), (1, 9), "{t:#?}");
+    assert_eq!(decoder.counters().lost_records, 10);
 }
 
 /// An exporter that starts again is no loss, whatever its protocol.

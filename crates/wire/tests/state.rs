@@ -145,7 +145,9 @@ mod parking {
             decoder.decode(PEER, NOW_MS, &v9_data(0, 300, 1), &mut sink);
             decoder.decode(PEER, NOW_MS, &v9_template(1, 300), &mut sink);
             let c = decoder.counters();
-            assert_eq!((c.sets_parked, c.sets_without_template, sink.flows.len()), (0, 1, 0));
+            assert_eq!((c.sets_not_parked, c.sets_without_template, sink.flows.len()), (1, 1, 0));
+            assert_eq!((c.sets_parked, c.sets_parked_no_room), (1, 0));
+            assert_eq!(totals(&decoder).sets_waiting(), 0);
         }
     }
 
@@ -168,15 +170,21 @@ mod parking {
     }
 
     #[test]
-    fn a_template_that_is_no_longer_meant_reads_nothing() {
-        // Withdrawn, then defined again.
+    fn withdrawals_over_udp_leave_what_waits() {
         let (mut decoder, mut sink) = (Decoder::new(Config::default()), Collect::default());
         decoder.decode(PEER, NOW_MS, &ipfix_data(0, 300, &[1]), &mut sink);
-        let withdrawal = IpfixBuilder::new(ipfix_header(1)).withdraw(300).build();
+        let withdrawal = IpfixBuilder::new(ipfix_header(1)).withdraw(300).withdraw(2).build();
         decoder.decode(PEER, NOW_MS, &withdrawal, &mut sink);
+        assert_eq!((decoder.waiting().sets, decoder.counters().withdrawals_ignored), (1, 2));
         decoder.decode(PEER, NOW_MS, &ipfix_template(1, 300), &mut sink);
-        assert_eq!((sink.flows.len(), decoder.counters().sets_parked_replaced), (0, 1));
-        assert_eq!(decoder.waiting(), wire::Waiting::default());
+        assert_eq!(bytes(&sink), [1]);
+        decoder.decode(PEER, NOW_MS, &withdrawal, &mut sink);
+        decoder.decode(PEER, NOW_MS, &ipfix_data(1, 300, &[2]), &mut sink);
+        assert_eq!(bytes(&sink), [1, 2]);
+    }
+
+    #[test]
+    fn a_template_that_is_no_longer_meant_reads_nothing() {
         // The exporter began anew: over v9 its clock says so, over IPFIX its numbers.
         let (mut decoder, mut sink) = (Decoder::new(Config::default()), Collect::default());
         decoder.decode(PEER, NOW_MS, &v9_data(90, 300, 1), &mut sink);
@@ -292,6 +300,8 @@ mod sessions {
         // Neither another session nor UDP has the template.
         decoder.decode_stream(2, PEER, NOW_MS, &ipfix_data(0, 300, &[2]), &mut sink);
         assert_eq!(decoder.counters().sets_without_template, 1, "streams wait for nothing");
+        assert_eq!(decoder.counters().sets_not_parked, 1);
+        assert_eq!((totals(&decoder).sets_parked, totals(&decoder).sets_waiting()), (1, 0));
         decoder.decode(PEER, NOW_MS, &ipfix_data(0, 300, &[3]), &mut sink);
         assert_eq!((bytes(&sink).len(), decoder.waiting().sets), (1, 1));
         // The same number again, after its end, is a new session.
@@ -474,6 +484,27 @@ mod snapshots {
         assert_eq!(restored.counters().templates_changed, 1);
         restored.decode(PEER, NOW_MS, &v9_data(4, 300, 7), &mut sink);
         assert_eq!(bytes(&sink), [500, 7]);
+    }
+
+    #[test]
+    fn addresses_of_agents_are_unmapped_too() {
+        let text = serde_json::to_string(&furnished().0.snapshot()).unwrap();
+        for (old, new) in [
+            ("\"address\":\"192.0.2.1\"", "\"address\":\"::ffff:192.0.2.1\""),
+            (
+                "\"address\":\"192.0.2.1\"",
+                "\"address\":\"192.0.2.1\",\"agent\":\"::ffff:192.0.2.1\"",
+            ),
+        ] {
+            assert!(text.contains(old), "{text}");
+            let mapped = serde_json::from_str(&text.replace(old, new)).unwrap();
+            let mut decoder = Decoder::new(Config::default());
+            decoder.restore(mapped, NOW_MS, Continuity::Clean).unwrap();
+            assert_eq!(serde_json::to_string(&decoder.snapshot()).unwrap(), text, "{new}");
+            let mut sink = Collect::default();
+            decoder.decode(PEER, NOW_MS, &v9_data(1, 999, 1), &mut sink);
+            assert_eq!(decoder.exporters().count(), 3, "{new}");
+        }
     }
 
     #[test]

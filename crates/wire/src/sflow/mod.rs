@@ -36,7 +36,7 @@ use crate::cursor::Parsed;
 use crate::derive::{self, Clock, Origin};
 use crate::exporter::SAMPLER_COST;
 use crate::options::{learn_sampler, tell_name};
-use crate::sequence::{Step, Unit};
+use crate::sequence::{Step, Unit, Uptime};
 use crate::template::Memory;
 use crate::{Datagram, DecodeError, Decoder, Protocol};
 use ::record::code::record_flags;
@@ -117,7 +117,7 @@ pub(crate) fn decode<S: FlowSink + ?Sized>(
     }
     let Some(state) = decoder.exporters.get_mut(at) else { return Ok(()) };
     let (restarts, duplicates) = (decoder.counters.restarts, decoder.counters.duplicates);
-    let uptime = Some(header.uptime_ms);
+    let uptime = Some(Uptime { ms: header.uptime_ms, export_ms: 0, arrival_ms: datagram.now_ms });
     let step = Step { number: header.sequence, units: Some(1), flows: None, uptime };
     state.observe(step, Unit::Datagrams, &mut decoder.counters);
     if decoder.counters.restarts != restarts {
