@@ -5,7 +5,7 @@
 //! counter is the one place where they are counted.
 //!
 //! Where several sockets share a port, [`in_order`] puts their datagrams back in the order of their
-//! arrival, as far as they are there.
+//! arrival; what is too young to know whether another socket has something older waits.
 //!
 //! One lock for up to a whole batch of datagrams each way; emptied batches go back to the
 //! receivers, so that a steady stream allocates nothing.
@@ -21,6 +21,8 @@ use crate::{Arrival, Via};
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Batch {
     heads: Vec<Head>,
+    /// Of these, so many have been given out.
+    done: usize,
     bytes: Vec<u8>,
     /// Which socket brought them; `None` for messages of streams.
     pub(crate) socket: Option<usize>,
@@ -82,8 +84,14 @@ impl Batch {
         size_of::<Self>() + self.bytes.capacity() + self.heads.capacity() * size_of::<Head>()
     }
 
+    /// Whether all that is in it has been given out.
+    const fn is_done(&self) -> bool {
+        self.done >= self.heads.len()
+    }
+
     fn clear(&mut self) {
         self.heads.clear();
+        self.done = 0;
         self.bytes.clear();
         self.socket = None;
         self.port = 0;
@@ -92,30 +100,62 @@ impl Batch {
     }
 }
 
-/// Calls `each` with all that is in `batches`: what one socket brought in its order, datagrams of
-/// several sockets in the order of their arrival. `order` is room for the work.
+/// Which datagrams may be given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// All of them.
+    All,
+    /// Those that arrived until then, nanoseconds since 1970, because no socket will bring anything
+    /// older; and those that came after the second time, because a clock was set back.
+    Until(u64, u64),
+}
+
+impl Due {
+    const fn has(self, arrived_ns: u64) -> bool {
+        match self {
+            Self::All => true,
+            Self::Until(until, present) => arrived_ns <= until || arrived_ns > present,
+        }
+    }
+}
+
+/// Calls `each` with what is due of `batches`: what one socket brought in its order, datagrams of
+/// several sockets in the order of their arrival. Batches that are done with go to `emptied`.
+/// `order` is room for the work.
 pub(crate) fn in_order(
-    batches: &VecDeque<Batch>,
+    batches: &mut VecDeque<Batch>,
+    due: Due,
     order: &mut Vec<(u64, usize, usize)>,
+    emptied: &mut VecDeque<Batch>,
     mut each: impl FnMut(&Parcel<'_>),
 ) {
     let first = batches.front().map(|b| b.socket);
-    if batches.iter().all(|b| Some(b.socket) == first) {
-        return batches.iter().flat_map(Batch::iter).for_each(|parcel| each(&parcel));
+    if due == Due::All && batches.iter().all(|b| Some(b.socket) == first && b.done == 0) {
+        batches.iter().flat_map(Batch::iter).for_each(|parcel| each(&parcel));
+        return emptied.append(batches);
     }
     order.clear();
-    for (n, batch) in batches.iter().enumerate() {
-        if batch.socket.is_some() {
-            order.extend(batch.heads.iter().enumerate().map(|(m, head)| (head.arrived_ns, n, m)));
-        } else {
+    for (n, batch) in batches.iter_mut().enumerate() {
+        if batch.socket.is_none() {
             batch.iter().for_each(|parcel| each(&parcel));
+            batch.done = batch.heads.len();
+            continue;
         }
+        let rest = batch.heads.iter().enumerate().skip(batch.done);
+        let rest = rest.take_while(|(_, head)| due.has(head.arrived_ns));
+        let before = order.len();
+        order.extend(rest.map(|(m, head)| (head.arrived_ns, n, m)));
+        batch.done += order.len() - before;
     }
     order.sort_unstable();
     for &(_, n, m) in &*order {
         if let Some(parcel) = batches.get(n).and_then(|batch| batch.parcel(batch.heads.get(m)?)) {
             each(&parcel);
         }
+    }
+    for _ in 0..batches.len() {
+        let Some(batch) = batches.pop_front() else { break };
+        if batch.is_done() { emptied.push_back(batch) } else { batches.push_back(batch) }
     }
 }
 
@@ -293,7 +333,11 @@ mod tests {
         };
         let order = |batches: Vec<Batch>| {
             let mut got = Vec::new();
-            in_order(&batches.into(), &mut Vec::new(), |p| got.push(p.bytes[0]));
+            let (mut batches, mut emptied) = (VecDeque::from(batches), VecDeque::new());
+            in_order(&mut batches, Due::All, &mut Vec::new(), &mut emptied, |p| {
+                got.push(p.bytes[0]);
+            });
+            assert!(batches.is_empty());
             got
         };
         let (a, b) = (batch(Some(0), &[1, 4, 5]), batch(Some(1), &[2, 3, 6]));
@@ -303,6 +347,31 @@ mod tests {
         assert_eq!(order(vec![a, b]), [5, 4, 3]);
         let (a, b) = (batch(Some(0), &[2, 7]), batch(None, &[9, 1]));
         assert_eq!(order(vec![a, b]), [9, 1, 2, 7]);
+    }
+
+    #[test]
+    fn what_another_socket_may_have_something_older_than_waits() {
+        let batch = |socket, times: &[u64]| {
+            let mut batch = Batch { socket: Some(socket), ..Batch::default() };
+            times.iter().for_each(|t| batch.push(PEER, Via::Datagram, *t, &[*t as u8]));
+            batch
+        };
+        let (mut held, mut order, mut emptied) = (VecDeque::new(), Vec::new(), VecDeque::new());
+        for (new, due, want, emptied_now) in [
+            (vec![batch(0, &[1, 4, 7])], Due::Until(3, 100), &[1][..], 0),
+            (vec![batch(1, &[2, 5])], Due::Until(4, 100), &[2, 4], 0),
+            (vec![batch(0, &[8, 9])], Due::Until(7, 100), &[5, 7], 2),
+            (vec![batch(1, &[101])], Due::Until(8, 100), &[8, 101], 1), // the clock was set back
+            (vec![], Due::Until(8, 100), &[], 0),
+            (vec![batch(1, &[3])], Due::All, &[3, 9], 2),
+        ] {
+            held.extend(new);
+            let mut got = Vec::new();
+            in_order(&mut held, due, &mut order, &mut emptied, |p| got.push(p.bytes[0]));
+            assert_eq!((&got[..], emptied.len()), (want, emptied_now), "{due:?}");
+            emptied.clear();
+        }
+        assert!(held.is_empty());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use sys::service::{Inherited, Notify, PassedUdp};
 use sys::signal::{Signals, Stop};
 use sys::udp::{DropMark, Listen, Receiver};
 
-use crate::inbox::{Batch, Inbox, Taken, in_order};
+use crate::inbox::{Batch, Due, Inbox, Taken, in_order};
 use crate::repeat::{Outgoing, Repeater};
 use crate::status::{Board, QueueStatus, RepeaterStatus, SocketStatus, Status};
 use crate::stream::{self, Listener, Message, Monitor};
@@ -40,6 +40,16 @@ const FASTEST: u64 = 125_000_000;
 
 /// Datagrams of one call after which more are likely to be there already.
 const MANY: usize = 32;
+
+/// Where several sockets share the datagrams of an exporter, how long one datagram waits for older
+/// ones of other sockets at most. Their threads say how far they have read, mostly much sooner.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// How long after its time of arrival a datagram may turn up on a socket, nanoseconds.
+const UNDER_WAY_NS: u64 = 1_000_000;
+
+/// How often the collector looks whether what waits may go on.
+const WAIT: Duration = Duration::from_millis(5);
 
 /// How often the board is written, and the service manager told that all is well.
 const SHOW_MS: u64 = 1000;
@@ -287,6 +297,8 @@ struct Gauge {
     buffer_bytes: u64,
     received: AtomicU64,
     dropped: AtomicU64,
+    /// All that arrived until then has been read, nanoseconds since 1970.
+    read_ns: AtomicU64,
 }
 
 impl Gauge {
@@ -296,6 +308,7 @@ impl Gauge {
             buffer_bytes: receiver.receive_buffer().map_or(0, |n| n as u64),
             received: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            read_ns: AtomicU64::new(0),
         }
     }
 
@@ -330,7 +343,7 @@ fn receive(
             stopped_ns = Some(now_ns());
         }
         let timeout = if stopped_ns.is_some() { Duration::ZERO } else { DROP_POLL };
-        let mut newest_ns = 0;
+        let (mut newest_ns, asked_ns) = (0, now_ns());
         let got = receiver.recv(Some(stop.as_fd()), Some(timeout), |datagram| {
             newest_ns = datagram.arrived_ns.unwrap_or_else(now_ns);
             batch.push(datagram.peer.ip(), Via::Datagram, newest_ns, datagram.bytes);
@@ -350,6 +363,9 @@ fn receive(
             (batch.socket, batch.port) = (Some(number), gauge.local.port());
             inbox.put(&mut batch);
         }
+        let is_emptied = got.count < sys::udp::BATCH;
+        let read_ns = if is_emptied { asked_ns.saturating_sub(UNDER_WAY_NS) } else { newest_ns };
+        gauge.read_ns.store(read_ns, Ordering::Release);
         if is_last {
             return Ok(());
         }
@@ -427,13 +443,21 @@ struct Pump<'a> {
 impl Pump<'_> {
     /// Decodes what the inbox brings until all receivers have ended.
     fn run(&mut self) {
-        let (mut batches, mut order) = (VecDeque::new(), Vec::new());
+        let (mut batches, mut waiting) = (VecDeque::new(), Waiting::default());
         loop {
-            match self.inbox.take(&mut batches, TICK) {
-                Taken::Batches => self.deliver(&batches, &mut order),
-                // Only now: while batches wait, time is theirs.
-                Taken::Nothing => self.collector.tick(clock::now_ms()),
+            // Before anything is taken: what was read until then is in the inbox.
+            let due = self.due();
+            let timeout = if waiting.batches.is_empty() { TICK } else { WAIT };
+            let taken = self.inbox.take(&mut batches, timeout);
+            let due = if taken == Taken::Closed { Due::All } else { due };
+            self.deliver(&mut batches, &mut waiting, due);
+            match taken {
                 Taken::Closed => return,
+                // Only now: while batches wait, time is theirs.
+                Taken::Nothing if waiting.batches.is_empty() => {
+                    self.collector.tick(clock::now_ms());
+                }
+                Taken::Nothing | Taken::Batches => {}
             }
             if self.beside.signals.take_hangup() {
                 log::info!("HUP: finishing the files of this slot early");
@@ -443,11 +467,26 @@ impl Pump<'_> {
         }
     }
 
-    fn deliver(&mut self, batches: &VecDeque<Batch>, order: &mut Vec<(u64, usize, usize)>) {
-        for batch in batches {
+    /// Which datagrams no socket will bring older ones of.
+    fn due(&self) -> Due {
+        if self.gauges.len() < 2 {
+            return Due::All;
+        }
+        let now_ns = now_ns();
+        let patience = PATIENCE.as_nanos() as u64;
+        let read = self.gauges.iter().map(|gauge| gauge.read_ns.load(Ordering::Acquire));
+        let until = read.min().unwrap_or(0).max(now_ns.saturating_sub(patience));
+        Due::Until(until, now_ns.saturating_add(TICK.as_nanos() as u64 + patience))
+    }
+
+    fn deliver(&mut self, batches: &mut VecDeque<Batch>, waiting: &mut Waiting, due: Due) {
+        for batch in batches.iter() {
             self.collector.note_drops(batch.dropped, batch.truncated);
         }
-        in_order(batches, order, |parcel| self.collector.receive(&parcel.arrival, parcel.bytes));
+        waiting.batches.append(batches);
+        in_order(&mut waiting.batches, due, &mut waiting.order, batches, |parcel| {
+            self.collector.receive(&parcel.arrival, parcel.bytes);
+        });
     }
 
     /// Shows others how things are, about once a second.
@@ -485,6 +524,13 @@ impl Pump<'_> {
         status.streams.clear();
         status.streams.extend(self.monitors.iter().map(|monitor| monitor.status()));
     }
+}
+
+/// Batches of which something waits for its turn.
+#[derive(Default)]
+struct Waiting {
+    batches: VecDeque<Batch>,
+    order: Vec<(u64, usize, usize)>,
 }
 
 /// Runs a function at the end of its scope, panic or not.
