@@ -150,12 +150,23 @@ fn killed_under_load_again_and_again() {
 /// A collector that gets its socket from a socket unit, and once more from the store: descriptors
 /// 3 and 4.
 fn activated(socket: &UdpSocket, to: &Path, log: &Path, manager: &Path) -> std::process::Child {
+    activated_with("-w", socket, to, log, manager)
+}
+
+/// The same, with the option for the directory.
+fn activated_with(
+    option: &str,
+    socket: &UdpSocket,
+    to: &Path,
+    log: &Path,
+    manager: &Path,
+) -> std::process::Child {
     // The variables name the process that they are for, so a shell sets them and becomes it.
     let script = "exec 3<&0 4<&0 </dev/null; LISTEN_FDS=2 LISTEN_PID=$$ exec \"$@\"";
     let port = socket.local_addr().expect("address").port().to_string();
     let log = File::create(log).expect("log");
     Command::new("sh")
-        .args(["-c", script, "sh", FLOWCAPD, "-C", "none", "-4", "-p", &port, DAY, "-w"])
+        .args(["-c", script, "sh", FLOWCAPD, "-C", "none", "-4", "-p", &port, DAY, option])
         .arg(to)
         .env("TZ", "UTC")
         .env("LISTEN_FDNAMES", format!("flowcapd:flowcapd-udp-{port}-V4"))
@@ -228,6 +239,45 @@ fn a_socket_that_comes_twice_is_one() {
     // It comes with the next start anyway.
     let forgets = [format!("FDSTOREREMOVE=1\nFDNAME=flowcapd-udp-{port}-V4")];
     assert_eq!(manager.heard("FDSTORE"), forgets);
+}
+
+#[test]
+fn drops_that_were_told_before_a_crash_are_not_told_again() {
+    for option in ["-w", "-M"] {
+        let scene = Scene::new();
+        let (dir, manager) = (scene.dir("flows"), Manager::start(&scene));
+        let socket = UdpSocket::bind("0.0.0.0:0").expect("bind");
+        nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBuf, &20_000)
+            .expect("a small buffer");
+        let port = socket.local_addr().expect("address").port();
+        common::send(port, (0..500).map(|n| datagram(n, true)));
+        let start = |name: &str| {
+            let log = scene.path(name);
+            let child = activated_with(option, &socket, &dir, &log, &manager.path);
+            let said = move || std::fs::read_to_string(&log).unwrap_or_default();
+            wait_until(|| said().contains("Startup flowcapd."), &said);
+            (child, said)
+        };
+        let (mut first, said) = start("first");
+        wait_until(|| common::waiting(port) == 0, &said);
+        // Ends the slot; the marks follow its statements. Drops are asked for once a second.
+        let has_drops = |line: &str| {
+            line.split_once("Socket drops: ").is_some_and(|(_, n)| !n.starts_with("0"))
+        };
+        let pid = first.id().to_string();
+        let is_told = || {
+            common::run("kill", ["-s", "HUP", &pid]).status.success()
+                && said().lines().any(has_drops)
+        };
+        wait_until(is_told, &said);
+        let marks = || std::fs::read_to_string(dir.join(".flowsuite-sockets.no-pcap"));
+        wait_until(|| marks().is_ok_and(|text| !text.contains(",0]]")), &said);
+        first.kill().expect("kill");
+        first.wait().expect("end");
+        let (second, said) = start("second");
+        stop(second, &said);
+        assert_eq!(Lines::read(&said()).get("Socket drops"), 0, "{option}: {}", said());
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use wire::DefaultSampling;
 
 use crate::finish::{Finisher, Job, Place};
 use crate::loss::TotalLine;
+use crate::marks::Marks;
 use crate::source::Source;
 use crate::status::{Details, SourceStatus, Status};
 use crate::{Account, Config, Error, FinishedFile, Listed, Sources};
@@ -37,6 +38,7 @@ pub struct Collector {
     /// What no source has counted.
     outside: Account,
     at_slot_start: Account,
+    marks: Marks,
     slot: Slot,
     started_ms: u64,
     /// When something is to be done, at the latest: flush or rotate.
@@ -113,6 +115,7 @@ impl Collector {
             keep: None,
             outside: Account::default(),
             at_slot_start: Account::default(),
+            marks: Marks::default(),
             started_ms: now_ms,
             due_ms: 0,
             finisher: Finisher::new(),
@@ -211,7 +214,10 @@ impl Collector {
             source.receive(peer, arrival, bytes, self.keep.as_mut());
             // At once, because nobody knows how long this process lives.
             if source.wants_save(arrival.at_ms) {
-                source.save(arrival.at_ms, None).into_iter().for_each(|job| self.finisher.put(job));
+                source
+                    .save(arrival.at_ms, false)
+                    .into_iter()
+                    .for_each(|job| self.finisher.put(job));
             }
         }
     }
@@ -221,6 +227,18 @@ impl Collector {
     pub const fn note_drops(&mut self, dropped: u64, truncated: u64) {
         self.outside.socket_drops += dropped;
         self.outside.truncated += truncated;
+    }
+
+    /// Takes note how far the drops of a socket have been counted, for the collector that gets it
+    /// next.
+    pub fn note_mark(&mut self, mark: DropMark) {
+        self.marks.note(mark);
+    }
+
+    /// Whether the thread that finishes files is gone before its time, so that there is no use in
+    /// going on: files stay under their temporary names, for the next start to take in.
+    pub fn has_failed(&self) -> bool {
+        self.finisher.has_failed()
     }
 
     /// Does what is due: begins a new slot, writes out what has waited.
@@ -239,7 +257,7 @@ impl Collector {
             self.begin();
         } else {
             self.sources.iter_mut().for_each(|source| source.flush(now_ms, self.slot));
-            self.save(now_ms, None);
+            self.save(now_ms, false);
         }
         self.schedule(now_ms);
     }
@@ -253,20 +271,20 @@ impl Collector {
         self.schedule(now_ms);
     }
 
-    /// Finishes all files and keeps what the next collector wants to know; `marks` say how far
-    /// drops are counted. Nothing may follow but another look at the [`account`](Self::account).
-    pub fn close(&mut self, now_ms: u64, marks: &[DropMark]) {
+    /// Finishes all files and keeps what the next collector wants to know. Nothing may follow but
+    /// another look at the [`account`](Self::account), or whether it [`has_failed`](Self::has_failed).
+    pub fn close(&mut self, now_ms: u64) {
         self.tick(now_ms);
         self.sources.iter_mut().for_each(Source::give_up_waiting);
         self.finish();
-        self.save(now_ms, Some(marks));
+        self.save(now_ms, true);
         self.finisher.join();
     }
 
     /// Writes down what is known of the exporters, where it has changed or this is the end.
-    fn save(&mut self, now_ms: u64, end: Option<&[DropMark]>) {
+    fn save(&mut self, now_ms: u64, is_final: bool) {
         for source in &mut self.sources {
-            source.save(now_ms, end).into_iter().for_each(|job| self.finisher.put(job));
+            source.save(now_ms, is_final).into_iter().for_each(|job| self.finisher.put(job));
         }
     }
 
@@ -313,6 +331,11 @@ impl Collector {
             has_drops: !is_alone,
         };
         self.finisher.put(Job::Say(line.to_string()));
+        // Behind the statements of the drops.
+        self.marks
+            .take_new(&self.config)
+            .into_iter()
+            .for_each(|m| self.finisher.put(Job::Marks(m)));
         self.at_slot_start = account;
     }
 

@@ -83,6 +83,9 @@ pub enum Error {
     /// What should be IPFIX messages is something else.
     #[error(transparent)]
     Decode(#[from] wire::DecodeError),
+    /// A thread ended by a panic.
+    #[error("bug, please report: the thread `{0}` panicked")]
+    Panicked(String),
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),

@@ -16,6 +16,7 @@ use store::{Closed, StoreError, Writer};
 
 use crate::ledger::{Exporters, InFile};
 use crate::loss::SourceLine;
+use crate::marks::MarksJob;
 use crate::state::State;
 use crate::{Error, FinishedFile, unknown};
 
@@ -47,6 +48,8 @@ pub(crate) enum Job {
     Say(String),
     /// What a source knows of its exporters, to be written down.
     Save(Box<SaveJob>),
+    /// How far drops are counted, to be written down.
+    Marks(MarksJob),
 }
 
 pub(crate) struct SaveJob {
@@ -81,6 +84,8 @@ pub(crate) enum Finisher {
     },
     /// The thread has ended.
     Gone,
+    /// The thread has panicked.
+    Failed,
 }
 
 /// Files that may wait for a slow disk before decoding waits, too. Each holds a descriptor and its
@@ -117,7 +122,16 @@ impl Finisher {
                     log::error!("files are not finished any more: their thread has ended");
                 }
             }
-            Self::Gone => {}
+            Self::Gone | Self::Failed => {}
+        }
+    }
+
+    /// Whether the thread has ended though nobody told it to.
+    pub(crate) fn has_failed(&self) -> bool {
+        match self {
+            Self::Thread { thread, .. } => thread.is_finished(),
+            Self::Failed => true,
+            Self::Here(_) | Self::Gone => false,
         }
     }
 
@@ -127,6 +141,7 @@ impl Finisher {
             drop(jobs);
             if thread.join().is_err() {
                 log::error!("the thread that finishes files has panicked");
+                *self = Self::Failed;
             }
         }
     }
@@ -144,6 +159,11 @@ impl Worker {
             Job::File(job) => self.finish(*job),
             Job::Say(text) => log::info!("{text}"),
             Job::Save(job) => self.save(&job),
+            Job::Marks(job) => {
+                if let Err(e) = job.save() {
+                    log::warn!("drops of sockets may be counted again after the next start: {e}");
+                }
+            }
         }
     }
 

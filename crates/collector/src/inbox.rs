@@ -15,6 +15,8 @@ use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sys::udp::DropMark;
+
 use crate::{Arrival, Via};
 
 /// What one system call brought, copied: datagrams, or a message of a stream.
@@ -32,6 +34,8 @@ pub(crate) struct Batch {
     pub(crate) dropped: u64,
     /// Datagrams that were cut short by a lack of room.
     pub(crate) truncated: u64,
+    /// How far drops are counted with this batch, if it has some.
+    pub(crate) mark: Option<DropMark>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +101,7 @@ impl Batch {
         self.port = 0;
         self.dropped = 0;
         self.truncated = 0;
+        self.mark = None;
     }
 }
 

@@ -233,6 +233,7 @@ pub fn run(collector: &mut Collector, inputs: Inputs, beside: &Beside) -> Result
     let receivers: Vec<_> = receivers.into_iter().map(|bound| bound.receiver).collect();
     let inbox = Inbox::new(collector.config().queue_bytes, receivers.len() + listeners.len());
     let signals = &beside.signals;
+    receivers.iter().filter_map(Receiver::mark).for_each(|mark| collector.note_mark(mark));
     let gauges: Vec<_> = receivers.iter().map(Gauge::new).collect();
     let monitors: Vec<_> = listeners.iter().map(Listener::monitor).collect();
     let ended = thread::scope(|scope| {
@@ -245,19 +246,16 @@ pub fn run(collector: &mut Collector, inputs: Inputs, beside: &Beside) -> Result
         for (n, (mut receiver, gauge)) in receivers.into_iter().zip(&gauges).enumerate() {
             let (inbox, stop, repeater) = (&inbox, &signals.stop, beside.repeater.as_ref());
             let work = move || {
-                let _guard = OnDrop(|| inbox.finish());
-                receive(&mut receiver, n, gauge, inbox, repeater, stop).map_err(|source| {
-                    stop.request();
-                    Error::Receive { local: local_addr(&receiver), source }
-                })?;
-                Ok(receiver.mark())
+                let _guard = last_words(inbox, stop);
+                receive(&mut receiver, n, gauge, inbox, repeater, stop)
+                    .map_err(|source| Error::Receive { local: local_addr(&receiver), source })
             };
             let thread = thread::Builder::new().name(format!("receive {n}"));
             threads.push(thread.spawn_scoped(scope, work).map_err(Error::Thread)?);
         }
         for listener in listeners {
             let (inbox, stop) = (&inbox, &signals.stop);
-            let work = move || serve(listener, inbox, stop).map(|()| None);
+            let work = move || serve(listener, inbox, stop);
             let thread = thread::Builder::new().name("streams".to_owned());
             threads.push(thread.spawn_scoped(scope, work).map_err(Error::Thread)?);
         }
@@ -268,17 +266,31 @@ pub fn run(collector: &mut Collector, inputs: Inputs, beside: &Beside) -> Result
     if let Err(e) = beside.notify.stopping() {
         log::warn!("service manager: {e}");
     }
-    let marks = ended.as_deref().unwrap_or_default();
-    collector.close(clock::now_ms(), marks);
-    ended.map(|_| ())
+    collector.close(clock::now_ms());
+    match ended {
+        Ok(()) if collector.has_failed() => Err(Error::Panicked("finish".to_owned())),
+        ended => ended,
+    }
 }
 
-/// What all receivers have to say at their end: how far drops are counted.
-fn join(
-    threads: Vec<ScopedJoinHandle<'_, Result<Option<DropMark>, Error>>>,
-) -> Result<Vec<DropMark>, Error> {
-    let marks = threads.into_iter().map(|thread| thread.join().unwrap_or(Ok(None)));
-    Ok(marks.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+/// Waits for all threads. Returns the first error; a panic is one.
+fn join(threads: Vec<ScopedJoinHandle<'_, Result<(), Error>>>) -> Result<(), Error> {
+    let end = |thread: ScopedJoinHandle<'_, Result<(), Error>>| {
+        let name = thread.thread().name().unwrap_or_default().to_owned();
+        thread.join().unwrap_or(Err(Error::Panicked(name)))
+    };
+    // All of them, whatever the first one says.
+    let ends: Vec<_> = threads.into_iter().map(end).collect();
+    ends.into_iter().collect()
+}
+
+/// What a thread that brings things does at its end, whatever the end is: a collector that lacks
+/// one of them ends, too.
+fn last_words<'a>(inbox: &'a Inbox, stop: &'a Stop) -> OnDrop<impl FnMut() + 'a> {
+    OnDrop(|| {
+        stop.request();
+        inbox.finish();
+    })
 }
 
 fn store_sockets(bound: &[Bound], notify: &Notify) {
@@ -356,6 +368,7 @@ fn receive(
         let is_last = stopped_ns.is_some_and(|at| got.count == 0 || newest_ns > at);
         let total = if got.count == 0 || is_last { receiver.dropped() } else { got.dropped_total };
         batch.dropped = total - dropped;
+        batch.mark = if batch.dropped > 0 { receiver.mark() } else { None };
         dropped = total;
         gauge.received.fetch_add(got.count as u64, Ordering::Relaxed);
         gauge.dropped.store(total, Ordering::Relaxed);
@@ -383,12 +396,9 @@ fn rest_between_calls(buffer_bytes: u64) -> Duration {
 /// Passes on messages of streams until asked to stop.
 fn serve(listener: Listener, inbox: &Inbox, stop: &Stop) -> Result<(), Error> {
     let local = listener.local_addr();
-    let _guard = OnDrop(|| inbox.finish());
+    let _guard = last_words(inbox, stop);
     let mut sink = IntoInbox { inbox, batch: Batch::default(), port: local.port() };
-    listener.run(&mut sink, stop).map_err(|source| {
-        stop.request();
-        Error::Receive { local, source }
-    })
+    listener.run(&mut sink, stop).map_err(|source| Error::Receive { local, source })
 }
 
 /// Gathers messages and puts them into the inbox.
@@ -463,6 +473,9 @@ impl Pump<'_> {
                 log::info!("HUP: finishing the files of this slot early");
                 self.collector.rotate(clock::now_ms());
             }
+            if self.collector.has_failed() {
+                self.beside.signals.stop.request(); // what is there is decoded, and that was it
+            }
             self.show(clock::now_ms());
         }
     }
@@ -482,6 +495,7 @@ impl Pump<'_> {
     fn deliver(&mut self, batches: &mut VecDeque<Batch>, waiting: &mut Waiting, due: Due) {
         for batch in batches.iter() {
             self.collector.note_drops(batch.dropped, batch.truncated);
+            batch.mark.into_iter().for_each(|mark| self.collector.note_mark(mark));
         }
         waiting.batches.append(batches);
         in_order(&mut waiting.batches, due, &mut waiting.order, batches, |parcel| {
@@ -545,6 +559,29 @@ impl<F: FnMut()> Drop for OnDrop<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_receiver_that_panics_ends_the_collector_with_an_error() {
+        let (inbox, stop) = (Inbox::new(0, 2), Stop::new().unwrap());
+        let ended = thread::scope(|scope| {
+            let bug = || -> Result<(), Error> {
+                let _guard = last_words(&inbox, &stop);
+                panic!("a bug");
+            };
+            let good = || {
+                let _guard = last_words(&inbox, &stop);
+                Ok(())
+            };
+            let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
+            join(vec![
+                spawn("receive 0").spawn_scoped(scope, good).unwrap(),
+                spawn("receive 1").spawn_scoped(scope, bug).unwrap(),
+            ])
+        });
+        assert!(matches!(ended, Err(Error::Panicked(name)) if name == "receive 1"));
+        assert!(stop.is_requested());
+        assert_eq!(inbox.take(&mut VecDeque::new(), Duration::ZERO), Taken::Closed);
+    }
 
     #[test]
     fn small_buffers_are_not_left_alone_for_long() {

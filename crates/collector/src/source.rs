@@ -9,7 +9,6 @@ use record::{Addr, Field, Flow, FlowSink, InterfaceSample, Meta};
 use store::loss::Loss;
 use store::rotate::Slot;
 use store::{Pool, StoreError};
-use sys::udp::DropMark;
 use wire::{Counters, Decoder, DefaultSampling, Restored};
 
 use crate::collector::Keep;
@@ -121,23 +120,16 @@ impl Source {
         self.told.tell_new(self.spool.ident(), &self.decoder).or_else(|| self.unknown.take())
     }
 
-    /// What there is to be written down, if it has changed or `end` says that this is all. At the
-    /// end, `end` tells how far drops are counted.
-    pub(crate) fn save(&mut self, now_ms: u64, end: Option<&[DropMark]>) -> Option<Job> {
-        if end.is_none() && !self.wants_save(now_ms) {
+    /// What there is to be written down, if it has changed or this is the end.
+    pub(crate) fn save(&mut self, now_ms: u64, is_final: bool) -> Option<Job> {
+        if !is_final && !self.wants_save(now_ms) {
             return None;
         }
         self.saved = Some((self.decoder.changes(), now_ms));
-        let marks = end.unwrap_or_default();
         Some(Job::Save(Box::new(SaveJob {
             dir: self.spool.dir().to_owned(),
             unknown: self.look_for_unknown(),
-            state: State {
-                is_final: end.is_some(),
-                saved_ms: now_ms,
-                drops: marks.iter().map(|mark| (mark.cookie, mark.counted)).collect(),
-                decoder: self.decoder.snapshot(),
-            },
+            state: State { is_final, saved_ms: now_ms, decoder: self.decoder.snapshot() },
         })))
     }
 

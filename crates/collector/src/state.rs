@@ -1,5 +1,5 @@
-//! What outlives a collector: templates, samplers and names of its exporters, and how far they and
-//! the kernel's drops were counted.
+//! What outlives a collector: templates, samplers and names of its exporters, and how far they were
+//! counted.
 //!
 //! It lies in `DIR/.flowsuite-state.no-pcap` as JSON, one file for each source. It is written when
 //! something in it has changed, at most once a second, and at the end; a crash in between leaves the
@@ -12,10 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use store::side;
-use sys::udp::DropMark;
 use wire::{Continuity, Snapshot};
-
-use crate::{Config, Sources};
 
 /// What is kept of one source.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,9 +21,6 @@ pub(crate) struct State {
     pub(crate) is_final: bool,
     /// When it was written, milliseconds since 1970.
     pub(crate) saved_ms: u64,
-    /// How far drops were counted: number of a socket, reading of its counter.
-    #[serde(default)]
-    pub(crate) drops: Vec<(u64, u32)>,
     /// What the decoder knows.
     pub(crate) decoder: Snapshot,
 }
@@ -74,16 +68,4 @@ impl State {
 
 fn path(dir: &Path) -> PathBuf {
     side::of_directory(dir, "state")
-}
-
-/// How far the collector before this one had counted the drops of its sockets, should they be
-/// handed over.
-pub fn last_marks(config: &Config) -> Vec<DropMark> {
-    let dir = match &config.sources {
-        Sources::One { dir, .. } | Sources::PerExporter { dir, .. } => Some(dir),
-        Sources::Listed(list) => list.first().map(|source| &source.dir),
-    };
-    let state = dir.and_then(|dir| State::load(dir).ok().flatten());
-    let drops = state.map(|state| state.drops).unwrap_or_default();
-    drops.into_iter().map(|(cookie, counted)| DropMark { cookie, counted }).collect()
 }

@@ -1,5 +1,6 @@
 //! Clocks and what the process has used. The one place of the suite that asks for the time.
 
+use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::resource::{Usage, UsageWho, getrusage};
@@ -15,6 +16,14 @@ pub fn now_ms() -> u64 {
 #[expect(clippy::disallowed_methods, reason = "this is the clock that others are told to ask")]
 pub fn monotonic() -> Instant {
     Instant::now()
+}
+
+/// A name that the system has from its start to its end, and never again.
+///
+/// # Errors
+/// If the system does not say.
+pub fn boot_id() -> io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
 /// What a process has used so far.
@@ -75,7 +84,7 @@ pub fn set_zone(zone: &str) -> Result<(), ZoneError> {
     let is_zone = |d: &&str| {
         let mut magic = [0; 4];
         let file = std::fs::File::open(std::path::Path::new(d).join(zone));
-        let read = file.and_then(|mut f| std::io::Read::read_exact(&mut f, &mut magic));
+        let read = file.and_then(|mut f| io::Read::read_exact(&mut f, &mut magic));
         read.is_ok() && magic == *b"TZif" // RFC 9636, section 3.1
     };
     let value = match (zone.to_ascii_lowercase().as_str(), posix_rule(zone)) {

@@ -88,7 +88,7 @@ impl Late {
             log::warn!("no export packets: nothing is stored");
             return Ok(());
         };
-        collector.close(self.last_ms, &[]);
+        collector.close(self.last_ms);
         Ok(())
     }
 }

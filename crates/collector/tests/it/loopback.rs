@@ -126,6 +126,22 @@ fn hup_finishes_the_file_and_collecting_goes_on() {
 }
 
 #[test]
+fn without_anybody_who_finishes_files_there_is_no_use_in_going_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config {
+        listen: vec![Listen { bind: Some(LO), ..Listen::default() }],
+        ..crate::common::config(dir.path())
+    };
+    let inputs = Inputs { receivers: bind(&config.listen).unwrap(), ..Inputs::default() };
+    let signals = Signals::detached().unwrap();
+    let mut collector = Collector::new(config, clock::now_ms()).unwrap();
+    collector.on_file(|_| panic!("a bug"));
+    signals.hang_up();
+    let ended = run::run(&mut collector, inputs, &Beside::alone(signals));
+    assert!(matches!(ended, Err(Error::Panicked(name)) if name == "finish"));
+}
+
+#[test]
 fn without_a_port_there_is_nothing_to_run() {
     assert!(matches!(bind(&[]), Err(Error::NoListener)));
 }

@@ -24,7 +24,7 @@ fn every_slot_gets_a_file_even_without_flows() {
     }
     // The next datagram ends the third slot by its time alone.
     collector.datagram(PEER, START_MS + 900_000, &v9(1, 3));
-    collector.close(START_MS + 901_000, &[]);
+    collector.close(START_MS + 901_000);
     let slots = [START, START + 300, START + 600, START + 900];
     assert_eq!(names(dir.path()), slots.map(slot_name));
     let flows = slots.map(|s| read(&dir.path().join(slot_name(s))).flows);
@@ -38,7 +38,7 @@ fn each_file_tells_its_exporters_and_their_statistics() {
     collector.datagram(PEER, START_MS, &v9(0, 5));
     collector.datagram(PEER, START_MS, &v9(3, 5)); // two are missing
     collector.datagram(PEER, START_MS + 300_000, &v9(4, 1));
-    collector.close(START_MS + 300_000, &[]);
+    collector.close(START_MS + 300_000);
     let [first, second] = [START, START + 300].map(|s| read(&dir.path().join(slot_name(s))));
     assert_eq!((first.packets, first.gaps), (2, 1));
     assert_eq!((second.packets, second.gaps), (1, 0));
@@ -57,7 +57,7 @@ fn each_file_has_a_statement_of_what_is_missing() {
     collector.rotate(START_MS + 1000);
     collector.note_drops(4, 2);
     collector.datagram(PEER, START_MS + 300_000, &v9(4, 1));
-    collector.close(START_MS + 300_000, &[]);
+    collector.close(START_MS + 300_000);
     let told = |slot| told(&dir.path().join(slot_name(slot)));
     let early = "3 in, 10 stored, exporter 1 Bad packets, network 2 Packets missing";
     // Drops are noted when a datagram tells of them: in the rest of the slot.
@@ -83,7 +83,7 @@ fn flows_of_a_file_that_gets_no_name_are_not_stored() {
     fs::create_dir(&path).unwrap();
     let mut collector = start(dir.path(), START_MS);
     collector.datagram(PEER, START_MS, &v9(0, 5));
-    collector.close(START_MS + 1000, &[]);
+    collector.close(START_MS + 1000);
     assert_eq!(told(&path), ["1 in, 0 stored, disk 5 Flows in an unfinished file"]);
 }
 
@@ -111,7 +111,7 @@ fn a_file_finished_early_takes_the_rest_of_its_slot() {
     collector.tick(START_MS + 300_000);
     let content = read(&path);
     assert_eq!((content.flows, content.packets, content.is_closed), (12, 2, true));
-    collector.close(START_MS + 300_001, &[]);
+    collector.close(START_MS + 300_001);
     assert_eq!(names(dir.path()), [START, START + 300].map(slot_name));
 }
 
@@ -121,7 +121,7 @@ fn a_restart_within_a_slot_adds_to_its_file() {
     for n in 0..3 {
         let mut collector = start(dir.path(), START_MS + n * 1000);
         collector.datagram(PEER, START_MS + n * 1000, &v9(n as u32, 5));
-        collector.close(START_MS + n * 1000 + 10, &[]);
+        collector.close(START_MS + n * 1000 + 10);
     }
     assert_eq!(names(dir.path()), [slot_name(START)]);
     assert_eq!(read(&dir.path().join(slot_name(START))).flows, 15);
@@ -142,7 +142,7 @@ fn a_crash_loses_what_was_not_flushed_and_no_more() {
     fs::write(dir.path().join("nfcapd.current.A0B1C2"), b"not ours").unwrap();
 
     let mut collector = start(dir.path(), START_MS + 400_000);
-    collector.close(START_MS + 400_001, &[]);
+    collector.close(START_MS + 400_001);
     let content = read(&dir.path().join(slot_name(START)));
     assert_eq!((content.flows, content.is_closed), (5, true));
     assert_eq!(content.ident, "none");
@@ -159,7 +159,7 @@ fn open_files_of_a_living_process_are_left_alone() {
     let theirs = dir.path().join(format!("nfcapd.current.1.{START}.0"));
     fs::rename(&mine, &theirs).unwrap();
     let mut collector = start(dir.path(), START_MS);
-    collector.close(START_MS, &[]);
+    collector.close(START_MS);
     assert!(theirs.exists());
 }
 
@@ -178,7 +178,7 @@ fn every_datagram_is_accounted_for() {
         }
     }
     collector.note_drops(11, 0);
-    collector.close(START_MS, &[]);
+    collector.close(START_MS);
     let want = Account {
         received: 15,
         decoded: 4,
@@ -205,7 +205,7 @@ fn truncation_anywhere_keeps_the_account_balanced() {
         collector.datagram(PEER, START_MS, &whole[..len]);
         assert!(collector.account().is_balanced(), "length {len}");
     }
-    collector.close(START_MS, &[]);
+    collector.close(START_MS);
     let account = collector.account();
     assert_eq!(account.received, whole.len() as u64 + 1);
     assert_eq!(account.flows_lost, 0);
@@ -221,7 +221,7 @@ fn arrival_times_may_be_out_of_order_and_clocks_set_back() {
     // An hour back: the clock was wrong before.
     collector.datagram(PEER, START_MS - 3_600_000, &v9(1, 7));
     collector.tick(START_MS - 3_599_000);
-    collector.close(START_MS - 3_598_000, &[]);
+    collector.close(START_MS - 3_598_000);
     assert_eq!(names(dir.path()), [START - 3600, START + 300].map(slot_name));
     assert_eq!(read(&dir.path().join(slot_name(START + 300))).flows, 5);
     assert_eq!(read(&dir.path().join(slot_name(START - 3600))).flows, 7);
@@ -242,7 +242,7 @@ fn listed_sources_take_their_senders_and_nobody_else() {
     for (peer, times) in [(PEER, 2), (OTHER, 3), (Ipv4Addr::new(10, 9, 8, 7).into(), 4)] {
         (0..times).for_each(|n| collector.datagram(peer, START_MS, &v9(n, 5)));
     }
-    collector.close(START_MS, &[]);
+    collector.close(START_MS);
     let account = collector.account();
     assert_eq!((account.received, account.unknown_sender), (9, 3));
     assert!(account.is_balanced());
@@ -264,7 +264,7 @@ fn sources_made_by_senders_have_a_limit() {
     }
     // Sources begin new files together.
     collector.tick(START_MS + 300_000);
-    collector.close(START_MS + 300_000, &[]);
+    collector.close(START_MS + 300_000);
     assert_eq!(names(dir.path()), ["192-0-2-1", "2001-db8--5"]);
     let account = collector.account();
     assert_eq!((account.received, account.decoded, account.refused), (5, 3, 2));
@@ -291,7 +291,7 @@ fn finished_files_are_told_in_order_also_by_the_thread() {
             collector.rotate(at + 1000);
             collector.datagram(PEER, at + 2000, &v9(slot as u32, 5));
         }
-        collector.close(START_MS + 700_000, &[]);
+        collector.close(START_MS + 700_000);
         let files: Vec<FinishedFile> = files.try_iter().collect();
         let starts = [0, 0, 300, 300, 600, 600].map(|s| START + s);
         assert!(files.iter().map(|f| f.slot_secs).eq(starts), "{files:?}");
@@ -321,7 +321,7 @@ fn a_directory_that_goes_and_comes_back_costs_only_the_flows_between() {
     fs::rename(&away, &here).unwrap();
     collector.tick(START_MS + 301_000);
     collector.datagram(PEER, START_MS + 301_100, &v9(2, 9));
-    collector.close(START_MS + 302_000, &[]);
+    collector.close(START_MS + 302_000);
     let account = collector.account();
     assert_eq!((account.flows, account.flows_lost), (21, 7));
     let content = read(&here.join(slot_name(START + 300)));
@@ -329,7 +329,7 @@ fn a_directory_that_goes_and_comes_back_costs_only_the_flows_between() {
     // The file of the first slot was closed but had no directory to go to.
     assert_eq!(read(&open_file(&here)).flows, 5);
     let mut next = start(&here, START_MS + 303_000);
-    next.close(START_MS + 304_000, &[]);
+    next.close(START_MS + 304_000);
     assert_eq!(read(&here.join(slot_name(START))).flows, 5);
 }
 
@@ -389,7 +389,7 @@ fn alone_on_a_full_disk() {
     let account = collector.account();
     assert!(account.flows_lost > 0, "the disk was not full: {account:?}");
     collector.datagram(PEER, START_MS + 300_000, &v9(200, 50));
-    collector.close(START_MS + 300_001, &[]);
+    collector.close(START_MS + 300_001);
     let account = collector.account();
     assert_eq!(account.flows, sent + 50);
     assert!(account.is_balanced());
