@@ -157,7 +157,7 @@ fn a_template_that_is_another_in_each_datagram() {
     let (mut decoder, mut sink) = (decoder(), Collect::default());
     let mut waiting = 0;
     for n in 0..5000u32 {
-        // Another template, and data of one that is not there: parked, woken, parked.
+        // Another template, and data of one that never comes: what waits is looked at each time.
         let fields: Vec<_> = (0..100).map(|i| (1 + ((n + i) % 400) as u16, 4)).collect();
         let datagram =
             V9Builder::new(header(n, 1)).template(300, &fields).set(301, &[0; 100]).build();
