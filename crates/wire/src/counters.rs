@@ -71,6 +71,7 @@ counters! {
     odd_lengths: "template fields of a length their element cannot have";
     wide_values: "values too wide for their field: counters saturated, others left out";
     exporters_refused: "datagrams dropped because the table of exporters is full, or their sender has too many";
+    exporters_forgotten: "exporters forgotten to make room: silent for a day, and no record of them was ever read";
     exporters_unnumbered: "exporters without a number because 65535 are taken";
     samplers_refused: "samplers dropped: more than a limit, of the exporter or of all, or an id of 2^63 and above";
     boots_learned: "boot times that exporters told, new or changed";

@@ -5,13 +5,20 @@ use crate::parked::Parked;
 use crate::recent::Recent;
 use crate::sequence::{Read, Sequence, Step, Unit, Unread};
 use crate::sflow::Sources;
-use crate::template::{Budget, Purse, Templates};
-use crate::{Config, Counters, Protocol};
+use crate::template::{Budget, Budgets, Memory, Purse, Templates};
+use crate::{Config, Counters, Limits, Protocol};
 use record::{Addr, Exporter, FlowSink, Meta, NameTable, Sampler};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The largest number an exporter can have: flow records keep it in 16 bits.
 const MAX_SYSID: u32 = 65_535;
+
+/// Exporters of which no record was ever read have to be heard this often, or their place is for
+/// others: a day. Whoever forges addresses makes such exporters.
+pub(crate) const SILENCE_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// How often it is looked for places that can be had: a minute. It takes a look at all exporters.
+const SWEEP_MS: u64 = 60 * 1000;
 
 /// An exporter to look at: for listings and logs.
 #[derive(Clone, Copy, Debug)]
@@ -59,13 +66,63 @@ pub(crate) type Key = (Addr, Protocol, u32, Addr);
 #[derive(Debug, Default)]
 pub(crate) struct Exporters {
     index: HashMap<Key, usize>,
-    states: Vec<State>,
+    /// `None` in places whose exporter was forgotten.
+    states: Vec<Option<State>>,
     /// Addresses: an exporter can have as many ids as it likes, so what it may take is bounded by
     /// address.
     senders: Vec<Sender>,
     sender_index: HashMap<Addr, usize>,
-    /// The largest number given so far.
-    last_sysid: u32,
+    numbers: Numbers,
+    /// Places in `states` and `senders` that nobody has any more.
+    free_states: Vec<usize>,
+    free_senders: Vec<usize>,
+    /// When it was last looked for exporters to forget.
+    swept_ms: Option<u64>,
+}
+
+/// The numbers that exporters have.
+#[derive(Debug, Default)]
+struct Numbers {
+    /// A bit for each, as far as any was given.
+    given: Vec<u64>,
+    /// The largest one given so far.
+    last: u32,
+}
+
+impl Numbers {
+    /// The one behind the last one given; when they are used up, the lowest that nobody has, or 0
+    /// for none.
+    fn next(&self) -> u32 {
+        if self.last < MAX_SYSID {
+            return self.last + 1;
+        }
+        let words = (0..).zip(&self.given);
+        let bits =
+            words.map(|(at, word)| at * u64::BITS + (word | u64::from(at == 0)).trailing_ones());
+        let mut free = (0..).zip(bits).filter(|(at, bit)| *bit < (at + 1) * u64::BITS);
+        free.next().map_or(0, |(_, bit)| bit)
+    }
+
+    fn is_given(&self, number: u32) -> bool {
+        let word = self.given.get((number / u64::BITS) as usize);
+        word.is_some_and(|w| w >> (number % u64::BITS) & 1 == 1)
+    }
+
+    /// Notes whether somebody has a number. Anybody can have 0, which is none.
+    fn set(&mut self, number: u32, is_given: bool) {
+        let at = (number / u64::BITS) as usize;
+        if number == 0 || number > MAX_SYSID {
+            return;
+        }
+        if at >= self.given.len() {
+            self.given.resize(at + 1, 0);
+        }
+        let bit = 1 << (number % u64::BITS);
+        if let Some(word) = self.given.get_mut(at) {
+            *word = if is_given { *word | bit } else { *word & !bit };
+        }
+        self.last = self.last.max(number);
+    }
 }
 
 /// An address that datagrams come from.
@@ -100,97 +157,153 @@ pub(crate) struct State {
     /// The address by which it names itself.
     pub(crate) agent: Addr,
     pub(crate) seen_ms: u64,
+    /// Whether a record of it was read before the snapshot that it was restored from.
+    pub(crate) has_delivered: bool,
 }
 
 impl Exporters {
-    /// The exporter with this key, made known to the sink if it is new. `None` if there are as
-    /// many as the limit.
-    pub(crate) fn find_or_add<S: FlowSink + ?Sized>(
+    /// Adds an exporter that is not known yet and makes it known to the sink. `None` if there are
+    /// as many as the limit.
+    pub(crate) fn add_new<S: FlowSink + ?Sized>(
         &mut self,
         key: Key,
         config: &Config,
         counters: &mut Counters,
         sink: &mut S,
     ) -> Option<usize> {
-        if let Some(at) = self.index.get(&key) {
-            return Some(*at);
-        }
-        let sysid = self.next_sysid();
+        let sysid = self.numbers.next();
         let at = self.add(key, sysid, config);
         let Some(at) = at else {
             counters.exporters_refused += 1;
             return None;
         };
         counters.exporters_unnumbered += u64::from(sysid == 0);
-        if let Some(state) = self.states.get(at) {
+        if let Some(state) = self.get(at) {
             state.announce(sink);
         }
         Some(at)
     }
 
-    fn next_sysid(&self) -> u32 {
-        if self.last_sysid < MAX_SYSID { self.last_sysid + 1 } else { 0 }
+    /// The number an exporter had, if it can have it and nobody else does, or a new one.
+    pub(crate) fn free_sysid(&self, wanted: u32) -> u32 {
+        let can_be = (1..=MAX_SYSID).contains(&wanted) && !self.numbers.is_given(wanted);
+        if can_be { wanted } else { self.numbers.next() }
     }
 
-    /// The number an exporter had, if it can have it and nobody else does, or a new one.
-    pub(crate) fn free_sysid(&self, wanted: u32, taken: &HashSet<u32>) -> u32 {
-        if wanted <= MAX_SYSID && !taken.contains(&wanted) { wanted } else { self.next_sysid() }
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
     }
 
     /// The exporter with this key, if it is known.
+    #[inline]
     pub(crate) fn find(&self, key: Key) -> Option<usize> {
         self.index.get(&key).copied()
+    }
+
+    /// Whether there is no room for another exporter of this address.
+    pub(crate) fn is_full(&self, addr: Addr, limits: &Limits) -> bool {
+        let known = self.sender_index.get(&addr).and_then(|n| self.senders.get(*n));
+        let of_sender = known.map_or(0, |s| s.exporters);
+        self.len() >= limits.exporters || of_sender >= limits.exporters_per_sender
     }
 
     /// Adds an exporter that is not known yet, unless there are too many.
     pub(crate) fn add(&mut self, key: Key, sysid: u32, config: &Config) -> Option<usize> {
         let limits = &config.limits;
         let (addr, protocol, id, agent) = key;
-        let at = self.states.len();
-        let known = self.sender_index.get(&addr).copied();
-        let of_sender = known.and_then(|n| self.senders.get(n)).map_or(0, |s| s.exporters);
-        if at >= limits.exporters || of_sender >= limits.exporters_per_sender {
+        if self.is_full(addr, limits) {
             return None;
         }
-        let sender = known.unwrap_or(self.senders.len());
-        if known.is_none() {
+        let sender = self.sender_index.get(&addr).copied().unwrap_or_else(|| {
             let memory = Budget::new(limits.bytes_per_sender);
-            self.senders.push(Sender { exporters: 0, memory });
-            self.sender_index.insert(addr, sender);
-        }
+            let new = Sender { exporters: 0, memory };
+            let at = put(&mut self.senders, &mut self.free_senders, new);
+            self.sender_index.insert(addr, at);
+            at
+        });
         self.senders.get_mut(sender)?.exporters += 1;
-        self.last_sysid = self.last_sysid.max(sysid);
+        self.numbers.set(sysid, true);
         let exporter = Exporter { sysid, version: protocol.version().into(), addr, id };
-        self.states.push(State::new(exporter, protocol, (sender, agent), config));
+        let state = State::new(exporter, protocol, (sender, agent), config);
+        let at = put(&mut self.states, &mut self.free_states, Some(state));
         self.index.insert(key, at);
         Some(at)
+    }
+
+    /// Forgets exporters of which no record was ever read and that were silent for a day, but
+    /// for those `in_use`. Returns how many.
+    pub(crate) fn forget_silent(
+        &mut self,
+        now_ms: u64,
+        in_use: &HashSet<usize>,
+        budgets: &mut Budgets,
+    ) -> u64 {
+        if self.swept_ms.is_some_and(|ms| now_ms.abs_diff(ms) < SWEEP_MS) {
+            return 0;
+        }
+        self.swept_ms = Some(now_ms);
+        let before = self.len();
+        for at in 0..self.states.len() {
+            let is_silent = self.get(at).is_some_and(|s| s.is_silent(now_ms));
+            if is_silent && !in_use.contains(&at) {
+                self.forget(at, budgets);
+            }
+        }
+        (before - self.len()) as u64
+    }
+
+    /// Makes the place of an exporter free.
+    fn forget(&mut self, at: usize, budgets: &mut Budgets) {
+        let Some(mut state) = self.states.get_mut(at).and_then(Option::take) else { return };
+        let Exporter { sysid, addr, id, .. } = state.exporter;
+        self.index.remove(&(addr, state.protocol, id, state.agent));
+        self.free_states.push(at);
+        self.numbers.set(sysid, false);
+        let Some(sender) = self.senders.get_mut(state.sender) else { return };
+        state.give_back(&mut Memory { own: &mut sender.memory, all: budgets });
+        sender.exporters -= 1;
+        if sender.exporters == 0 {
+            self.sender_index.remove(&addr);
+            self.free_senders.push(state.sender);
+        }
     }
 
     /// An exporter, and what its sender's templates, samplers and names may take.
     #[inline]
     pub(crate) fn parts(&mut self, at: usize) -> Option<(&mut State, &mut Budget)> {
-        let state = self.states.get_mut(at)?;
+        let state = self.states.get_mut(at)?.as_mut()?;
         let sender = self.senders.get_mut(state.sender)?;
         Some((state, &mut sender.memory))
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, at: usize) -> Option<&mut State> {
-        self.states.get_mut(at)
+        self.states.get_mut(at)?.as_mut()
     }
 
     pub(crate) fn get(&self, at: usize) -> Option<&State> {
-        self.states.get(at)
+        self.states.get(at)?.as_ref()
     }
 
-    pub(crate) fn iter(&self) -> std::slice::Iter<'_, State> {
-        self.states.iter()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &State> {
+        self.states.iter().flatten()
     }
 
     /// What each exporter did since the last call.
     pub(crate) fn take_slots(&mut self) -> Vec<ExporterSlot> {
-        self.states.iter_mut().map(State::take_slot).collect()
+        self.states.iter_mut().flatten().map(State::take_slot).collect()
     }
+}
+
+/// Puts something into a place that is free, or a new one. Returns the place.
+fn put<T>(places: &mut Vec<T>, free: &mut Vec<usize>, what: T) -> usize {
+    let at = free.pop().unwrap_or(places.len());
+    match places.get_mut(at) {
+        Some(place) => *place = what,
+        None => places.push(what),
+    }
+    at
 }
 
 impl State {
@@ -217,7 +330,26 @@ impl State {
             sender,
             agent,
             seen_ms: 0,
+            has_delivered: false,
         }
+    }
+
+    /// Whether a record of it was ever read.
+    pub(crate) const fn delivers(&self) -> bool {
+        self.has_delivered || self.ledger.totals.records() > 0
+    }
+
+    fn is_silent(&self, now_ms: u64) -> bool {
+        let is_old = now_ms.saturating_sub(self.seen_ms) > SILENCE_MS;
+        is_old && !self.delivers() && self.parked.sets() == 0
+    }
+
+    /// Gives back what its limits are charged for.
+    fn give_back(&mut self, memory: &mut Memory<'_>) {
+        self.templates.clear(&mut memory.templates());
+        let own = self.samplers.iter().filter(|s| s.id >= Sampler::GENERIC).count();
+        memory.samplers().give_back((own + self.sources.len()) * SAMPLER_COST);
+        memory.names().give_back(self.names.cost());
     }
 
     pub(crate) fn view(&self) -> ExporterView<'_> {
@@ -402,6 +534,15 @@ impl Names {
         }
         self.applications.insert(id.into(), (name.into(), about.into()));
         Some(true)
+    }
+
+    /// What all of them take.
+    fn cost(&self) -> usize {
+        let numbered = self.numbered.values().map(|name| name.len() + NAME_COST);
+        let applications = self.applications.iter();
+        let applications =
+            applications.map(|(id, (n, a))| id.len() + n.len() + a.len() + NAME_COST);
+        numbered.chain(applications).sum()
     }
 
     fn announce<S: FlowSink + ?Sized>(&self, exporter: u32, sink: &mut S) {

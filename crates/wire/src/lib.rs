@@ -426,10 +426,10 @@ impl Decoder {
     ) -> Result<usize, DecodeError> {
         self.close_message();
         let key = (datagram.peer, protocol, id, agent);
-        let at = self
-            .exporters
-            .find_or_add(key, &self.config, &mut self.counters, sink)
-            .ok_or(DecodeError::TooManyExporters { limit: self.config.limits.exporters })?;
+        let at = match self.exporters.find(key) {
+            Some(at) => at,
+            None => self.new_exporter(key, datagram.now_ms, sink)?,
+        };
         if let Some(state) = self.exporters.get_mut(at) {
             state.hear(datagram.now_ms);
         }
@@ -437,6 +437,23 @@ impl Decoder {
         self.swap_transport(&open);
         self.open = Some(open);
         Ok(at)
+    }
+
+    #[cold]
+    fn new_exporter<S: FlowSink + ?Sized>(
+        &mut self,
+        key: exporter::Key,
+        now_ms: u64,
+        sink: &mut S,
+    ) -> Result<usize, DecodeError> {
+        let limits = &self.config.limits;
+        if self.exporters.is_full(key.0, limits) {
+            let in_use = self.sessions.keys().map(|(_, at)| *at).collect();
+            let forgotten = self.exporters.forget_silent(now_ms, &in_use, &mut self.budgets);
+            self.counters.exporters_forgotten += forgotten;
+        }
+        let added = self.exporters.add_new(key, &self.config, &mut self.counters, sink);
+        added.ok_or(DecodeError::TooManyExporters { limit: self.config.limits.exporters })
     }
 
     /// Says that the header of the message being read announces so many flows.
@@ -644,5 +661,32 @@ mod tests {
         assert_eq!(sink.exporters.len(), 65_535);
         assert_eq!(decoder.counters().exporters_unnumbered, 2);
         assert_eq!(decoder.take_stats().len(), 65_535);
+        // A snapshot has as many, and says so again.
+        let mut restored = Decoder::new(Config::default());
+        restored.restore(decoder.snapshot(), NOW_MS, Continuity::Clean).unwrap();
+        assert_eq!(restored.counters().exporters_unnumbered, 2);
+    }
+
+    #[test]
+    fn when_numbers_are_used_up_the_lowest_free_one_is_given() {
+        let mut decoder = Decoder::new(Config::default());
+        let exporter = |address: u32, number: u32| {
+            format!(
+                r#"{{"address":"10.0.0.{address}","version":5,"id":0,"number":{number},"seen_ms":{NOW_MS}}}"#
+            )
+        };
+        let saved = [exporter(1, 1), exporter(2, 3), exporter(3, 65_535)].join(",");
+        let text = format!(r#"{{"version":1,"exporters":[{saved}]}}"#);
+        let snapshot = serde_json::from_str(&text).unwrap();
+        decoder.restore(snapshot, NOW_MS, Continuity::Clean).unwrap();
+        let datagram = V5Builder::new(v5::Header::default()).record([5; v5::RECORD_LEN]).build();
+        let mut sink = Collect::default();
+        for peer in 1..=100 {
+            decoder.decode(Addr::V4(peer), NOW_MS, &datagram, &mut sink);
+        }
+        let numbers: Vec<_> = sink.flows.iter().map(|f| f.number(Field::ExporterId)).collect();
+        let want: Vec<_> = (2..=102).filter(|n| *n != 3).collect();
+        assert_eq!(numbers, want);
+        assert_eq!(decoder.counters().exporters_unnumbered, 0);
     }
 }

@@ -403,7 +403,7 @@ mod tests {
             assert_eq!(order(&due), want);
             read += due.len();
             assert!(parked.due.is_empty());
-            assert_eq!(parked.bytes, parked.sets.values().map(ParkedSet::cost).sum());
+            assert_eq!(parked.bytes, parked.sets.values().map(ParkedSet::cost).sum::<usize>());
             let places: BTreeSet<_> = parked.sets.iter().map(|(n, s)| (s.id, *n)).collect();
             assert_eq!(parked.by_template, places);
         }

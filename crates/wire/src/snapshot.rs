@@ -11,20 +11,20 @@
 //!
 //! Not in it: data sets that wait for templates, what belongs to transport sessions, counts.
 
-use crate::exporter::State;
+use crate::exporter::{SILENCE_MS, State};
 use crate::sequence::{Bookmark, Habit, Sequence, Uptime};
 use crate::template::{Definition, FieldSpec, Memory};
 use crate::{Counters, Decoder, Protocol};
 use record::{NameTable, Sampler};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
 use std::net::IpAddr;
 use thiserror::Error;
 
 /// The version that is written, and the only one that is read.
 const VERSION: u32 = 1;
 
-/// Exporters that were silent for so long are not restored: 30 days.
+/// Exporters that were silent for so long are not restored: 30 days, or [`SILENCE_MS`] where no
+/// record of them was ever read.
 const EXPORTER_AGE_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
 /// How often [`Decoder::changes`] moves though nothing but the age of templates changed.
@@ -76,6 +76,9 @@ struct SavedExporter {
     id: u32,
     number: u32,
     seen_ms: u64,
+    /// Whether no record of it was ever read.
+    #[serde(default, skip_serializing_if = "is_false")]
+    barren: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     boot_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,6 +101,11 @@ struct SavedExporter {
     /// Id, name, description.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     applications: Vec<(Text, Text, Text)>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,7 +153,8 @@ impl Decoder {
     pub fn changes(&self) -> u64 {
         let c = &self.counters;
         [
-            self.exporters.iter().len() as u64,
+            self.exporters.len() as u64,
+            c.exporters_forgotten,
             c.templates_learned,
             c.templates_changed,
             c.samplers_learned,
@@ -177,10 +186,8 @@ impl Decoder {
             return Err(SnapshotVersion(snapshot.version));
         }
         let mut restored = Restored::default();
-        let mut taken: HashSet<u32> = self.exporters.iter().map(|s| s.exporter.sysid).collect();
-        taken.insert(0);
         for saved in snapshot.exporters {
-            self.restore_exporter(&saved, now_ms, continuity, &mut taken, &mut restored);
+            self.restore_exporter(&saved, now_ms, continuity, &mut restored);
         }
         Ok(restored)
     }
@@ -190,10 +197,10 @@ impl Decoder {
         saved: &SavedExporter,
         now_ms: u64,
         continuity: Continuity,
-        taken: &mut HashSet<u32>,
         restored: &mut Restored,
     ) {
-        if now_ms.saturating_sub(saved.seen_ms) > EXPORTER_AGE_MS {
+        let most_ms = if saved.barren { SILENCE_MS } else { EXPORTER_AGE_MS };
+        if now_ms.saturating_sub(saved.seen_ms) > most_ms {
             restored.outdated += 1;
             return;
         }
@@ -204,14 +211,14 @@ impl Decoder {
         let agent = crate::unmapped(saved.agent.unwrap_or(saved.address).into());
         let key = (crate::unmapped(saved.address.into()), protocol, saved.id, agent);
         let known = self.exporters.find(key);
-        let sysid = self.exporters.free_sysid(saved.number, taken);
+        let sysid = self.exporters.free_sysid(saved.number);
         let Some(at) = known.or_else(|| self.exporters.add(key, sysid, &self.config)) else {
             restored.refused += 1;
             return;
         };
         restored.exporters += 1;
         if let Some(state) = self.exporters.get_mut(at).filter(|_| known.is_none()) {
-            taken.insert(sysid);
+            self.counters.exporters_unnumbered += u64::from(sysid == 0);
             saved.revive(state, now_ms, continuity);
         }
         self.restore_templates(at, saved, now_ms, restored);
@@ -320,6 +327,7 @@ impl SavedExporter {
             id: state.exporter.id,
             number: state.exporter.sysid,
             seen_ms: state.seen_ms,
+            barren: !state.delivers(),
             boot_ms: state.boot_ms,
             boot_guess_ms: state.boot_guess_ms,
             next_sequence: next,
@@ -339,6 +347,7 @@ impl SavedExporter {
     /// Sets what is not bounded by limits.
     fn revive(&self, state: &mut State, now_ms: u64, continuity: Continuity) {
         state.seen_ms = self.seen_ms.min(now_ms);
+        state.has_delivered = !self.barren;
         state.boot_ms = self.boot_ms;
         state.boot_guess_ms = self.boot_guess_ms;
         let is_clean = continuity == Continuity::Clean;

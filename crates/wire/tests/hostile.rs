@@ -3,7 +3,7 @@
 
 use record::{Addr, Field};
 use wire::testing::{Collect, IpfixBuilder, Record, V9Builder};
-use wire::{Config, Decoder, Limits, ipfix, v9};
+use wire::{Config, Continuity, Decoder, Limits, ipfix, v9};
 
 const HOSTILE: Addr = Addr::V4(0x0a66_6666);
 const HONEST: Addr = Addr::V4(0xc000_0201);
@@ -70,6 +70,55 @@ fn as_many_domains_as_there_are() {
     assert_eq!(decoder.exporters().count(), 100);
     assert_eq!(decoder.counters().exporters_refused, 900);
     others_go_on(&mut decoder);
+}
+
+/// Addresses can be forged, and a table is as full as they like. It is theirs for a day, not for good.
+#[test]
+fn forged_senders_have_their_place_for_a_day() {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+    // Room for the templates of 100 exporters, not of 200.
+    let template_bytes = 100 << 10;
+    let limits = Limits { exporters: 100, template_bytes, ..Limits::default() };
+    let (mut decoder, mut sink) =
+        (Decoder::new(Config { limits, ..Config::default() }), Collect::default());
+    let mut get = |decoder: &mut Decoder, peer: u32, now_ms: u64, datagram: V9Builder| {
+        decoder.decode(Addr::V4(peer), now_ms, &datagram.build(), &mut sink).is_bad()
+    };
+    let template = |n| V9Builder::new(header(n, 1)).template(300, &[(1, 4)]);
+    let data = |n| template(n).data(300, &[Record::new().number(5, 4).build()]);
+    // Two that send data, one of them long ago; one that is still heard.
+    assert!(!get(&mut decoder, 1, NOW_MS, data(0)));
+    assert!(!get(&mut decoder, 2, NOW_MS + DAY_MS, data(0)));
+    assert!(!get(&mut decoder, 3, NOW_MS, template(0)));
+    for peer in 4..200 {
+        assert_eq!(get(&mut decoder, peer, NOW_MS + 1, template(0)), peer > 100, "{peer}");
+    }
+    assert!(!get(&mut decoder, 3, NOW_MS + DAY_MS, template(1)));
+    assert!(get(&mut decoder, 999, NOW_MS + 1 + DAY_MS, data(0)), "not a day yet");
+    assert!(get(&mut decoder, 999, NOW_MS + 2 + DAY_MS, data(0)), "looked for a moment ago");
+    assert!(!get(&mut decoder, 999, NOW_MS + 60_001 + DAY_MS, data(0)));
+    assert_eq!(decoder.counters().exporters_forgotten, 97);
+    let left: Vec<_> = decoder.exporters().map(|e| (e.exporter.sysid, e.exporter.addr)).collect();
+    let want = [(1, Addr::V4(1)), (2, Addr::V4(2)), (3, Addr::V4(3)), (101, Addr::V4(999))];
+    assert_eq!(left.iter().filter(|e| want.contains(e)).count(), 4, "{left:?}");
+    assert_eq!((left.len(), decoder.templates().count()), (4, 4));
+    // All places can be had again, with all the memory: of the table, of senders, of templates.
+    for round in 1..20 {
+        let now_ms = NOW_MS + round * 2 * DAY_MS;
+        for peer in 0..96 {
+            let peer = 10_000 * round as u32 + peer;
+            assert!(!get(&mut decoder, peer, now_ms, template(0)), "{peer}");
+        }
+        let held = decoder.exporters().count();
+        assert!((99..=100).contains(&held), "{held}");
+    }
+    let held = decoder.exporters().count();
+    assert_eq!(decoder.templates().count(), held);
+    // What a snapshot says of them holds on.
+    let mut restored = Decoder::new(Config { limits, ..Config::default() });
+    let told = restored.restore(decoder.snapshot(), NOW_MS + 40 * DAY_MS, Continuity::Clean);
+    assert_eq!(told.expect("the same version").exporters, 0);
+    assert_eq!(restored.snapshot(), Decoder::new(Config::default()).snapshot());
 }
 
 #[test]

@@ -96,6 +96,11 @@ impl Sources {
         Some(self.0.entry(id).or_default())
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Forgets all counts, because the agent has started again.
     pub(super) fn restart(&mut self) {
         for source in self.0.values_mut() {
