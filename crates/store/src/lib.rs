@@ -60,6 +60,7 @@ mod recompress;
 mod renumber;
 mod repair;
 mod replace;
+mod resume;
 mod rewrite;
 pub mod rotate;
 mod row;
@@ -87,6 +88,7 @@ pub use reader::{Block, BlockReader, Damage, FileState, FlowFile, ReadOptions, S
 pub use recompress::{Recompressed, recompress};
 pub use renumber::{Renumber, exporters};
 pub use repair::{RepairOptions, Repaired, repair, repair_with};
+pub use resume::{Resumed, resume};
 pub use rewrite::NotKept;
 pub use row::Skipped;
 pub use set_ident::set_ident;

@@ -144,8 +144,12 @@ impl Published {
 /// restart within the slot or from another collector, is merged with: at no moment is there less
 /// under the name than before. The new name is on disk when this returns.
 ///
+/// A crash at any moment stores nothing twice and loses nothing: whoever comes next calls
+/// [`settle`], or this again.
+///
 /// # Errors
-/// If the file can be neither renamed nor merged. It is then still where it was.
+/// If the file can be neither renamed nor merged. It is then still where it was, unless only the
+/// directory could not be put on disk; calling this again is right in any case.
 pub fn publish(
     temporary: &Path,
     base: &Path,
@@ -154,20 +158,119 @@ pub fn publish(
 ) -> Result<Published, StoreError> {
     let (directory, _lock) = enter(base, sub);
     let target = directory.join(name);
-    let naming = take_name(temporary, &target, |from, to| fs::hard_link(from, to))?;
-    if naming == Naming::Taken {
-        let together = with_suffix(temporary, ".merged");
-        merge::merge(&target, temporary, &together)?;
-        fs::rename(&together, &target).map_err(StoreError::io("rename", &together))?;
+    if settle(temporary)? == Settled::Done {
+        sync(&directory)?;
+        return Ok(Published::Merged(target));
     }
-    sync_directory(&directory).map_err(StoreError::io("sync", &directory))?;
-    if naming != Naming::Renamed {
+    let naming = match sys::disk::rename_new(temporary, &target) {
+        Ok(()) => Naming::Renamed,
+        Err(_) => take_name(temporary, &target, |from, to| fs::hard_link(from, to))?,
+    };
+    if naming == Naming::Taken {
+        let merger = Merger::of(temporary);
+        merger.prepare(&target)?;
+        merger.commit()?;
+        merger.replace(&target)?;
+        sync(&directory)?;
+        merger.end()?;
+        return Ok(Published::Merged(target));
+    }
+    sync(&directory)?;
+    if naming == Naming::Linked {
         fs::remove_file(temporary).map_err(StoreError::io("remove", temporary))?;
     }
-    Ok(match naming {
-        Naming::Taken => Published::Merged(target),
-        Naming::Linked | Naming::Renamed => Published::Renamed(target),
-    })
+    Ok(Published::Renamed(target))
+}
+
+fn sync(directory: &Path) -> Result<(), StoreError> {
+    sync_directory(directory).map_err(StoreError::io("sync", directory))
+}
+
+/// What has become of a file on its way to its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It is where it was; its flows are nowhere else.
+    Open,
+    /// It is gone: its flows are in the file that had the name.
+    Done,
+}
+
+/// Ends what [`publish`] had begun when its process died. Nobody else may be publishing that file.
+///
+/// # Errors
+/// If a name cannot be given or removed. Nothing is lost; it can be called again.
+pub fn settle(temporary: &Path) -> Result<Settled, StoreError> {
+    Merger::of(temporary).settle()
+}
+
+/// What names of copies and of files that are merged end with, behind that of the temporary file.
+pub const STEPS: [&str; 2] = [Merger::TOGETHER, Merger::DONE];
+
+/// Merging in steps: at each, the names that are there tell where the flows of the temporary file
+/// are.
+///
+/// | temporary | `.merged` | `.done` | its flows are |
+/// |---|---|---|---|
+/// | there | maybe, maybe half | | in the temporary file only |
+/// | | there | there | in `.done`; nobody reads `.merged` yet |
+/// | | | there | in the file that has the name |
+struct Merger<'a> {
+    temporary: &'a Path,
+    together: PathBuf,
+    done: PathBuf,
+}
+
+impl<'a> Merger<'a> {
+    const TOGETHER: &'static str = ".merged";
+    const DONE: &'static str = ".done";
+
+    fn of(temporary: &'a Path) -> Self {
+        let together = with_suffix(temporary, Self::TOGETHER);
+        Self { temporary, together, done: with_suffix(temporary, Self::DONE) }
+    }
+
+    fn prepare(&self, target: &Path) -> Result<(), StoreError> {
+        merge::merge(target, self.temporary, &self.together)
+    }
+
+    /// From here on the merged file is whole, and the one with the name follows it or nothing does.
+    fn commit(&self) -> Result<(), StoreError> {
+        rename(self.temporary, &self.done)?;
+        let base = self.temporary.parent().unwrap_or(Path::new("."));
+        sync(base).inspect_err(|_| self.roll_back())
+    }
+
+    fn replace(&self, target: &Path) -> Result<(), StoreError> {
+        rename(&self.together, target).inspect_err(|_| self.roll_back())
+    }
+
+    fn end(&self) -> Result<(), StoreError> {
+        fs::remove_file(&self.done).map_err(StoreError::io("remove", &self.done))
+    }
+
+    /// What it leaves, if anything fails, [`settle`](Self::settle) finds.
+    fn roll_back(&self) {
+        let _ = self.settle();
+    }
+
+    fn settle(&self) -> Result<Settled, StoreError> {
+        let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+        if is_there(&self.done) {
+            if !is_there(&self.together) {
+                return self.end().map(|()| Settled::Done);
+            }
+            // The file with the name may be another one by now: merged anew.
+            rename(&self.done, self.temporary)?;
+        }
+        if is_there(&self.together) {
+            fs::remove_file(&self.together).map_err(StoreError::io("remove", &self.together))?;
+        }
+        Ok(Settled::Open)
+    }
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
+    fs::rename(from, to).map_err(StoreError::io("rename", from))
 }
 
 /// Makes sure that there is a directory `base/sub`, and locks it. Should that fail, it is `base`.
@@ -351,6 +454,40 @@ mod tests {
             assert_eq!(take(), Naming::Taken);
             assert_eq!(fs::read(&target).unwrap(), b"new");
             fs::remove_file(&target).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_crash_at_any_step_of_merging_stores_nothing_twice() {
+        type Step = fn(&Merger<'_>, &Path) -> Result<(), StoreError>;
+        let steps: [Step; 4] = [
+            |m, target| m.prepare(target),
+            |m, _| m.commit(),
+            |m, target| m.replace(target),
+            |m, _| m.end(),
+        ];
+        for done in 0..=steps.len() {
+            let dir = tempfile::tempdir().unwrap();
+            let (temporary, target) = (dir.path().join(temporary_name(1)), dir.path().join("name"));
+            for (path, flows) in [(&target, 3), (&temporary, 5)] {
+                let mut writer = crate::Writer::create(path, &Default::default()).unwrap();
+                (0..flows).for_each(|_| record::FlowSink::flow(&mut writer, &record::Flow::new()));
+                writer.close(&[]).unwrap();
+            }
+            let merger = Merger::of(&temporary);
+            steps.iter().take(done).for_each(|step| step(&merger, &target).unwrap());
+            // The next process.
+            let settled = if done < 4 { settle(&temporary).unwrap() } else { Settled::Done };
+            let is_open = done < 3;
+            assert_eq!(settled == Settled::Open, is_open, "after {done} steps");
+            assert_eq!(temporary.exists(), is_open);
+            if is_open {
+                publish(&temporary, dir.path(), Path::new(""), "name").unwrap();
+            }
+            let file = crate::FlowFile::open(&target).unwrap();
+            assert_eq!(file.totals().unwrap().all_flows(), 8, "after {done} steps");
+            let left: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
+            assert_eq!(left.len(), 1, "after {done} steps: {left:?}");
         }
     }
 }

@@ -142,7 +142,7 @@ impl Writer {
         let path = path.into();
         check_ident(&options.ident)?;
         let file = create(&path).map_err(StoreError::io("create", &path))?;
-        Self::start(path, file, options)
+        Self::start(path.clone(), file, options).inspect_err(|_| discard(&path))
     }
 
     /// As [`create`](Self::create), with a pool whose threads pack and write the blocks. Whoever
@@ -162,7 +162,8 @@ impl Writer {
         let file = create(&path).map_err(StoreError::io("create", &path))?;
         let file = Arc::new(file);
         let outlet = Arc::new(Outlet::new(Arc::clone(&file), FileHeader::LEN as u64));
-        Self::begin(path, file, options, Way::Pooled { pool: Arc::clone(pool), outlet })
+        let way = Way::Pooled { pool: Arc::clone(pool), outlet };
+        Self::begin(path.clone(), file, options, way).inspect_err(|_| discard(&path))
     }
 
     /// As [`create`](Self::create), in an empty file that is open for writing.
@@ -188,12 +189,38 @@ impl Writer {
         let packing = options.compression;
         let header = FileHeader::open(packing.method, options.creator, options.created_secs);
         file.write_all_at(&header.encode(), 0).map_err(StoreError::io("write", &path))?;
-        Ok(Self {
+        Ok(Self::with(path, file, header, options, way))
+    }
+
+    /// Goes on where another writer has ended, in a file that is open for writing: what `tally` says
+    /// is in it.
+    pub(crate) fn go_on(
+        path: PathBuf,
+        file: File,
+        header: FileHeader,
+        options: &WriterOptions,
+        tally: Tally,
+    ) -> Result<Self, StoreError> {
+        check_ident(&options.ident)?;
+        let packer = Packer::new(options.compression).map_err(StoreError::io("compress", &path))?;
+        let way =
+            Way::Direct { packer: Box::new(packer), tally: Box::new(tally), list: Vec::new() };
+        Ok(Self::with(path, Arc::new(file), header, options, way))
+    }
+
+    fn with(
+        path: PathBuf,
+        file: Arc<File>,
+        header: FileHeader,
+        options: &WriterOptions,
+        way: Way,
+    ) -> Self {
+        Self {
             path,
             file,
             header,
             ident: options.ident.clone(),
-            packing,
+            packing: options.compression,
             encoder: Encoder::new(options.extensions),
             block: Vec::new(),
             block_size: options.block_size.clamp(1 << 16, BLOCK_LIMIT),
@@ -205,7 +232,7 @@ impl Writer {
             dropped: Dropped::default(),
             too_long: ByExporter::new(),
             scratch: Flow::new(),
-        })
+        }
     }
 
     /// Where the file is.
@@ -222,6 +249,15 @@ impl Writer {
         };
         all.merge(&self.pending);
         all
+    }
+
+    /// Sums over the flows that are on disk. Unlike those of [`totals`](Self::totals) they never go
+    /// down.
+    pub fn written(&self) -> Totals {
+        match &self.way {
+            Way::Direct { tally, .. } => tally.totals,
+            Way::Pooled { outlet, .. } => outlet.with(|tally| tally.totals),
+        }
     }
 
     /// What could not be kept so far.
@@ -554,6 +590,13 @@ fn create(path: &Path) -> io::Result<File> {
             File::create_new(path)
         }
         _ => File::create(path),
+    }
+}
+
+/// Removes a file that was created and cannot be used: on a full disk they would pile up.
+fn discard(path: &Path) {
+    if fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file()) {
+        let _ = fs::remove_file(path); // the error that is told is the first one
     }
 }
 

@@ -1,6 +1,8 @@
 //! How much room there is on disk, and who may take it.
 
+use std::ffi::CString;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use nix::sys::statvfs::statvfs;
@@ -36,6 +38,30 @@ pub fn space(path: &Path) -> io::Result<Space> {
     })
 }
 
+/// Gives a file another name on the same file system, in one step, and never that of a file that is
+/// there.
+///
+/// # Errors
+/// `AlreadyExists` if something has the name; `InvalidInput` or `Unsupported` where the file system
+/// or the kernel cannot do it in one step.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    let [from, to] = [from, to].map(|path| CString::new(path.as_os_str().as_bytes()));
+    let (from, to) = (from?, to?);
+    // SAFETY: both are strings that end with NUL and live until the call returns; the kernel only
+    // reads them.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_renameat2,
+            libc::AT_FDCWD,
+            from.as_ptr(),
+            libc::AT_FDCWD,
+            to.as_ptr(),
+            libc::RENAME_NOREPLACE,
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Whether this process may make files in `directory`.
 ///
 /// # Errors
@@ -57,5 +83,21 @@ mod tests {
         assert_eq!(gone.kind(), io::ErrorKind::NotFound);
         may_write(dir.path()).unwrap();
         assert_eq!(may_write(&dir.path().join("gone")).unwrap_err().kind(), gone.kind());
+    }
+
+    #[test]
+    fn a_new_name_is_never_that_of_another_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let [a, b, c] = ["a", "b", "c"].map(|name| dir.path().join(name));
+        std::fs::write(&a, b"1").unwrap();
+        std::fs::write(&b, b"2").unwrap();
+        match rename_new(&a, &b) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            other => return eprintln!("skipped: not in one step here: {other:?}"),
+        }
+        assert_eq!(std::fs::read(&b).unwrap(), b"2");
+        rename_new(&a, &c).unwrap();
+        assert!(!a.exists() && c.exists());
+        assert!(rename_new(&a, &c).is_err());
     }
 }
