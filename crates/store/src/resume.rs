@@ -45,7 +45,7 @@ pub fn resume(path: &Path, ident: &str) -> Result<Resumed, StoreError> {
         ident: ident.to_owned(),
         ..WriterOptions::default()
     };
-    let header = file.header().clone();
+    let header = *file.header();
     let bytes_lost = file.metadata().len().saturating_sub(tally.offset);
     drop(file); // nothing reads what is cut off
     let io = |e| StoreError::io("open", path)(e);

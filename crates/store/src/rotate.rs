@@ -236,7 +236,7 @@ impl<'a> Merger<'a> {
     /// From here on the merged file is whole, and the one with the name follows it or nothing does.
     fn commit(&self) -> Result<(), StoreError> {
         rename(self.temporary, &self.done)?;
-        let base = self.temporary.parent().unwrap_or(Path::new("."));
+        let base = self.temporary.parent().unwrap_or_else(|| Path::new("."));
         sync(base).inspect_err(|_| self.roll_back())
     }
 
