@@ -187,7 +187,7 @@ fn a_crash_loses_no_more_than_the_last_second() {
     // A start in the same slot takes them in, and the rest of the slot is added.
     let to = dir.to_str().unwrap();
     let again = Capd::start_with(&scene, "again", dir.clone(), &["-w", to, DAY]);
-    assert!(again.daemon.log().contains("left by a crash"), "{}", again.daemon.log());
+    again.daemon.wait_for("left by a crash");
     assert!(!left[0].exists());
     let survived = listed(&dir).len();
     assert!([2000, 2020].contains(&survived), "{survived} flows");

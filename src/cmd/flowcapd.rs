@@ -145,17 +145,16 @@ impl Equipment {
     }
 
     fn give_to(self, collector: &mut Collector) {
-        let Self { keep, mut launcher, is_expiring } = self;
+        let Self { keep, launcher, is_expiring } = self;
         if let Some(keep) = keep {
             collector.keep(keep);
         }
-        if launcher.is_some() || is_expiring {
-            collector.on_file(move |file| {
-                launcher.iter_mut().for_each(|launcher| launcher.start(file));
-                if is_expiring {
-                    expire::run(&file.dir);
-                }
-            });
+        if let Some(mut launcher) = launcher {
+            collector.on_file(move |file| launcher.start(file));
+        }
+        if is_expiring {
+            // Also after a slot without a file: it may be the full disk that is in its way.
+            collector.on_slot(expire::run);
         }
     }
 }

@@ -15,6 +15,7 @@ use wire::DefaultSampling;
 use crate::finish::{Finisher, Job, Place};
 use crate::loss::TotalLine;
 use crate::marks::Marks;
+use crate::recover;
 use crate::source::Source;
 use crate::status::{Details, SourceStatus, Status};
 use crate::{Account, Config, Error, FinishedFile, Listed, Sources};
@@ -31,6 +32,8 @@ pub struct Collector {
     sources: Vec<Source>,
     /// Who they are that send to a port.
     by_peer: HashMap<(Addr, u16), Sender>,
+    /// New senders whose source could not be made, and when.
+    failed: HashMap<Addr, u64>,
     /// Sources of the streams that are open.
     streams: HashMap<u32, usize>,
     /// What is stored; `None`: everything.
@@ -111,6 +114,7 @@ impl Collector {
             pool,
             sources: Vec::new(),
             by_peer: HashMap::new(),
+            failed: HashMap::new(),
             streams: HashMap::new(),
             keep: None,
             outside: Account::default(),
@@ -127,18 +131,43 @@ impl Collector {
 
     fn add_configured(&mut self) -> Result<(), Error> {
         match self.config.sources.clone() {
-            Sources::One { ident, dir } => self.add(ident, &dir, "<any IP>", None)?,
+            Sources::One { ident, dir } => {
+                self.claim(&ident, &dir);
+                self.add(ident, &dir, "<any IP>", None)?;
+            }
             Sources::Listed(list) => {
                 for Listed { ident, senders, sampling, dir, .. } in list {
                     let senders: Vec<_> = senders.iter().map(ToString::to_string).collect();
+                    self.claim(&ident, &dir);
                     self.add(ident, &dir, &senders.join(", "), sampling)?;
                 }
             }
             Sources::PerExporter { dir, .. } => {
-                check_directory(&dir)?;
+                // Also of senders that do not come back. All that is there is there now.
+                let dir = check_directory(&dir)?;
+                for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+                    if let (true, Ok(ident)) =
+                        (entry.path().is_dir(), entry.file_name().into_string())
+                    {
+                        self.claim(&ident, &entry.path());
+                    }
+                }
             }
         }
         Ok(())
+    }
+
+    /// Takes in what collectors that are gone have left in the directory of a source, as soon as
+    /// there is time for it.
+    fn claim(&mut self, ident: &str, dir: &Path) {
+        for left in recover::claim(dir, ident, self.config.interval_secs) {
+            let place = self.place(dir.to_owned());
+            self.finisher.put_first(Job::TakeIn(Box::new((place, left))));
+        }
+    }
+
+    const fn place(&self, dir: PathBuf) -> Place {
+        Place { dir, sub_dirs: self.config.sub_dirs, has_zone: self.config.has_zone }
     }
 
     fn add(
@@ -150,8 +179,7 @@ impl Collector {
     ) -> Result<(), Error> {
         let dir = check_directory(dir)?;
         log::info!("Add flow source: ident: {ident}, IP: {from}, flowdir: {}", dir.display());
-        let (sub_dirs, has_zone) = (self.config.sub_dirs, self.config.has_zone);
-        let place = Place { dir, sub_dirs, has_zone };
+        let place = self.place(dir);
         let pool = self.pool.as_ref();
         let source = Source::start(&self.config, pool, ident, place, sampling, self.slot)?;
         self.sources.push(source);
@@ -164,13 +192,19 @@ impl Collector {
         self.finisher.on_file(Box::new(f));
     }
 
+    /// Calls `f` with the directory of each source after each slot, whatever became of its file. To
+    /// be set as [`on_file`](Self::on_file).
+    pub fn on_slot(&mut self, f: impl FnMut(&Path) + Send + 'static) {
+        self.finisher.on_slot(Box::new(f));
+    }
+
     /// From now on a thread closes, names and merges files, so that a slow disk does not hold up
     /// decoding. Otherwise calls that end a slot do it themselves.
     ///
     /// # Errors
     /// If the thread cannot be started.
     pub fn finish_in_background(&mut self) -> Result<(), Error> {
-        self.finisher.detach()
+        self.finisher.detach(self.config.sources_max())
     }
 
     /// What it was set up with.
@@ -204,7 +238,7 @@ impl Collector {
         let is_open = self.config.allow.is_empty();
         let at = match (&self.config.sources, is_open) {
             (Sources::One { .. }, true) => Some(0),
-            _ => self.source_of(peer, arrival.port),
+            _ => self.source_of(peer, arrival),
         };
         let Some(at) = at else { return };
         if let Via::Stream(stream) = arrival.via {
@@ -349,10 +383,11 @@ impl Collector {
 
     /// The source that a sender to `port` belongs to, which may be made now. Without one the
     /// datagram is counted.
-    fn source_of(&mut self, peer: Addr, port: u16) -> Option<usize> {
+    fn source_of(&mut self, peer: Addr, arrival: &Arrival) -> Option<usize> {
+        let Arrival { port, at_ms, .. } = *arrival;
         let sender = match self.by_peer.get(&(peer, port)) {
             Some(known) => *known,
-            None => self.meet(peer, port)?,
+            None => self.meet(peer, port, at_ms)?,
         };
         match sender {
             Sender::Of(at) => return Some(at),
@@ -363,7 +398,7 @@ impl Collector {
     }
 
     /// Finds out who a new sender is. `None` if it could have a source, and cannot get one now.
-    fn meet(&mut self, peer: Addr, port: u16) -> Option<Sender> {
+    fn meet(&mut self, peer: Addr, port: u16, now_ms: u64) -> Option<Sender> {
         let allow = &self.config.allow;
         let is_allowed = allow.is_empty() || allow.iter().any(|network| network.contains(peer));
         let is_of = |s: &Listed| {
@@ -379,7 +414,7 @@ impl Collector {
                 let (dir, limit) = (dir.clone(), *limit);
                 match self.sources.iter().position(|s| s.is_of_sender(peer)) {
                     Some(at) => Sender::Of(at),
-                    None => Sender::Of(self.add_sender(peer, &dir, limit)?),
+                    None => Sender::Of(self.add_sender(peer, &dir, limit, now_ms)?),
                 }
             }
         };
@@ -402,7 +437,13 @@ impl Collector {
     }
 
     /// A source of its own for a sender that has none.
-    fn add_sender(&mut self, peer: Addr, dir: &Path, limit: usize) -> Option<usize> {
+    fn add_sender(&mut self, peer: Addr, dir: &Path, limit: usize, now_ms: u64) -> Option<usize> {
+        /// After that it is tried again.
+        const PAUSE_MS: u64 = 1000;
+        if self.failed.get(&peer).is_some_and(|at| now_ms.abs_diff(*at) < PAUSE_MS) {
+            self.skip(|outside| &mut outside.refused);
+            return None;
+        }
         if self.sources.len() >= limit {
             if self.outside.refused == 0 {
                 log::error!("{limit} sources exist: new ones, like {peer}, are ignored");
@@ -423,9 +464,14 @@ impl Collector {
             if self.outside.refused == 0 {
                 log::error!("no source for {peer}: {e}");
             }
+            if self.failed.len() >= PEERS_MAX {
+                self.failed.clear();
+            }
+            self.failed.insert(peer, now_ms);
             self.skip(|outside| &mut outside.refused);
             return None;
         }
+        self.failed.remove(&peer);
         self.sources.last_mut()?.set_sender(peer);
         Some(self.sources.len() - 1)
     }

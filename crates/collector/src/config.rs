@@ -38,6 +38,9 @@ pub struct Config {
     /// Octets of received datagrams that wait for the decoder before the kernel has to drop some.
     /// As much again may be in its hands.
     pub queue_bytes: usize,
+    /// Whether what is known of exporters outlives the collector. Those that read captures leave
+    /// alone what a collector of the same directory keeps.
+    pub keeps_state: bool,
 }
 
 impl Config {
@@ -56,6 +59,16 @@ impl Config {
             extensions: Extensions::ALL,
             decoder: wire::Config::default(),
             queue_bytes: QUEUE_BYTES,
+            keeps_state: true,
+        }
+    }
+
+    /// Sources that there can be.
+    pub(crate) fn sources_max(&self) -> usize {
+        match &self.sources {
+            Sources::One { .. } => 1,
+            Sources::Listed(list) => list.len(),
+            Sources::PerExporter { limit, .. } => *limit,
         }
     }
 

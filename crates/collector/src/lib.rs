@@ -39,6 +39,7 @@ pub mod run;
 mod source;
 mod spool;
 mod state;
+mod statements;
 pub mod status;
 pub mod stream;
 mod talk;

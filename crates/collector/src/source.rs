@@ -15,12 +15,11 @@ use crate::collector::Keep;
 use crate::finish::{Job, Place, SaveJob};
 use crate::ledger::{Exporters, Tally};
 use crate::loss::SourceLine;
-use crate::recover::recover;
 use crate::spool::Spool;
-use crate::state::State;
+use crate::state::{Saving, State};
 use crate::status::{ExporterStatus, SourceDetails, SourceStatus};
 use crate::talk::Talk;
-use crate::unknown::{Line, Told};
+use crate::unknown::Told;
 use crate::{Account, Arrival, Config, Sources, Via};
 
 /// Exporter state, the file of the slot, and the account of both.
@@ -36,14 +35,14 @@ pub(crate) struct Source {
     tally: Tally,
     /// What the decoder knew when it was last written down, and when that was.
     saved: Option<(u64, u64)>,
+    /// What came of that.
+    saving: Arc<Saving>,
+    keeps_state: bool,
     told: Told,
-    /// Unknown elements that are to be written down.
-    unknown: Option<Vec<Line>>,
 }
 
 impl Source {
-    /// A source with the file of `slot` open. What an earlier collector left behind in its
-    /// directory is taken in first.
+    /// A source with the file of `slot` open.
     pub(crate) fn start(
         config: &Config,
         pool: Option<&Arc<Pool>>,
@@ -52,7 +51,6 @@ impl Source {
         sampling: Option<DefaultSampling>,
         slot: Slot,
     ) -> Result<Self, StoreError> {
-        recover(&place, &ident, config.interval_secs);
         let mut decoder = decoder_config(config);
         decoder.default_sampling = sampling.or(decoder.default_sampling);
         let mut source = Self {
@@ -64,10 +62,14 @@ impl Source {
             sender: None,
             tally: Tally::default(),
             saved: None,
+            saving: Arc::default(),
+            keeps_state: config.keeps_state,
             told: Told::default(),
-            unknown: None,
         };
-        source.restore(slot.start * 1000);
+        if config.keeps_state {
+            source.told = Told::read(source.spool.dir());
+            source.restore(slot.start * 1000);
+        }
         source.open_first(slot)?;
         Ok(source)
     }
@@ -87,6 +89,7 @@ impl Source {
             Ok(None) => {}
             Ok(Some(state)) => {
                 let continuity = state.continuity();
+                let is_final = state.is_final;
                 match self.decoder.restore(state.decoder, now_ms, continuity) {
                     Ok(Restored { exporters, templates, .. }) => log::info!(
                         "Ident: '{}': {exporters} exporters with {templates} templates are known \
@@ -94,6 +97,16 @@ impl Source {
                         self.spool.ident()
                     ),
                     Err(e) => log::warn!("{}: {e}", dir.display()),
+                }
+                // Should this collector crash before it writes its own, the end of the one before
+                // must not count as its end.
+                let decoder = self.decoder.snapshot();
+                let state = State { is_final: false, saved_ms: now_ms, decoder };
+                if let (true, Err(e)) = (is_final, state.save(dir)) {
+                    log::warn!(
+                        "{}: after a crash, what is missing may be wrong: {e}",
+                        dir.display()
+                    );
                 }
             }
             Err(e) => log::warn!(
@@ -109,33 +122,41 @@ impl Source {
     pub(crate) fn wants_save(&self, now_ms: u64) -> bool {
         /// Exporters that change their templates all the time do not keep the disk busy.
         const PAUSE_MS: u64 = 1000;
+        if !self.keeps_state || self.saving.is_under_way() {
+            return false;
+        }
         self.saved.is_none_or(|(changes, at_ms)| {
-            let is_new = changes != self.decoder.changes() || self.unknown.is_some();
-            is_new && now_ms.abs_diff(at_ms) >= PAUSE_MS
+            let is_new = changes != self.decoder.changes() || self.told.is_due();
+            (is_new || self.saving.has_failed()) && now_ms.abs_diff(at_ms) >= PAUSE_MS
         })
-    }
-
-    /// All unknown elements, if there are new ones.
-    fn look_for_unknown(&mut self) -> Option<Vec<Line>> {
-        self.told.tell_new(self.spool.ident(), &self.decoder).or_else(|| self.unknown.take())
     }
 
     /// What there is to be written down, if it has changed or this is the end.
     pub(crate) fn save(&mut self, now_ms: u64, is_final: bool) -> Option<Job> {
-        if !is_final && !self.wants_save(now_ms) {
+        if !self.keeps_state || (!is_final && !self.wants_save(now_ms)) {
             return None;
         }
+        self.told.look(self.spool.ident(), &self.decoder);
+        // At the end nobody asks any more what became of the one before.
+        if self.saving.has_failed() || self.saving.is_under_way() {
+            self.told.not_written();
+        }
+        self.saving.begin();
         self.saved = Some((self.decoder.changes(), now_ms));
         Some(Job::Save(Box::new(SaveJob {
             dir: self.spool.dir().to_owned(),
-            unknown: self.look_for_unknown(),
+            unknown: self.told.take_due(&self.decoder),
+            saving: Arc::clone(&self.saving),
             state: State { is_final, saved_ms: now_ms, decoder: self.decoder.snapshot() },
         })))
     }
 
     /// What it counted since the start.
     pub(crate) fn account(&self) -> Account {
-        let (flows, flows_lost) = self.spool.flows();
+        self.account_with(self.spool.flows())
+    }
+
+    fn account_with(&self, (flows, flows_lost): (u64, u64)) -> Account {
         Account { flows: flows.saturating_add(self.account.filtered), flows_lost, ..self.account }
     }
 
@@ -234,7 +255,8 @@ impl Source {
     pub(crate) fn finish(&mut self, socket_drops: Option<u64>, outside: Vec<Loss>) -> Job {
         self.spool.flush(); // what is lost now belongs to this slot
         let exporters = self.decoder.take_slots();
-        let account = self.account();
+        // Flows that are lost late belong to the slot they came in.
+        let account = self.account_with(self.spool.flows_so_far());
         let (account_before, counters_before) = &self.at_slot_start;
         let line = SourceLine {
             ident: self.spool.ident().to_owned(),
@@ -248,7 +270,7 @@ impl Source {
             ..SourceLine::default()
         };
         self.at_slot_start = (account, *self.decoder.counters());
-        self.unknown = self.look_for_unknown();
+        self.told.look(self.spool.ident(), &self.decoder);
         self.talk.end_slot(self.spool.ident());
         let waiting = self.decoder.exporters().map(|e| (e.exporter, e.totals.sets_waiting()));
         let (waiting, tally) = (waiting.collect(), std::mem::take(&mut self.tally));

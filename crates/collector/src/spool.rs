@@ -1,8 +1,7 @@
 //! The open file of one source: flows go in, and what cannot be written is counted.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use record::{Flow, FlowSink, InterfaceSample, Meta, Totals};
 use store::counters::Recorder;
@@ -29,16 +28,14 @@ pub(crate) struct Spool {
     has_complained: bool,
     /// The last trouble, until a file works again.
     trouble: Option<String>,
-    /// What finished files have.
-    finished: Totals,
     /// Flows that came since the start.
     flows: u64,
     /// Of those, flows that went into the open file.
     in_file: u64,
     /// Flows that came without a file, or were lost from finished ones.
     lost: u64,
-    /// Flows of finished files that were lost after that, as their threads found.
-    late: Arc<AtomicU64>,
+    /// What became of finished files after that.
+    ended: Arc<Ended>,
     /// Counters of interfaces, beside the flows.
     recorder: Recorder,
     /// Of those that waited when the slot began, samples lost.
@@ -69,11 +66,10 @@ impl Spool {
             files: 0,
             has_complained: false,
             trouble: None,
-            finished: Totals::default(),
             flows: 0,
             in_file: 0,
             lost: 0,
-            late: Arc::default(),
+            ended: Arc::default(),
             recorder,
             samples_lost_before: 0,
         }
@@ -90,9 +86,15 @@ impl Spool {
 
     /// Flows that came, and those of them that are not in a file.
     pub(crate) fn flows(&self) -> (u64, u64) {
+        let (flows, lost) = self.flows_so_far();
+        (flows, lost.saturating_add(self.ended.with(|books| books.lost)))
+    }
+
+    /// As [`flows`](Self::flows), without those that were lost from files of slots that had ended:
+    /// their own slot tells them.
+    pub(crate) fn flows_so_far(&self) -> (u64, u64) {
         let stored = self.writer.as_ref().map_or(0, |w| w.totals().all_flows());
-        let lost = self.lost.saturating_add(self.late.load(Ordering::Relaxed));
-        (self.flows, lost.saturating_add(self.in_file.saturating_sub(stored)))
+        (self.flows, self.lost.saturating_add(self.in_file.saturating_sub(stored)))
     }
 
     pub(crate) const fn is_open(&self) -> bool {
@@ -146,8 +148,9 @@ impl Spool {
     pub(crate) fn describe(&self, status: &mut SourceStatus) {
         status.ident.clone_from(&self.options.ident);
         status.dir.clone_from(&self.place.dir);
-        status.totals = self.finished;
-        self.writer.iter().for_each(|w| status.totals.merge(&w.totals()));
+        // Only what is on disk: what is under way may be lost yet, and no total goes down.
+        status.totals = self.ended.with(|books| books.stored());
+        self.writer.iter().for_each(|w| status.totals.merge(&w.written()));
         status.has_file = self.writer.is_some();
         status.trouble.clone_from(&self.trouble);
     }
@@ -171,7 +174,11 @@ impl Spool {
         let lost_before = self.in_file.saturating_sub(stored.all_flows());
         self.lost = self.lost.saturating_add(lost_before);
         self.in_file = 0;
-        self.finished.merge(&stored);
+        let number = self.files;
+        if let Some(writer) = &self.writer {
+            let written = writer.written();
+            self.ended.with(|books| books.under_way.push((number, written)));
+        }
         FileJob {
             writer: self.writer.take(),
             exporters,
@@ -179,8 +186,46 @@ impl Spool {
             slot: self.slot,
             line,
             lost_before,
-            late: Arc::clone(&self.late),
+            ended: Arc::clone(&self.ended),
+            number,
         }
+    }
+}
+
+/// What became of files after their slot, told by whoever finishes them.
+#[derive(Debug, Default)]
+pub(crate) struct Ended(Mutex<Books>);
+
+#[derive(Debug, Default)]
+struct Books {
+    /// Sums over files whose fate is known.
+    settled: Totals,
+    /// Of the others, by number: what was on disk when their slot ended.
+    under_way: Vec<(u64, Totals)>,
+    /// Flows that were lost from files after their slot.
+    lost: u64,
+}
+
+impl Books {
+    fn stored(&self) -> Totals {
+        let mut all = self.settled;
+        self.under_way.iter().for_each(|(_, totals)| all.merge(totals));
+        all
+    }
+}
+
+impl Ended {
+    /// All blocks of a file are on disk or lost.
+    pub(crate) fn settle(&self, number: u64, lost: u64, stored: &Totals) {
+        self.with(|books| {
+            books.under_way.retain(|(n, _)| *n != number);
+            books.settled.merge(stored);
+            books.lost = books.lost.saturating_add(lost);
+        });
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut Books) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -212,7 +257,7 @@ impl FlowSink for Spool {
 }
 
 /// `nfcapd.current.PID.SLOT.N`: tells after a crash whose it was, and of which slot.
-fn temporary_name(pid: u32, slot: Slot, n: u64) -> String {
+pub(crate) fn temporary_name(pid: u32, slot: Slot, n: u64) -> String {
     rotate::temporary_name(format_args!("{pid}.{}.{n}", slot.start))
 }
 

@@ -9,6 +9,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use store::side;
@@ -46,7 +47,7 @@ impl State {
     /// # Errors
     /// If the disk does not take it. What is there stays.
     pub(crate) fn save(&self, dir: &Path) -> io::Result<()> {
-        let (path, draft) = (path(dir), side::of_directory(dir, "state.draft"));
+        let (path, draft) = (path(dir), draft(dir, "state"));
         let written = self.write(&draft).and_then(|()| fs::rename(&draft, &path));
         written.inspect_err(|_| {
             let _ = fs::remove_file(&draft); // written over by the next one otherwise
@@ -64,6 +65,44 @@ impl State {
     pub(crate) const fn continuity(&self) -> Continuity {
         if self.is_final { Continuity::Clean } else { Continuity::Crashed }
     }
+}
+
+/// What came of writing a state down: of one source, whose thread is not the one that writes.
+#[derive(Debug, Default)]
+pub(crate) struct Saving {
+    is_under_way: AtomicBool,
+    has_failed: AtomicBool,
+}
+
+impl Saving {
+    /// Handed over to be written.
+    pub(crate) fn begin(&self) {
+        self.is_under_way.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the last one is not written yet: one waits at most.
+    pub(crate) fn is_under_way(&self) -> bool {
+        // With `done`: whoever sees the end sees what came of it.
+        self.is_under_way.load(Ordering::Acquire)
+    }
+
+    /// Whether the last one could not be written.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Relaxed)
+    }
+
+    /// Written or not. Returns whether this is the first time that it is not.
+    pub(crate) fn done(&self, is_ok: bool) -> bool {
+        let had_failed = self.has_failed.swap(!is_ok, Ordering::Relaxed);
+        self.is_under_way.store(false, Ordering::Release);
+        !is_ok && !had_failed
+    }
+}
+
+/// Where a side file is written before it gets its name: another one for each process, so that two
+/// of them never write to one draft.
+pub(crate) fn draft(dir: &Path, kind: &str) -> PathBuf {
+    side::of_directory(dir, &format!("{kind}.draft.{}", std::process::id()))
 }
 
 fn path(dir: &Path) -> PathBuf {

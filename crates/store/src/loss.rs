@@ -120,6 +120,8 @@ impl Statement {
 
     fn write(&self, path: &Path) -> io::Result<()> {
         let mut file = OpenOptions::new().append(true).read(true).create(true).open(path)?;
+        // Where there are no locks, two collectors should not write to one directory.
+        let _ = file.lock();
         let mut line = Vec::new();
         // A crash may have left half a line.
         let mut last = [b'\n'];
@@ -131,7 +133,9 @@ impl Statement {
         }
         serde_json::to_writer(&mut line, self)?;
         line.push(b'\n');
-        file.write_all(&line)
+        let len = file.metadata()?.len();
+        // Half a line is of no use, and it is tried again when there is room.
+        file.write_all(&line).inspect_err(|_| drop(file.set_len(len)))
     }
 }
 

@@ -54,7 +54,8 @@ struct Late {
 
 impl Late {
     /// The input is open; from here on it is the user asked for who works.
-    fn new(config: Config, args: &Args) -> anyhow::Result<Self> {
+    fn new(mut config: Config, args: &Args) -> anyhow::Result<Self> {
+        config.keeps_state = false;
         let idle = [
             ("-R", !args.repeat.is_empty()),
             ("-D", args.daemon),
