@@ -63,7 +63,7 @@ impl Uptime {
     /// Without it the uptime would have grown by the time between them, in 32 bits. A little less
     /// than that is a message that was overtaken. Much more than both clocks say is an uptime that
     /// went back; only one of them may have been set, or may not be of now (data that is played
-    /// back).
+    /// back). An uptime of 0 may be that of an exporter without a clock.
     fn is_after_boot(self, old: Self) -> bool {
         const OVERTAKING_MS: u32 = 10_000;
         const SLACK_MS: u64 = 60 * 60 * 1000;
@@ -72,7 +72,8 @@ impl Uptime {
         let by_collector = passed(old.arrival_ms, self.arrival_ms);
         let passed = by_exporter.max(by_collector);
         let grown = self.ms.wrapping_sub(old.ms);
-        grown < u32::MAX - OVERTAKING_MS && u64::from(grown) > passed.saturating_add(SLACK_MS)
+        let is_overtaken = grown >= u32::MAX - OVERTAKING_MS;
+        old.ms != 0 && !is_overtaken && u64::from(grown) > passed.saturating_add(SLACK_MS)
     }
 }
 
@@ -724,6 +725,7 @@ mod tests {
             ("no date in the header", day(40), day(45), (0, 5 * DAY), false),
             ("the exporter's clock was set back", day(40), day(42), (0, 2 * DAY), false),
             ("the collector's clock was set back", day(40), day(42), (2 * DAY, 0), false),
+            ("an uptime for the first time", 0, day(40), both(60_000), false),
             ("the collector stood still", day(40), day(40), (0, 5 * DAY), false),
         ] {
             let at = |ms, export, arrival| Uptime {
