@@ -251,6 +251,30 @@ fn templates_that_nothing_waits_for() {
     others_go_on(&mut decoder);
 }
 
+/// A connection defines templates and withdraws them, one by one and all, again and again: each
+/// gives back what it took, so there is room for as many the next time.
+#[test]
+fn templates_withdrawn_without_end() {
+    let (mut decoder, mut sink) = (decoder(), Collect::default());
+    let fields = [(0, 1, 4); 12];
+    for n in 0..200 {
+        let defined = (300..350).fold(IpfixBuilder::new(ipfix::Header::default()), |b, id| {
+            b.template(id, &fields).options_template(id + 50, 1, &fields)
+        });
+        let message = if n % 2 == 0 {
+            (300..400).fold(defined, IpfixBuilder::withdraw)
+        } else {
+            defined.withdraw(2).withdraw_options(3).withdraw(2)
+        };
+        decoder.decode_stream(1, HOSTILE, NOW_MS, &message.build(), &mut sink);
+        assert_eq!(decoder.templates().count(), 0, "{n}");
+    }
+    let c = decoder.counters();
+    assert_eq!((c.templates_learned, c.templates_withdrawn), (20_000, 20_000));
+    assert_eq!((c.templates_over_memory, c.withdrawals_ignored), (0, 0));
+    others_go_on(&mut decoder);
+}
+
 /// A megabyte that waits is read once, and no more than there is.
 #[test]
 fn one_template_for_all_that_waits() {
