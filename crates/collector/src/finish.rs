@@ -507,3 +507,58 @@ fn note_dropped(closed: &Closed) {
         log::warn!("{}: {n} exporters, samplers or names do not fit", closed.path.display());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn save_job(dir: &Path) -> Job {
+        let decoder = wire::Decoder::new(wire::Config::default()).snapshot();
+        Job::Save(Box::new(SaveJob {
+            dir: dir.to_owned(),
+            state: State { is_final: false, saved_ms: 0, decoder },
+            unknown: None,
+            saving: Arc::default(),
+        }))
+    }
+
+    #[test]
+    fn files_go_before_what_is_saved() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join(".flowsuite-state.no-pcap");
+        let place = Place { dir: dir.path().to_owned(), sub_dirs: SubDirs::NONE, has_zone: false };
+        let file = FileJob {
+            writer: None,
+            exporters: Exporters::default(),
+            place,
+            slot: Slot { start: 0, len: 300 },
+            line: SourceLine::default(),
+            lost_before: 0,
+            ended: Arc::default(),
+            number: 0,
+        };
+        let (jobs, todo) = crossbeam_channel::unbounded();
+        jobs.send(save_job(dir.path())).unwrap();
+        jobs.send(Job::File(Box::new(file))).unwrap();
+        drop(jobs);
+        let (saw, seen) = crossbeam_channel::unbounded();
+        let mut worker = Worker::default();
+        let is_saved = state.clone();
+        worker.on_slot = Some(Box::new(move |_| saw.send(is_saved.exists()).unwrap()));
+        worker.serve(&todo);
+        assert_eq!(seen.try_iter().collect::<Vec<_>>(), [false]);
+        assert!(state.exists());
+    }
+
+    #[test]
+    fn two_rotations_of_all_sources_may_wait() {
+        for sources in [1, 1024, 20_000] {
+            let mut finisher = Finisher::new();
+            finisher.detach(sources).unwrap();
+            let Finisher::Thread { jobs, .. } = &finisher else { panic!("no thread") };
+            // The line of all sources, and a save of each, too.
+            assert!(jobs.capacity().is_some_and(|room| room > 3 * sources + 2), "{sources}");
+            finisher.join();
+        }
+    }
+}

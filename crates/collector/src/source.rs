@@ -470,6 +470,25 @@ mod tests {
     }
 
     #[test]
+    fn one_save_waits_at_most() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut source = source(dir.path());
+        let learn = |source: &mut Source, id| {
+            let header = wire::v9::Header::default();
+            receive(source, &V9Builder::new(header).template(id, &[(1, 4)]).build());
+        };
+        learn(&mut source, 256);
+        let first = source.save(1000, false).expect("a save");
+        learn(&mut source, 257);
+        assert!(source.save(5000, false).is_none(), "the first is not done");
+        Finisher::new().put(first);
+        let second = source.save(5000, false).expect("what has changed since");
+        Finisher::new().put(second);
+        assert!(source.save(9000, false).is_none(), "nothing has changed");
+        assert!(source.save(9000, true).is_some());
+    }
+
+    #[test]
     fn sources_made_by_senders_share_what_decoders_may_remember() {
         let dir = Path::new("dir");
         let mut config = Config::new(sys::udp::Listen::default(), dir.to_owned());
