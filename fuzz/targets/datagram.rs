@@ -53,14 +53,48 @@ fuzz_target!(|data: &[u8]| {
         let waiting: usize = decoder.exporters().map(|e| e.parked_sets).sum();
         assert_eq!(decoder.waiting().sets, waiting as u64);
     }
+    add_up(&decoder);
     assert_eq!(decoder.counters().datagrams, all.len() as u64);
     assert_eq!(decoder.counters().flows, sink.flows);
     let counted: u64 = decoder.exporters().map(|e| e.totals.flows).sum();
     assert_eq!(counted, sink.flows);
     hand_over(&all);
+    sessions(&all);
     decoder.expire_parked(u64::MAX);
     assert_eq!(decoder.waiting(), Waiting::default());
 });
+
+/// What exporters have in their ledgers is what the counters of all say.
+fn add_up(decoder: &Decoder) {
+    let (all, mut gaps, mut datagrams, mut records) = (decoder.counters(), 0u64, 0u64, 0u64);
+    for e in decoder.exporters() {
+        let t = e.totals;
+        assert_eq!(t.sets_waiting(), e.parked_sets as u64);
+        gaps += t.gaps - t.gaps_closed;
+        datagrams += t.missing_datagrams - t.recovered_datagrams;
+        records += t.missing_records - t.recovered_records;
+    }
+    assert_eq!(
+        (all.sequence_gaps, all.lost_datagrams, all.lost_records),
+        (gaps, datagrams, records)
+    );
+}
+
+/// The same by three transport sessions, which leave nothing behind.
+fn sessions(all: &[&[u8]]) {
+    let (mut decoder, mut sink) = (Decoder::new(Config::default()), Count::default());
+    for (session, datagram) in (0..3).cycle().zip(all) {
+        decoder.decode_stream(session, PEER, NOW_MS, datagram, &mut sink);
+    }
+    add_up(&decoder);
+    assert_eq!(decoder.counters().flows, sink.flows);
+    assert_eq!(
+        (decoder.waiting(), decoder.counters().withdrawals_ignored),
+        (Waiting::default(), 0)
+    );
+    (0..3).for_each(|session| decoder.end_session(session));
+    assert_eq!(decoder.templates().count(), 0);
+}
 
 /// Half of the datagrams, then the others, by the same decoder and by one that is restored.
 fn hand_over(all: &[&[u8]]) {
