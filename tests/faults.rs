@@ -9,6 +9,7 @@ mod common;
 
 use common::capd::{Capd, DAY, assert_listed, flows_in, listed, open_files};
 use common::exports::{ipfix, v5, v9};
+use common::manager::Manager;
 use common::{Daemon, FLOWCAPD, Scene, flow_files, has, run, stdout_of, wait_until};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
@@ -314,6 +315,45 @@ fn a_buffer_that_is_too_small() {
     assert!(drops > 0);
     assert_eq!(datagrams.received + drops, u64::from(DATAGRAMS) + 1);
     assert_eq!(datagrams.missing, drops as i64, "what the kernel dropped is what is missing");
+}
+
+#[test]
+fn a_disk_that_hangs_is_no_reason_to_end_the_service() {
+    let scene = Scene::new();
+    let (dir, manager) = (scene.dir("flows"), Manager::start(&scene));
+    // What reads this file waits, as for a disk, until somebody writes to it.
+    let state = scene.dir("flows/127-0-0-1").join(".flowsuite-state.no-pcap");
+    nix::unistd::mkfifo(&state, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    let (port, http) = (common::free_port(), format!("127.0.0.1:{}", common::free_port()));
+    let log = scene.path("log");
+    let mut child = Command::new(FLOWCAPD)
+        .args(["-C", "none", DAY, "-p", &port.to_string(), &format!("--http={http}"), "-M"])
+        .arg(&dir)
+        .env("NOTIFY_SOCKET", &manager.path)
+        .env("WATCHDOG_USEC", "2000000")
+        .stdin(Stdio::null())
+        .stderr(std::fs::File::create(&log).expect("log"))
+        .spawn()
+        .expect("start");
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+    wait_until(|| !manager.heard("READY=1").is_empty(), said);
+    let is_waiting = || {
+        let page = collector::http::fetch(http.parse().expect("address"), "/status");
+        page.is_ok_and(|page| String::from_utf8_lossy(&page).contains("\"waits_for_disk\":true"))
+    };
+    assert!(!is_waiting());
+    common::send(port, [v9(1, 0, 0..FLOWS, true)]);
+    wait_until(is_waiting, said);
+    let before = manager.heard("WATCHDOG=1").len();
+    wait_until(|| manager.heard("WATCHDOG=1").len() > before + 5, said);
+    assert!(is_waiting(), "all the time");
+    // Nothing is in it, so what there was is not known; and then all goes on.
+    drop(std::fs::OpenOptions::new().write(true).open(&state).expect("the other end"));
+    wait_until(|| !is_waiting(), said);
+    common::send(port, [v9(1, 1, FLOWS..2 * FLOWS, true)]);
+    assert!(run("kill", ["-s", "TERM", &child.id().to_string()]).status.success());
+    assert!(child.wait().expect("end").success(), "{}", said());
+    assert_listed(&dir, 0..2 * FLOWS, "all");
 }
 
 #[test]

@@ -4,15 +4,15 @@ mod common;
 
 use common::capd::{Account as Lines, Capd, DAY, assert_listed, flows_in, listed};
 use common::exports::{ipfix, v9};
+use common::manager::Manager;
 use common::{Daemon, FLOWCAPD, Scene, flow_files, wait_until};
 use std::fs::File;
 use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::loss::{Account, Statements};
 
@@ -183,36 +183,6 @@ fn stop(mut child: std::process::Child, said: impl Fn() -> String) {
     let pid = nix::unistd::Pid::from_raw(child.id() as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("signal");
     assert!(child.wait().expect("end").success(), "{}", said());
-}
-
-/// Hears what collectors tell their service manager, and lets go of what they leave with it.
-struct Manager {
-    path: PathBuf,
-    said: Arc<Mutex<Vec<String>>>,
-}
-
-impl Manager {
-    fn start(scene: &Scene) -> Self {
-        let path = scene.path("notify");
-        let socket = UnixDatagram::bind(&path).expect("bind");
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::clone(&said);
-        // Without room for them descriptors are closed. It ends with the test.
-        std::thread::spawn(move || {
-            let mut text = [0; 1024];
-            while let Ok(len) = socket.recv(&mut text) {
-                let line = String::from_utf8_lossy(&text[..len]).into_owned();
-                heard.lock().expect("whole").push(line);
-            }
-        });
-        Self { path, said }
-    }
-
-    /// What began like this.
-    fn heard(&self, start: &str) -> Vec<String> {
-        let said = self.said.lock().expect("whole");
-        said.iter().filter(|line| line.starts_with(start)).cloned().collect()
-    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub mod answers;
 pub mod capd;
 pub mod exports;
 pub mod flows;
+pub mod manager;
 
 use std::ffi::OsStr;
 use std::net::{TcpListener, UdpSocket};

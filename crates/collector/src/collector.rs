@@ -15,6 +15,7 @@ use wire::DefaultSampling;
 use crate::finish::{Finisher, Job, Place};
 use crate::loss::TotalLine;
 use crate::marks::Marks;
+use crate::pulse::Pulse;
 use crate::recover;
 use crate::source::Source;
 use crate::status::{Details, SourceStatus, Status};
@@ -29,6 +30,7 @@ pub struct Collector {
     config: Config,
     /// Who packs and writes blocks, if not the thread that decodes.
     pool: Option<Arc<Pool>>,
+    pulse: Arc<Pulse>,
     sources: Vec<Source>,
     /// Who they are that send to a port.
     by_peer: HashMap<(Addr, u16), Sender>,
@@ -111,6 +113,7 @@ impl Collector {
         let mut collector = Self {
             slot: slot_of(now_ms / 1000, config.interval_secs),
             config,
+            pulse: Arc::new(Pulse::new(pool.clone())),
             pool,
             sources: Vec::new(),
             by_peer: HashMap::new(),
@@ -177,6 +180,7 @@ impl Collector {
         from: &str,
         sampling: Option<DefaultSampling>,
     ) -> Result<(), Error> {
+        let _disk = self.pulse.at_disk();
         let dir = check_directory(dir)?;
         log::info!("Add flow source: ident: {ident}, IP: {from}, flowdir: {}", dir.display());
         let place = self.place(dir);
@@ -207,6 +211,11 @@ impl Collector {
         self.finisher.detach(self.config.sources_max())
     }
 
+    /// Whether decoding goes on, for others to see.
+    pub(crate) fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
+    }
+
     /// What it was set up with.
     pub const fn config(&self) -> &Config {
         &self.config
@@ -224,6 +233,7 @@ impl Collector {
 
     /// Takes what arrived: a datagram, a message of a stream, or the end of one.
     pub fn receive(&mut self, arrival: &Arrival, bytes: &[u8]) {
+        self.pulse.beat();
         self.tick(arrival.at_ms);
         if let Via::StreamEnd(stream) = arrival.via {
             if let Some(source) = self.streams.remove(&stream) {
@@ -248,6 +258,7 @@ impl Collector {
             source.receive(peer, arrival, bytes, self.keep.as_mut());
             // At once, because nobody knows how long this process lives.
             if source.wants_save(arrival.at_ms) {
+                let _disk = self.pulse.at_disk();
                 source
                     .save(arrival.at_ms, false)
                     .into_iter()
@@ -277,6 +288,7 @@ impl Collector {
 
     /// Does what is due: begins a new slot, writes out what has waited.
     pub fn tick(&mut self, now_ms: u64) {
+        self.pulse.beat();
         let now_secs = now_ms / 1000;
         // Arrival times may be a little behind the slot; a clock that was set back is far behind.
         let is_back = now_secs + u64::from(self.slot.len) < self.slot.start;
@@ -285,6 +297,7 @@ impl Collector {
         if is_early && !is_back {
             return;
         }
+        let _disk = self.pulse.at_disk();
         if now_secs >= self.slot.end() || is_back {
             self.finish();
             self.slot = slot_of(now_secs, self.slot.len);
@@ -300,6 +313,7 @@ impl Collector {
     /// is added to them when it ends.
     pub fn rotate(&mut self, now_ms: u64) {
         self.tick(now_ms);
+        let _disk = self.pulse.at_disk();
         self.finish();
         self.begin();
         self.schedule(now_ms);
@@ -309,6 +323,7 @@ impl Collector {
     /// another look at the [`account`](Self::account), or whether it [`has_failed`](Self::has_failed).
     pub fn close(&mut self, now_ms: u64) {
         self.tick(now_ms);
+        let _disk = self.pulse.at_disk();
         self.sources.iter_mut().for_each(Source::give_up_waiting);
         self.finish();
         self.save(now_ms, true);

@@ -210,21 +210,22 @@ impl Shared {
 
     fn answer(&self, request: &Request<'_>) -> Answer {
         let (status, age) = (self.board.status(), self.board.age());
+        let at_disk = self.board.waits_for_disk();
         let as_text = request.query == "format=text";
         match (request.path, as_text) {
             ("/metrics", _) => {
                 let format = request.format;
-                let is_healthy = report::complaints(&status, age).is_empty();
+                let is_healthy = report::complaints(&status, age, at_disk).is_empty();
                 let (used, disks) = (clock::used(), disks(&status, self.options.limits.sources));
                 let host = Host { age, is_healthy, used, disks };
                 let text = metrics::render(&status, &host, self.options.limits, format);
                 Answer::ok(format.content_type(), text.into_bytes())
             }
-            ("/healthz", _) => match report::complaints(&status, age).as_slice() {
+            ("/healthz", _) => match report::complaints(&status, age, at_disk).as_slice() {
                 [] => Answer::text("200 OK", "ok\n"),
                 all => Answer::text("503 Service Unavailable", all.join("\n") + "\n"),
             },
-            ("/status", _) => Answer::ok(JSON, report::status_json(&status, age)),
+            ("/status", _) => Answer::ok(JSON, report::status_json(&status, age, at_disk)),
             ("/templates" | "/unknown", _) => match self.board.details(self.options.details) {
                 None => Answer::text(
                     "503 Service Unavailable",

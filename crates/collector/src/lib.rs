@@ -32,6 +32,7 @@ pub mod metrics;
 mod network;
 pub mod nfmetrics;
 pub mod offline;
+mod pulse;
 mod recover;
 pub mod repeat;
 mod report;

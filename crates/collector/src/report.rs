@@ -17,14 +17,19 @@ use crate::status::{
 /// After so long without a new status the decoding thread is taken to be stuck.
 pub(crate) const STUCK: Duration = Duration::from_secs(10);
 
-/// What an operator has to look at, `age` after the status was published; nothing if all is well.
+/// What an operator has to look at, `age` after the status was published, with the decoding thread
+/// waiting for the disk since then (`at_disk`) or not; nothing if all is well.
 /// That nothing arrives is no fault.
-pub(crate) fn complaints(status: &Status, age: Duration) -> Vec<String> {
+pub(crate) fn complaints(status: &Status, age: Duration, at_disk: bool) -> Vec<String> {
     /// The rest is counted.
     const SHOWN: usize = 20;
     let mut all = Vec::new();
     if age > STUCK {
-        all.push(format!("the decoding thread has not shown itself for {} s", age.as_secs()));
+        let secs = age.as_secs();
+        all.push(match at_disk {
+            true => format!("the disk has taken nothing for {secs} s, and decoding waits for it"),
+            false => format!("the decoding thread has not shown itself for {secs} s"),
+        });
     }
     for source in &status.sources {
         let SourceStatus { ident, dir, trouble, has_file, .. } = source;
@@ -45,13 +50,14 @@ pub(crate) fn complaints(status: &Status, age: Duration) -> Vec<String> {
 }
 
 /// A status as JSON. Written as it is walked through: there may be many exporters.
-pub(crate) fn status_json(status: &Status, age: Duration) -> Vec<u8> {
+pub(crate) fn status_json(status: &Status, age: Duration, at_disk: bool) -> Vec<u8> {
     #[derive(serde::Serialize)]
     struct Document<'a> {
         version: &'static str,
         started_ms: u64,
         now_ms: u64,
         age_ms: u64,
+        waits_for_disk: bool,
         complaints: Vec<String>,
         slot: Value,
         queue: Value,
@@ -74,7 +80,8 @@ pub(crate) fn status_json(status: &Status, age: Duration) -> Vec<u8> {
         started_ms: *started_ms,
         now_ms: *now_ms,
         age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
-        complaints: complaints(status, age),
+        waits_for_disk: at_disk,
+        complaints: complaints(status, age, at_disk),
         slot: json!({"start": slot_start_secs, "seconds": slot_secs}),
         queue: json!({"bytes": queue.bytes, "limit_bytes": queue.limit_bytes, "waits": queue.waits}),
         account: account_json(&status.account),
@@ -397,7 +404,7 @@ source
     #[test]
     fn a_status_is_json_with_every_count() {
         let status = full();
-        let bytes = status_json(&status, Duration::from_millis(1500));
+        let bytes = status_json(&status, Duration::from_millis(1500), false);
         let value: Value = serde_json::from_slice(&bytes).expect("JSON");
         assert_eq!(value["age_ms"], 1500);
         assert_eq!(value["account"]["received"], 202);
@@ -419,16 +426,18 @@ source
     fn complaints_are_about_disks_and_a_stuck_decoder_only() {
         let fine = full();
         let long = STUCK + Duration::from_secs(1);
-        assert!(complaints(&fine, STUCK).is_empty());
-        assert!(complaints(&Status::default(), Duration::ZERO).is_empty());
-        let told = complaints(&fine, long);
+        assert!(complaints(&fine, STUCK, false).is_empty());
+        assert!(complaints(&Status::default(), Duration::ZERO, false).is_empty());
+        let told = complaints(&fine, long, true);
+        assert_eq!(told, ["the disk has taken nothing for 11 s, and decoding waits for it"]);
+        let told = complaints(&fine, long, false);
         assert_eq!(told, ["the decoding thread has not shown itself for 11 s"]);
         let with = |has_file, trouble: Option<&str>| {
             let mut status = full();
             status.sources[0].ident = "core".into();
             status.sources[0].has_file = has_file;
             status.sources[0].trouble = trouble.map(str::to_owned);
-            complaints(&status, Duration::ZERO)
+            complaints(&status, Duration::ZERO, false)
         };
         assert_eq!(with(true, Some("disk full")), ["source core: disk full"]);
         assert_eq!(with(false, Some("disk full")), ["source core: no file: disk full"]);
@@ -436,7 +445,7 @@ source
         let mut many = full();
         many.sources[0].has_file = false;
         many.sources = vec![many.sources[0].clone(); 500];
-        let told = complaints(&many, Duration::ZERO);
+        let told = complaints(&many, Duration::ZERO, false);
         assert_eq!((told.len(), told[20].as_str()), (21, "and 480 more"));
     }
 

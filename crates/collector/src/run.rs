@@ -6,6 +6,7 @@
 //! them.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -14,12 +15,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
+use crossbeam_channel::RecvTimeoutError;
 use sys::clock;
 use sys::service::{Inherited, Notify, PassedUdp};
 use sys::signal::{Signals, Stop};
 use sys::udp::{DropMark, Listen, Receiver};
 
 use crate::inbox::{Batch, Due, Inbox, Taken, in_order};
+use crate::pulse::{Found, Pulse};
 use crate::repeat::{Outgoing, Repeater};
 use crate::status::{Board, QueueStatus, RepeaterStatus, SocketStatus, Status};
 use crate::stream::{self, Listener, Message, Monitor};
@@ -51,8 +54,11 @@ const UNDER_WAY_NS: u64 = 1_000_000;
 /// How often the collector looks whether what waits may go on.
 const WAIT: Duration = Duration::from_millis(5);
 
-/// How often the board is written, and the service manager told that all is well.
+/// How often the board is written.
 const SHOW_MS: u64 = 1000;
+
+/// How often the service manager is told that decoding goes on, or more often if it wants so.
+const WATCH: Duration = Duration::from_secs(1);
 
 /// What the names of our sockets in the store of the service manager begin with.
 const STORED: &str = "flowcapd-udp-";
@@ -231,6 +237,45 @@ pub fn run(collector: &mut Collector, inputs: Inputs, beside: &Beside) -> Result
     let Inputs { receivers, listeners } = inputs;
     store_sockets(&receivers, &beside.notify);
     let receivers: Vec<_> = receivers.into_iter().map(|bound| bound.receiver).collect();
+    let (collecting, ended) = crossbeam_channel::bounded(0);
+    let pulse = collector.pulse();
+    thread::scope(|scope| {
+        let watcher = thread::Builder::new().name("watch".to_owned());
+        let watch = || watch(&pulse, beside, &ended);
+        watcher.spawn_scoped(scope, watch).map_err(Error::Thread)?;
+        // Dropped at the end, which is when the watcher ends.
+        let _collecting = collecting;
+        collect(collector, receivers, listeners, beside)
+    })
+}
+
+/// Tells the service manager and the board whether decoding goes on, until `ended` is closed.
+fn watch(pulse: &Pulse, beside: &Beside, ended: &crossbeam_channel::Receiver<Infallible>) {
+    let Beside { board, notify, .. } = beside;
+    let pause = notify.watchdog().map_or(WATCH, |time| WATCH.min(time / 4));
+    let mut seen = 0;
+    loop {
+        let found = pulse.look(&mut seen);
+        board.set_waiting_for_disk(found == Found::AtDisk);
+        if notify.watchdog().is_some()
+            && found != Found::Stuck
+            && let Err(e) = notify.alive()
+        {
+            log::warn!("service manager: {e}");
+        }
+        if ended.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
+    }
+}
+
+/// Collects until it is told to end.
+fn collect(
+    collector: &mut Collector,
+    receivers: Vec<Receiver>,
+    listeners: Vec<Listener>,
+    beside: &Beside,
+) -> Result<(), Error> {
     let inbox = Inbox::new(collector.config().queue_bytes, receivers.len() + listeners.len());
     let signals = &beside.signals;
     receivers.iter().filter_map(Receiver::mark).for_each(|mark| collector.note_mark(mark));
@@ -505,15 +550,10 @@ impl Pump<'_> {
 
     /// Shows others how things are, about once a second.
     fn show(&mut self, now_ms: u64) {
-        let Beside { board, notify, .. } = self.beside;
+        let board = &self.beside.board;
         if now_ms.abs_diff(self.shown_ms) >= SHOW_MS {
             self.shown_ms = now_ms;
             board.publish(|status| self.describe(status, now_ms));
-            if notify.watchdog().is_some()
-                && let Err(e) = notify.alive()
-            {
-                log::warn!("service manager: {e}");
-            }
         }
         if let Some(request) = board.request() {
             board.answer(request, self.collector.details(now_ms));

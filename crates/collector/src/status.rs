@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -270,6 +271,7 @@ struct Inner {
     shown: Mutex<Shown>,
     asked: Mutex<Asked>,
     answered: Condvar,
+    waits_for_disk: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -306,7 +308,12 @@ impl Board {
     pub fn new() -> Self {
         let shown = Shown { status: Arc::default(), spare: None, at: clock::monotonic() };
         let (shown, asked) = (Mutex::new(shown), Mutex::default());
-        Self(Arc::new(Inner { shown, asked, answered: Condvar::new() }))
+        Self(Arc::new(Inner {
+            shown,
+            asked,
+            answered: Condvar::new(),
+            waits_for_disk: AtomicBool::default(),
+        }))
     }
 
     /// Publishes what `fill` makes of an older status, whatever that was: every field is to be
@@ -333,6 +340,16 @@ impl Board {
     pub fn age(&self) -> Duration {
         let at = lock(&self.0.shown).at;
         clock::monotonic().saturating_duration_since(at)
+    }
+
+    /// Says whether decoding does nothing but wait for the disk, and so publishes nothing.
+    pub fn set_waiting_for_disk(&self, is_waiting: bool) {
+        self.0.waits_for_disk.store(is_waiting, Ordering::Relaxed);
+    }
+
+    /// Whether decoding does nothing but wait for the disk.
+    pub fn waits_for_disk(&self) -> bool {
+        self.0.waits_for_disk.load(Ordering::Relaxed)
     }
 
     /// Whether somebody waits for details: to be looked at once a tick by the decoding thread,
@@ -379,7 +396,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicBool, Ordering};
     use wire::testing::{IpfixBuilder, Record};
 
     const LONG: Duration = Duration::from_secs(60);

@@ -34,6 +34,8 @@ pub struct PoolCounts {
     pub waits: u64,
     /// For how long, together.
     pub waited: Duration,
+    /// Those that wait now.
+    pub waiting: u64,
     /// Octets of payload under way now: handed over, not yet written.
     pub under_way: u64,
     /// The most that ever was.
@@ -164,7 +166,9 @@ impl Shared {
         let mut queue = lock(&self.queue);
         if is_full(&mut queue) {
             let start = sys::clock::monotonic();
+            queue.counts.waiting += 1;
             queue = self.room.wait_while(queue, is_full).unwrap_or_else(PoisonError::into_inner);
+            queue.counts.waiting -= 1;
             queue.counts.waits += 1;
             queue.counts.waited += start.elapsed();
         }
