@@ -253,7 +253,7 @@ impl Source {
     /// Ends the file of the slot. Name and log line are left to the job that is returned.
     /// Drops are those of its own, `outside` what else was lost before it got here.
     pub(crate) fn finish(&mut self, socket_drops: Option<u64>, outside: Vec<Loss>) -> Job {
-        self.spool.flush(); // what is lost now belongs to this slot
+        self.spool.end_slot();
         let exporters = self.decoder.take_slots();
         // Flows that are lost late belong to the slot they came in.
         let account = self.account_with(self.spool.flows_so_far());

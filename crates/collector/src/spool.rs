@@ -34,6 +34,8 @@ pub(crate) struct Spool {
     in_file: u64,
     /// Flows that came without a file, or were lost from finished ones.
     lost: u64,
+    /// Of those, flows that were lost from the file whose slot has ended.
+    lost_in_file: u64,
     /// What became of finished files after that.
     ended: Arc<Ended>,
     /// Counters of interfaces, beside the flows.
@@ -69,6 +71,7 @@ impl Spool {
             flows: 0,
             in_file: 0,
             lost: 0,
+            lost_in_file: 0,
             ended: Arc::default(),
             recorder,
             samples_lost_before: 0,
@@ -165,15 +168,17 @@ impl Spool {
         self.trouble = Some(error.to_string());
     }
 
-    /// Ends the file and makes the job of finishing it.
-    pub(crate) fn finish(&mut self, exporters: Exporters, line: SourceLine) -> FileJob {
-        // What `flush` left unwritten does not come back, so that loss is known; what a pool still
-        // has to write is told later.
+    /// No more flows come in this slot: from here on, what is lost is lost late.
+    pub(crate) fn end_slot(&mut self) {
         self.flush();
-        let stored = self.writer.as_ref().map(Writer::totals).unwrap_or_default();
-        let lost_before = self.in_file.saturating_sub(stored.all_flows());
-        self.lost = self.lost.saturating_add(lost_before);
-        self.in_file = 0;
+        // Read once: a pool loses blocks between any two readings.
+        let stored = self.writer.as_ref().map_or(0, |w| w.totals().all_flows());
+        self.lost_in_file = std::mem::take(&mut self.in_file).saturating_sub(stored);
+        self.lost = self.lost.saturating_add(self.lost_in_file);
+    }
+
+    /// Makes the job of finishing the file, once its slot has [ended](Self::end_slot).
+    pub(crate) fn finish(&mut self, exporters: Exporters, line: SourceLine) -> FileJob {
         let number = self.files;
         if let Some(writer) = &self.writer {
             let written = writer.written();
@@ -185,7 +190,7 @@ impl Spool {
             place: self.place.clone(),
             slot: self.slot,
             line,
-            lost_before,
+            lost_before: std::mem::take(&mut self.lost_in_file),
             ended: Arc::clone(&self.ended),
             number,
         }
