@@ -86,7 +86,7 @@ pub struct Args {
     #[arg(short = 'F', long, value_name = "FILTER", help_heading = "Sources")]
     pub filter: Option<String>,
 
-    /// Take the innermost packet of tunnels in sFlow samples: tun
+    /// Take the innermost packet of tunnels in packets that sFlow and IPFIX export: tun
     #[arg(short = 'o', long, value_name = "OPTION", value_parser = ["tun"],
           help_heading = "Sources")]
     pub option: Option<String>,
