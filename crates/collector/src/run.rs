@@ -397,7 +397,7 @@ fn receive(
     let mut stopped_ns = None;
     loop {
         if stopped_ns.is_none() && stop.is_requested() {
-            stopped_ns = Some(now_ns());
+            stopped_ns = Some(now_ns() + GRACE_NS);
         }
         let timeout = if stopped_ns.is_some() { Duration::ZERO } else { DROP_POLL };
         let (mut newest_ns, asked_ns) = (0, now_ns());
@@ -432,6 +432,10 @@ fn receive(
         }
     }
 }
+
+/// What seems this much younger than the request to stop may still be older: our clock shows whole
+/// milliseconds, and what came just after a socket was opened has the time when it was read.
+const GRACE_NS: u64 = 100_000_000;
 
 /// How long a socket with this buffer may be left alone.
 fn rest_between_calls(buffer_bytes: u64) -> Duration {
