@@ -66,15 +66,26 @@ impl Lab {
         let names = ["s", "c"].map(|end| format!("fs{end}{}{name}", std::process::id()));
         let lab = Self { names };
         let [sender, collector] = &lab.names;
-        for end in [sender, collector] {
-            let made = run("ip", ["netns", "add", end]);
+        let can = |command: &str| {
+            let made = run("ip", command.split(' '));
             if !made.status.success() {
                 eprintln!("skipped: {}", String::from_utf8_lossy(&made.stderr).trim());
-                return None;
             }
+            made.status.success()
+        };
+        let rule = "add rule inet faults out numgen random mod 100 0 counter drop";
+        let chain = "add chain inet faults out { type filter hook output priority 0; }";
+        let is_possible = can(&format!("netns add {sender}"))
+            && can(&format!("netns add {collector}"))
+            && can(&format!(
+                "link add wire netns {sender} type veth peer name wire netns {collector}"
+            ))
+            && ["add table inet faults", chain, rule, "delete table inet faults"]
+                .iter()
+                .all(|nft| can(&format!("netns exec {sender} nft {nft}")));
+        if !is_possible {
+            return None;
         }
-        let wire = ["link", "add", "wire", "netns", sender, "type", "veth", "peer", "name", "wire"];
-        stdout_of("ip", wire.into_iter().chain(["netns", collector]));
         for (end, addr) in [(sender, Self::SENDER), (collector, Self::COLLECTOR)] {
             stdout_of("ip", ["-n", end, "addr", "add", &format!("{addr}/24"), "dev", "wire"]);
             stdout_of("ip", ["-n", end, "link", "set", "wire", "up"]);
@@ -150,6 +161,10 @@ fn a_wire_that_loses_one_of_a_hundred() {
     for version in [5u16, 9, 10] {
         let dir = scene.dir(&format!("v{version}"));
         let (daemon, to) = lab.capd(&scene, &dir);
+        if daemon.log().contains("were asked for") {
+            eprintln!("skipped: net.core.rmem_max is too small for a sender that does not wait");
+            return;
+        }
         let socket = lab.socket();
         let flows = |n: u32| n * FLOWS..(n + 1) * FLOWS;
         let datagram = |n: u32| match version {
@@ -305,7 +320,7 @@ fn a_buffer_that_is_too_small() {
     capd.send([datagram(0)]);
     capd.daemon.wait_for("New v9 exporter");
     capd.daemon.signal("STOP");
-    capd.send((1..DATAGRAMS).map(datagram));
+    common::flood(capd.port, (1..DATAGRAMS).map(datagram));
     capd.daemon.signal("CONT");
     wait_until(|| common::waiting(capd.port) == 0, || "an empty buffer".to_owned());
     capd.send([datagram(DATAGRAMS)]);

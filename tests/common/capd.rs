@@ -60,7 +60,7 @@ pub fn send_from(from: IpAddr, port: u16, datagrams: &[impl AsRef<[u8]>]) {
     for (n, datagram) in datagrams.iter().enumerate() {
         socket.send_to(datagram.as_ref(), (to, port)).expect("send");
         if n % 16 == 15 {
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            super::give_way(port);
         }
     }
 }

@@ -236,7 +236,22 @@ pub fn send(port: u16, datagrams: impl IntoIterator<Item = impl AsRef<[u8]>>) {
     for (n, datagram) in datagrams.into_iter().enumerate() {
         socket.send_to(datagram.as_ref(), ("127.0.0.1", port)).expect("send");
         if n % 16 == 15 {
-            std::thread::sleep(Duration::from_millis(1));
+            give_way(port);
         }
+    }
+}
+
+/// Waits while more is waiting at a port than the smallest buffer that hosts give takes easily.
+pub fn give_way(port: u16) {
+    const EASY: u64 = 64 << 10;
+    std::thread::sleep(Duration::from_millis(1));
+    wait_until(|| waiting(port) <= EASY, || format!("nobody reads at port {port}"));
+}
+
+/// Sends datagrams to a port of loopback, whether anybody reads them or not.
+pub fn flood(port: u16, datagrams: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
+    for datagram in datagrams {
+        socket.send_to(datagram.as_ref(), ("127.0.0.1", port)).expect("send");
     }
 }
