@@ -1,7 +1,7 @@
 //! Counters of interfaces over time, beside the flow files.
 //!
 //! Samples of a day are in `BASE/.flowsuite-counters.YYYYMMDD.no-pcap`, where `BASE` is the
-//! directory of the collector and the day is the local one. [`side`](crate::side) says why it is
+//! directory of the collector and the day is the local one. [`side`] says why it is
 //! called so. A file is a header and blocks, all numbers little-endian:
 //!
 //! | Header of the file: 16 octets | | Header of a block: 40 octets | |

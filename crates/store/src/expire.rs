@@ -9,7 +9,7 @@
 //! With a flow file goes what lies beside it, with the last one of a day what is kept by the day,
 //! and a sub directory that becomes empty goes, too.
 //!
-//! A collector may give names to files meanwhile: the locks of [`rotate`](crate::rotate) keep a
+//! A collector may give names to files meanwhile: the locks of [`rotate`] keep a
 //! directory from going away under it. Two of these runs, and nfexpire, wait for each other.
 
 use crate::error::StoreError;

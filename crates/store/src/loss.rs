@@ -1,7 +1,7 @@
 //! Loss statements: what a collector could not store, slot by slot, beside the flow files.
 //!
 //! A statement is one line of JSON in `BASE/.flowsuite-loss.YYYYMMDD.no-pcap`, where `BASE` is the
-//! directory of the collector and the day is that in the name of the flow file. [`side`](crate::side)
+//! directory of the collector and the day is that in the name of the flow file. [`side`]
 //! says why it is called so. The lines of a day share a file, so that directories by day or hour can
 //! be emptied and removed.
 //!
@@ -17,7 +17,7 @@
 //!
 //! Nothing but the report of losses reads them. Whoever expires flow files may delete the files of
 //! those days, or lines of them, at any time; what is left is read as before.
-//! [`side::expire_days`](crate::side::expire_days) does so.
+//! [`side::expire_days`] does so.
 
 mod account;
 
