@@ -510,7 +510,8 @@ fn damage_is_told_and_the_rest_is_read() {
     let mut octets = std::fs::read(&input.files[1]).unwrap();
     let blocks = store::FlowFile::open(&input.files[1]).unwrap().blocks().len();
     assert!(blocks > 5);
-    octets[40 + 12 + 30] ^= 0xff; // in the packed payload of the first block
+    // In the packed payload of the first block: a run of literals longer than the block.
+    octets[40 + 12 + 30..][..40].fill(0xff);
     std::fs::write(&input.files[1], octets).unwrap();
     std::fs::write(&input.files[2], b"no flow file").unwrap();
     for threads in THREADS {
