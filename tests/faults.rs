@@ -10,7 +10,7 @@ mod common;
 use common::capd::{Capd, DAY, assert_listed, flows_in, listed, open_files};
 use common::exports::{ipfix, v5, v9};
 use common::manager::Manager;
-use common::{Daemon, FLOWCAPD, Scene, flow_files, has, run, stdout_of, wait_until};
+use common::{Daemon, FLOWCAPD, Running, Scene, flow_files, has, run, stdout_of, wait_until};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -341,15 +341,17 @@ fn a_disk_that_hangs_is_no_reason_to_end_the_service() {
     nix::unistd::mkfifo(&state, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
     let (port, http) = (common::free_port(), format!("127.0.0.1:{}", common::free_port()));
     let log = scene.path("log");
-    let mut child = Command::new(FLOWCAPD)
-        .args(["-C", "none", DAY, "-p", &port.to_string(), &format!("--http={http}"), "-M"])
-        .arg(&dir)
-        .env("NOTIFY_SOCKET", &manager.path)
-        .env("WATCHDOG_USEC", "2000000")
-        .stdin(Stdio::null())
-        .stderr(std::fs::File::create(&log).expect("log"))
-        .spawn()
-        .expect("start");
+    let mut child = Running(
+        Command::new(FLOWCAPD)
+            .args(["-C", "none", DAY, "-p", &port.to_string(), &format!("--http={http}"), "-M"])
+            .arg(&dir)
+            .env("NOTIFY_SOCKET", &manager.path)
+            .env("WATCHDOG_USEC", "2000000")
+            .stdin(Stdio::null())
+            .stderr(std::fs::File::create(&log).expect("log"))
+            .spawn()
+            .expect("start"),
+    );
     let said = || std::fs::read_to_string(&log).unwrap_or_default();
     wait_until(|| !manager.heard("READY=1").is_empty(), said);
     let is_waiting = || {
@@ -366,8 +368,7 @@ fn a_disk_that_hangs_is_no_reason_to_end_the_service() {
     drop(std::fs::OpenOptions::new().write(true).open(&state).expect("the other end"));
     wait_until(|| !is_waiting(), said);
     common::send(port, [v9(1, 1, FLOWS..2 * FLOWS, true)]);
-    assert!(run("kill", ["-s", "TERM", &child.id().to_string()]).status.success());
-    assert!(child.wait().expect("end").success(), "{}", said());
+    assert!(child.terminate(), "{}", said());
     assert_listed(&dir, 0..2 * FLOWS, "all");
 }
 
@@ -379,18 +380,19 @@ fn a_log_that_takes_nothing_stops_nobody() {
     for (what, log) in [("full", Stdio::from(full())), ("gone", Stdio::from(gone()))] {
         let scene = Scene::new();
         let (dir, port) = (scene.dir("flows"), common::free_port());
-        let mut child = Command::new(FLOWCAPD)
-            .args(["-C", "none", DAY, "-p", &port.to_string(), "-w"])
-            .arg(&dir)
-            .stdin(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("start");
+        let mut child = Running(
+            Command::new(FLOWCAPD)
+                .args(["-C", "none", DAY, "-p", &port.to_string(), "-w"])
+                .arg(&dir)
+                .stdin(Stdio::null())
+                .stderr(log)
+                .spawn()
+                .expect("start"),
+        );
         wait_until(|| open_files(&dir).len() == 1, || format!("{what}: an open file"));
         common::send(port, (0..10).map(|n| v9(1, n, n * FLOWS..(n + 1) * FLOWS, true)));
         wait_until(|| flows_in(&dir) == 10 * FLOWS as usize, || format!("{what}: flows"));
-        assert!(run("kill", ["-s", "TERM", &child.id().to_string()]).status.success());
-        assert!(child.wait().expect("end").success(), "{what}");
+        assert!(child.terminate(), "{what}");
         assert_listed(&dir, 0..10 * FLOWS, what);
     }
 }

@@ -5,7 +5,7 @@ mod common;
 use common::capd::{Account as Lines, Capd, DAY, assert_listed, flows_in, listed, open_files};
 use common::exports::{ipfix, v9};
 use common::manager::Manager;
-use common::{Daemon, FLOWCAPD, FLOWDUMP, Scene, flow_files, wait_until};
+use common::{Daemon, FLOWCAPD, FLOWDUMP, Running, Scene, flow_files, wait_until};
 use std::fs::File;
 use std::net::UdpSocket;
 use std::ops::Range;
@@ -187,7 +187,7 @@ fn killed_under_load_again_and_again() {
 
 /// A collector that gets its socket from a socket unit, and once more from the store: descriptors
 /// 3 and 4.
-fn activated(socket: &UdpSocket, to: &Path, log: &Path, manager: &Path) -> std::process::Child {
+fn activated(socket: &UdpSocket, to: &Path, log: &Path, manager: &Path) -> Running {
     activated_with("-w", socket, to, log, manager)
 }
 
@@ -198,12 +198,12 @@ fn activated_with(
     to: &Path,
     log: &Path,
     manager: &Path,
-) -> std::process::Child {
+) -> Running {
     // The variables name the process that they are for, so a shell sets them and becomes it.
     let script = "exec 3<&0 4<&0 </dev/null; LISTEN_FDS=2 LISTEN_PID=$$ exec \"$@\"";
     let port = socket.local_addr().expect("address").port().to_string();
     let log = File::create(log).expect("log");
-    Command::new("sh")
+    let child = Command::new("sh")
         .args(["-c", script, "sh", FLOWCAPD, "-C", "none", "-4", "-p", &port, DAY, option])
         .arg(to)
         .env("TZ", "UTC")
@@ -212,15 +212,13 @@ fn activated_with(
         .stdin(Stdio::from(OwnedFd::from(socket.try_clone().expect("socket"))))
         .stdout(log.try_clone().expect("log"))
         .stderr(log)
-        .spawn()
-        .expect("start")
+        .spawn();
+    Running(child.expect("start"))
 }
 
 /// Ends what is no [`Daemon`] with TERM.
-fn stop(mut child: std::process::Child, said: impl Fn() -> String) {
-    let pid = nix::unistd::Pid::from_raw(child.id() as i32);
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("signal");
-    assert!(child.wait().expect("end").success(), "{}", said());
+fn stop(mut child: Running, said: impl Fn() -> String) {
+    assert!(child.terminate(), "{}", said());
 }
 
 #[test]
@@ -272,7 +270,7 @@ fn drops_that_were_told_before_a_crash_are_not_told_again() {
         let has_drops = |line: &str| {
             line.split_once("Socket drops: ").is_some_and(|(_, n)| !n.starts_with("0"))
         };
-        let pid = first.id().to_string();
+        let pid = first.0.id().to_string();
         let is_told = || {
             common::run("kill", ["-s", "HUP", &pid]).status.success()
                 && said().lines().any(has_drops)
@@ -280,8 +278,8 @@ fn drops_that_were_told_before_a_crash_are_not_told_again() {
         wait_until(is_told, &said);
         let marks = || std::fs::read_to_string(dir.join(".flowsuite-sockets.no-pcap"));
         wait_until(|| marks().is_ok_and(|text| !text.contains(",0]]")), &said);
-        first.kill().expect("kill");
-        first.wait().expect("end");
+        first.0.kill().expect("kill");
+        first.0.wait().expect("end");
         let (second, said) = start("second");
         stop(second, &said);
         assert_eq!(Lines::read(&said()).get("Socket drops"), 0, "{option}: {}", said());
@@ -295,14 +293,16 @@ fn only_sockets_of_our_own_are_left_with_the_manager() {
     let port = common::free_port();
     let options = format!("-C none -p {port} -p 0 --receivers 2 {DAY} -w");
     let log = File::create(scene.path("log")).expect("log");
-    let child = Command::new(FLOWCAPD)
-        .args(options.split(' '))
-        .arg(&dir)
-        .env("NOTIFY_SOCKET", &manager.path)
-        .stdin(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("start");
+    let child = Running(
+        Command::new(FLOWCAPD)
+            .args(options.split(' '))
+            .arg(&dir)
+            .env("NOTIFY_SOCKET", &manager.path)
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("start"),
+    );
     let said = || std::fs::read_to_string(scene.path("log")).unwrap_or_default();
     wait_until(|| !manager.heard("READY=1").is_empty(), said);
     stop(child, said);
@@ -320,15 +320,17 @@ fn sockets_that_nobody_wants_any_more_are_given_up() {
     let port = socket.local_addr().expect("address").port();
     let log = scene.path("log");
     let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"";
-    let child = Command::new("sh")
-        .args(["-c", script, "sh", FLOWCAPD, "-C", "none", "-p", &port.to_string(), DAY, "-w"])
-        .arg(&dir)
-        .env("LISTEN_FDNAMES", format!("flowcapd-udp-{port}-127.0.0.1"))
-        .env("NOTIFY_SOCKET", &manager.path)
-        .stdin(Stdio::from(OwnedFd::from(socket)))
-        .stderr(File::create(&log).expect("log"))
-        .spawn()
-        .expect("start");
+    let child = Running(
+        Command::new("sh")
+            .args(["-c", script, "sh", FLOWCAPD, "-C", "none", "-p", &port.to_string(), DAY, "-w"])
+            .arg(&dir)
+            .env("LISTEN_FDNAMES", format!("flowcapd-udp-{port}-127.0.0.1"))
+            .env("NOTIFY_SOCKET", &manager.path)
+            .stdin(Stdio::from(OwnedFd::from(socket)))
+            .stderr(File::create(&log).expect("log"))
+            .spawn()
+            .expect("start"),
+    );
     let said = || std::fs::read_to_string(&log).unwrap_or_default();
     wait_until(|| said().contains("Startup flowcapd."), said);
     assert!(said().contains(&format!("host: any, port: {port}\n")), "{}", said());

@@ -141,7 +141,7 @@ pub fn waiting(port: u16) -> u64 {
 
 /// A program that runs until it is told to stop, and not longer than the test.
 pub struct Daemon {
-    child: Child,
+    child: Running,
     log: PathBuf,
 }
 
@@ -161,7 +161,7 @@ impl Daemon {
             .stderr(file)
             .spawn()
             .unwrap_or_else(|e| panic!("{}: {e}", program.as_ref().display()));
-        Self { child, log }
+        Self { child: Running(child), log }
     }
 
     /// Waits until the log has a line with this text.
@@ -174,17 +174,17 @@ impl Daemon {
     }
 
     pub fn signal(&self, name: &str) {
-        let kill = run("kill", ["-s", name, &self.child.id().to_string()]);
+        let kill = run("kill", ["-s", name, &self.child.0.id().to_string()]);
         assert!(kill.status.success(), "kill -s {name}");
     }
 
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     /// Waits for the end of the program.
     pub fn wait(&mut self) -> ExitStatus {
-        self.child.wait().expect("wait")
+        self.child.0.wait().expect("wait")
     }
 
     /// Ends the program with TERM and waits for it. Returns its log.
@@ -197,16 +197,27 @@ impl Daemon {
 
     /// Ends the program at once, as a crash would.
     pub fn kill(mut self) {
-        self.child.kill().expect("kill");
-        self.child.wait().expect("wait");
+        self.child.0.kill().expect("kill");
+        self.child.0.wait().expect("wait");
     }
 }
 
-impl Drop for Daemon {
+/// A process that ends with the test, whatever becomes of that.
+pub struct Running(pub Child);
+
+impl Running {
+    /// Ends it with TERM. Returns whether it ended well.
+    pub fn terminate(&mut self) -> bool {
+        assert!(run("kill", ["-s", "TERM", &self.0.id().to_string()]).status.success());
+        self.0.wait().expect("end").success()
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+        if matches!(self.0.try_wait(), Ok(None)) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
         }
     }
 }
