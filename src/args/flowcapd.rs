@@ -130,9 +130,10 @@ pub struct Args {
     pub buffer: usize,
 
     /// Sockets, each with a thread, that share a port's datagrams, those of one exporter too
-    #[arg(long, value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u16).range(1..=64), help_heading = "Network")]
-    pub receivers: u16,
+    /// [default: 1, and 4 where the kernel grants less than 1 MiB of -B]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64),
+          help_heading = "Network")]
+    pub receivers: Option<u16>,
 
     /// IPFIX over TCP, too, on this port [default: 4739]; several allowed
     #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true,

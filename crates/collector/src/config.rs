@@ -14,7 +14,8 @@ use crate::{Error, Network};
 pub struct Config {
     /// Addresses and ports to receive datagrams on.
     pub listen: Vec<sys::udp::Listen>,
-    /// Sockets for each of them, every one with a thread; they share what arrives.
+    /// Sockets for each of them, every one with a thread; they share what arrives. 0: as many as
+    /// the buffers that the kernel grants make necessary.
     pub receivers: usize,
     /// Who sends, and where their flows go.
     pub sources: Sources,

@@ -124,6 +124,23 @@ pub fn bind(
     Ok(all)
 }
 
+/// How many sockets hold what comes while receivers wait for a core: several, each with its
+/// buffer, where the kernel grants little. A socket that is let go of again tells what it grants.
+fn sockets_enough(listen: &Listen) -> usize {
+    let Some(want) = listen.receive_buffer else { return 1 };
+    let trial = Listen { port: 0, group: None, ..listen.clone() };
+    let granted = Receiver::bind(&trial).ok().and_then(|r| r.receive_buffer().ok());
+    granted.map_or(1, |have| sockets_for(have, want))
+}
+
+/// How many sockets are enough where a buffer of `want` octets was asked for and `have` granted.
+fn sockets_for(have: usize, want: usize) -> usize {
+    /// Some 30 ms of 500 000 flows a second.
+    const LITTLE: usize = 1 << 20;
+    const SEVERAL: usize = 4;
+    if have < want.min(LITTLE) { SEVERAL } else { 1 }
+}
+
 /// The sockets for one address and port: those that were passed, and more until there are enough.
 fn open(
     listen: &Listen,
@@ -137,6 +154,11 @@ fn open(
     if count > 0 {
         log::info!("Go on with {count} sockets that were handed over");
     }
+    let receivers = match receivers {
+        0 if count > 0 => count,
+        0 => sockets_enough(listen),
+        told => told,
+    };
     if passed.iter().any(|p| p.other_names.iter().any(|other| is_stored(other))) {
         // That of the socket unit is in the store, too; what else is there is stored again.
         forget(&[name.to_owned()], notify);
@@ -603,6 +625,19 @@ impl<F: FnMut()> Drop for OnDrop<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn little_buffers_are_several() {
+        for (have, want, sockets) in [
+            (16 << 20, 16 << 20, 1),
+            (4 << 20, 16 << 20, 1),
+            (212_992, 16 << 20, 4),
+            (212_992, 212_992, 1), // as the operator wants it
+            (100_000, 212_992, 4),
+        ] {
+            assert_eq!(sockets_for(have, want), sockets, "{have} of {want}");
+        }
+    }
 
     #[test]
     fn a_receiver_that_panics_ends_the_collector_with_an_error() {

@@ -17,7 +17,7 @@ use wire::DefaultSampling;
 pub(super) fn config(name: &str, args: &Args) -> anyhow::Result<Config> {
     let mut config = Config::new(Listen::default(), PathBuf::new());
     config.listen = listen(name, args)?;
-    config.receivers = usize::from(args.receivers);
+    config.receivers = args.receivers.map_or(0, usize::from);
     config.sources = sources(args)?;
     config.allow = args.allow.iter().map(|text| network(text)).collect::<Result<_, _>>()?;
     config.interval_secs = args.interval;
