@@ -316,8 +316,9 @@ fn sockets_that_nobody_wants_any_more_are_given_up() {
     let scene = Scene::new();
     let (dir, manager) = (scene.dir("flows"), Manager::start(&scene));
     // Bound to one address, and a collector of before wanted it so.
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
-    let port = socket.local_addr().expect("address").port();
+    // Not one of those that the kernel gives to others, at other addresses.
+    let port = common::free_port();
+    let socket = UdpSocket::bind(("127.0.0.1", port)).expect("bind");
     let log = scene.path("log");
     let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"";
     let child = Running(

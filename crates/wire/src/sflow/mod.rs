@@ -110,7 +110,7 @@ pub(crate) fn decode<S: FlowSink + ?Sized>(
         let (need, have) = (Header::MAX_LEN, bytes.len());
         return Err(DecodeError::Truncated { what: "sFlow header", at: 0, need, have });
     };
-    let agent = header.agent.unwrap_or(datagram.peer);
+    let agent = crate::unmapped(header.agent.unwrap_or(datagram.peer));
     let at = decoder.agent(datagram, Protocol::Sflow, header.sub_agent, agent, sink)?;
     if decoder.is_dropped(at, header.sequence, bytes, datagram.now_ms) {
         return Ok(());

@@ -492,6 +492,11 @@ fn agents_behind_one_sender_are_told_apart() {
     assert_eq!(exporters, [1, 2, 3, 4, 1]);
     assert!(sink.exporters.iter().all(|e| e.addr == PEER));
     assert_eq!(decoder.counters().duplicates, 1);
+    // An agent that writes its IPv4 address as IPv6 is the same (RFC 4291, 2.5.5.2).
+    let mapped = [Addr::V4(7), Addr::V6(0xffff_0000_0007)].map(|agent| {
+        SflowBuilder::new(Header { agent: Some(agent), ..HEADER }).flow(SAMPLE, &[tcp()]).build()
+    });
+    assert_eq!(decode(&mapped).1.exporters.len(), 1);
     let nameless = SflowBuilder::new(Header { agent: None, ..HEADER }).flow(SAMPLE, &[tcp()]);
     assert_eq!(decode(&[nameless.build()]).1.flows.len(), 1);
 }
