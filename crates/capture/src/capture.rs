@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::Error;
+use crate::batch::{Direction, Progress, Source};
 use crate::classic::Classic;
 use crate::ng::Ng;
 use crate::window::Window;
@@ -24,10 +25,25 @@ pub struct Packet<'a> {
     pub link: u32,
     /// Octets it had on the wire, of which `bytes` may be the first ones only.
     pub wire_len: u32,
-    /// Number of the interface within its section (pcapng), else 0.
+    /// Number of the interface: within its section (pcapng), of the system (live: ifIndex), else 0.
     pub interface: u32,
+    /// Which way it went.
+    pub direction: Direction,
     /// What was captured of it.
     pub bytes: &'a [u8],
+}
+
+impl Packet<'_> {
+    /// What fills a batch before there are packets.
+    #[cfg_attr(not(test), expect(dead_code, reason = "batches are made of it"))]
+    pub(crate) const NONE: Self = Self {
+        time_ns: None,
+        link: 0,
+        wire_len: 0,
+        interface: 0,
+        direction: Direction::Unknown,
+        bytes: &[],
+    };
 }
 
 /// What a capture has brought so far.
@@ -193,7 +209,22 @@ impl Capture {
         self.counts.octets += head.len as u64;
         let bytes = self.window.take(head.before, head.len, head.after);
         let Head { time_ns, link, wire_len, interface, .. } = head;
-        Ok(Some(Packet { time_ns, link, wire_len, interface, bytes }))
+        let direction = Direction::Unknown;
+        Ok(Some(Packet { time_ns, link, wire_len, interface, direction, bytes }))
+    }
+
+    /// Hands over 1 to [`BATCH`](crate::BATCH) packets that lie in memory together, once at most.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next). Packets before the fault were handed over.
+    pub fn batch(&mut self, visit: &mut dyn FnMut(&[Packet<'_>])) -> Result<Progress, Error> {
+        match self.next()? {
+            None => Ok(Progress::End),
+            Some(packet) => {
+                visit(&[packet]);
+                Ok(Progress::More)
+            }
+        }
     }
 
     /// What has been read so far.
@@ -216,6 +247,12 @@ impl Capture {
             Format::Classic(_) => "pcap",
             Format::Ng(_) => "pcapng",
         }
+    }
+}
+
+impl Source for Capture {
+    fn batch(&mut self, visit: &mut dyn FnMut(&[Packet<'_>])) -> Result<Progress, Error> {
+        Self::batch(self, visit)
     }
 }
 

