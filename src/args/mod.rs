@@ -6,6 +6,8 @@
 
 pub mod flowcapd;
 pub mod flowdump;
+pub mod flowprobe;
+pub mod flowprobectl;
 
 use crate::app::is_old_name;
 use crate::exit::Exit;

@@ -1,0 +1,504 @@
+//! What the options of `flowprobe` come to: everything read and checked, nothing opened.
+//!
+//! Under the name `softflowd` the defaults are softflowd's: NetFlow v5 with times relative to the
+//! start, 8192 flows, no active timeout, ends of flows rounded to minutes, `/var/run/softflowd.*`,
+//! and the user nobody in the background. Under any other name they are ours.
+
+use super::Args;
+use anyhow::{Context as _, bail, ensure};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use store::Packing;
+use store::rotate::SubDirs;
+
+/// What a probe is told to do.
+#[derive(Debug)]
+pub struct Settings {
+    /// Name that the program goes by, for replies: `softflowd[123]: `.
+    pub program: String,
+    /// Where packets come from.
+    pub source: Source,
+    /// Filter expression as tcpdump has it.
+    pub filter: Option<String>,
+    /// How packets are taken.
+    pub capture: Capture,
+    /// How packets become flows.
+    pub flows: Flows,
+    /// Where flows are sent to.
+    pub export: Option<Export>,
+    /// Where flows are written to.
+    pub files: Option<Files>,
+    /// Socket that commands come through.
+    pub control: Option<PathBuf>,
+    /// Where metrics are served.
+    pub metrics: Option<SocketAddr>,
+    /// How the process behaves.
+    pub process: Process,
+    /// Statistics at the end are JSON.
+    pub json: bool,
+    /// What to tell the log about options that do nothing here.
+    pub notes: Vec<String>,
+}
+
+/// Where packets come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Interfaces, one at least.
+    Live(Vec<Interface>),
+    /// A capture file.
+    File {
+        /// The file; `-` is standard input.
+        path: PathBuf,
+        /// Export as if it were the time of the packets; otherwise at the time it is.
+        at_packet_time: bool,
+    },
+}
+
+/// An interface to capture on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name; `any` is all of them.
+    pub name: String,
+    /// Index that records carry for input and output; looked up where there is none.
+    pub index: Option<u16>,
+}
+
+/// How packets are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capture {
+    /// Also packets for others.
+    pub is_promiscuous: bool,
+    /// Octets of each packet.
+    pub snap_length: u32,
+    /// Octets of the kernel's buffer, for each thread.
+    pub buffer: u32,
+    /// Through libpcap where there is another way, too.
+    pub by_libpcap: bool,
+    /// Threads that share an interface.
+    pub threads: u16,
+}
+
+/// How packets become flows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flows {
+    /// Entries of the table.
+    pub max_flows: u32,
+    /// Octets of the table.
+    pub max_memory: Option<usize>,
+    /// `NAME=TIME`, in order.
+    pub timeouts: Vec<String>,
+    /// What makes a flow.
+    pub level: Level,
+    /// IPv6 is tracked.
+    pub ipv6: bool,
+    /// Which packets are taken; 1:1 if none.
+    pub sampling: Option<Sampling>,
+    /// Tunnels, one in another, that flows are taken out of.
+    pub tunnels: u8,
+    /// A packet that several interfaces show counts once.
+    pub dedup: bool,
+    /// Interfaces are looked up.
+    pub looks_up: bool,
+    /// MAC address of the probe.
+    pub mac: Option<[u8; 6]>,
+}
+
+/// What makes a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Addresses, protocol, ports, type of service.
+    Full,
+    /// Addresses, protocol, ports.
+    Port,
+    /// Addresses and protocol.
+    Proto,
+    /// Addresses.
+    Ip,
+    /// As full, and the VLAN.
+    Vlan,
+    /// As VLAN, and MAC addresses.
+    Ether,
+}
+
+/// Which packets are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sampling {
+    /// One of so many, 2 at least.
+    pub of: u32,
+    /// By chance; otherwise the first of each N.
+    pub is_random: bool,
+}
+
+/// Where and how flows are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// Destinations as typed, separated by commas.
+    pub to: String,
+    /// One destination in turn; otherwise all of them.
+    pub is_balanced: bool,
+    /// Format.
+    pub version: Version,
+    /// Times in records.
+    pub times: Times,
+    /// Both directions in one record.
+    pub is_biflow: bool,
+    /// Labels in records.
+    pub mpls_labels: u8,
+    /// Transport.
+    pub transport: Transport,
+    /// Time to live, hop limit.
+    pub hop_limit: Option<u8>,
+    /// Interface that is sent through.
+    pub interface: Option<String>,
+    /// Address that is sent from.
+    pub from: Option<IpAddr>,
+    /// Observation domain.
+    pub domain: u32,
+    /// Octets of a datagram at most.
+    pub mtu: u16,
+    /// Seconds until templates are repeated.
+    pub template_secs: u32,
+    /// Datagrams until templates are repeated.
+    pub template_packets: u32,
+}
+
+/// Format of export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// NetFlow v1.
+    V1,
+    /// NetFlow v5.
+    V5,
+    /// NetFlow v9.
+    V9,
+    /// IPFIX.
+    Ipfix,
+}
+
+/// Times in records of v9 and IPFIX.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Times {
+    /// Milliseconds since the start.
+    Uptime,
+    /// Seconds since 1970.
+    Seconds,
+    /// Milliseconds since 1970.
+    Millis,
+    /// NTP format, microseconds.
+    Micros,
+    /// NTP format, nanoseconds.
+    Nanos,
+}
+
+/// Transport of export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// UDP.
+    Udp,
+    /// TCP, IPFIX alone.
+    Tcp,
+}
+
+/// Where flow files are written.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// Directory.
+    pub dir: PathBuf,
+    /// Seconds of a file.
+    pub interval: u32,
+    /// Directories in it.
+    pub subdirs: SubDirs,
+    /// Ident in them.
+    pub ident: String,
+    /// Compression.
+    pub packing: Packing,
+}
+
+/// How the process behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Goes to the background.
+    pub in_background: bool,
+    /// File for its number; only in the background, or where one was named.
+    pub pid_file: Option<PathBuf>,
+    /// User to become.
+    pub user: Option<String>,
+    /// Group to become.
+    pub group: Option<String>,
+    /// User to become nevertheless if it is root who started the program.
+    pub user_if_root: Option<&'static str>,
+    /// As for the logger: 1 normal, 3 everything.
+    pub verbosity: u8,
+    /// CPU time is printed at the end.
+    pub prints_cpu_time: bool,
+}
+
+/// What differs between the names of the program.
+struct Defaults {
+    version: Version,
+    times: Times,
+    max_flows: u32,
+    timeouts: &'static [&'static str],
+    pid_file: &'static str,
+    control: &'static str,
+    user: Option<&'static str>,
+}
+
+const OURS: Defaults = Defaults {
+    version: Version::Ipfix,
+    times: Times::Millis,
+    max_flows: 1 << 20,
+    timeouts: &["active=300", "expint=1"],
+    pid_file: "/run/flowprobe.pid",
+    control: "/run/flowprobe.ctl",
+    user: None,
+};
+
+const SOFTFLOWD: Defaults = Defaults {
+    version: Version::V5,
+    times: Times::Uptime,
+    max_flows: 8192,
+    timeouts: &["active=0", "expint=60"],
+    pid_file: "/var/run/softflowd.pid",
+    control: "/var/run/softflowd.ctl",
+    user: Some("nobody"),
+};
+
+/// Where the socket of commands is unless somebody says: of the program, or of the program that
+/// controls it.
+pub fn control_path(name: &str) -> &'static Path {
+    Path::new(defaults(name).control)
+}
+
+fn defaults(name: &str) -> &'static Defaults {
+    if name.starts_with("softflow") { &SOFTFLOWD } else { &OURS }
+}
+
+impl Settings {
+    /// Reads the options of the program called `name`.
+    ///
+    /// # Errors
+    /// If an option has a value that makes no sense, or options do not go together.
+    pub fn new(name: &str, args: Args) -> anyhow::Result<Self> {
+        let defaults = defaults(name);
+        let mut notes = Vec::new();
+        let source = source(name, &args)?;
+        let is_file = matches!(source, Source::File { .. });
+        let export = export(&args, defaults, &mut notes)?;
+        let process = process(&args, defaults, is_file);
+        let control = match args.control.as_deref() {
+            Some(path) if path == Path::new("none") => None,
+            Some(path) => Some(path.to_owned()),
+            None => Some(defaults.control.into()),
+        };
+        if args.restart.is_some() {
+            notes.push("-I does nothing: times stay right however long a probe runs".to_owned());
+        }
+        Ok(Self {
+            program: name.to_owned(),
+            filter: (!args.filter.is_empty()).then(|| args.filter.join(" ")),
+            capture: Capture {
+                is_promiscuous: !args.no_promiscuous,
+                snap_length: args.snap_length.unwrap_or(512),
+                buffer: args.buffer.unwrap_or(32 << 20),
+                by_libpcap: args.libpcap,
+                threads: args.threads,
+            },
+            flows: flows(name, &args, defaults, export.as_ref())?,
+            files: files(&args)?,
+            control: control.filter(|_| !is_file),
+            metrics: args.metrics,
+            json: args.json,
+            source,
+            export,
+            process,
+            notes,
+        })
+    }
+}
+
+fn source(name: &str, args: &Args) -> anyhow::Result<Source> {
+    if let Some(port) = args.psamp_port {
+        bail!("-R {port}: receiving PSAMP is not among what {name} does: give -i or -r");
+    }
+    match (&args.read, args.interface.as_slice()) {
+        (Some(path), []) => Ok(Source::File {
+            path: path.clone(),
+            at_packet_time: args.adjust || name != "softflowd",
+        }),
+        (Some(_), _) => bail!("-i and -r: packets come from interfaces or from a file, not both"),
+        (None, []) => bail!("no packets to look at: give -i INTERFACE or -r FILE"),
+        (None, all) => {
+            all.iter().map(|text| interface(text)).collect::<Result<_, _>>().map(Source::Live)
+        }
+    }
+}
+
+/// Reads `[IDX:]IF`. Only a decimal number in front of the colon is an index: `eth0:1` is a name.
+fn interface(text: &str) -> anyhow::Result<Interface> {
+    let (index, name) = match text.split_once(':') {
+        Some((digits, name))
+            if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) =>
+        {
+            let index =
+                digits.parse().with_context(|| format!("-i {text}: an index is 0 to 65535"))?;
+            (Some(index), name)
+        }
+        _ => (None, text),
+    };
+    ensure!(!name.is_empty(), "-i {text}: names no interface");
+    Ok(Interface { name: name.to_owned(), index })
+}
+
+fn flows(
+    name: &str,
+    args: &Args,
+    defaults: &Defaults,
+    export: Option<&Export>,
+) -> anyhow::Result<Flows> {
+    let level = level(&args.track)?;
+    let mut timeouts: Vec<String> = defaults.timeouts.iter().map(ToString::to_string).collect();
+    timeouts.extend(args.timeout.iter().cloned());
+    timeouts.extend(args.active_timeout.iter().map(|time| format!("active={time}")));
+    let carries_ipv6 = |e: &Export| matches!(e.version, Version::V9 | Version::Ipfix);
+    let is_old = name == "softflowd";
+    let version_carries = export.map_or(matches!(defaults.version, Version::Ipfix), carries_ipv6);
+    let mac = args.mac.as_deref().map(mac).transpose()?;
+    ensure!(
+        mac.is_none() || level == Level::Ether,
+        "-H: the direction is told by MAC addresses only with -T ether"
+    );
+    let of = args.sample.filter(|n| *n > 1);
+    Ok(Flows {
+        max_flows: args.max_flows.unwrap_or(defaults.max_flows),
+        max_memory: args.max_memory,
+        timeouts,
+        level,
+        ipv6: !is_old || args.ipv6 || args.debug || version_carries,
+        sampling: of.map(|of| Sampling { of, is_random: args.random_sampling }),
+        tunnels: args.tunnels.unwrap_or(0),
+        dedup: args.dedup,
+        looks_up: !args.no_lookup,
+        mac,
+    })
+}
+
+fn level(text: &str) -> anyhow::Result<Level> {
+    Ok(match text.to_ascii_lowercase().as_str() {
+        "full" => Level::Full,
+        "port" => Level::Port,
+        "proto" => Level::Proto,
+        "ip" => Level::Ip,
+        "vlan" => Level::Vlan,
+        "ether" => Level::Ether,
+        _ => bail!("-T {text}: there are full, port, proto, ip, vlan, ether"),
+    })
+}
+
+/// Reads six octets in hex, with colons or dashes between.
+fn mac(text: &str) -> anyhow::Result<[u8; 6]> {
+    let octet = |part: &str| match part.len() {
+        1 | 2 => u8::from_str_radix(part, 16).ok(),
+        _ => None,
+    };
+    let octets: Option<Vec<u8>> = text.split([':', '-']).map(octet).collect();
+    let mac = octets.and_then(|all| <[u8; 6]>::try_from(all).ok());
+    mac.with_context(|| format!("-H {text}: write a MAC address as 02:00:5e:10:00:01"))
+}
+
+fn export(
+    args: &Args,
+    defaults: &Defaults,
+    notes: &mut Vec<String>,
+) -> anyhow::Result<Option<Export>> {
+    let version = args.export.as_deref().map(version).transpose()?.unwrap_or(defaults.version);
+    let times = args.times.as_deref().map(times).transpose()?.unwrap_or(defaults.times);
+    let transport = match args.transport.to_ascii_lowercase().as_str() {
+        "udp" => Transport::Udp,
+        "tcp" => Transport::Tcp,
+        "sctp" => bail!("-P sctp: there are udp and tcp"),
+        other => bail!("-P {other}: there are udp and tcp"),
+    };
+    if args.to.is_empty() {
+        return Ok(None);
+    }
+    let has_templates = matches!(version, Version::V9 | Version::Ipfix);
+    let idle = [
+        ("-b", args.biflow && version != Version::Ipfix, "-v 10"),
+        ("-x", args.mpls_labels.is_some_and(|n| n > 0) && !has_templates, "-v 9 or -v 10"),
+        ("-A", args.times.is_some() && !has_templates, "-v 9 or -v 10"),
+    ];
+    for (option, _, needs) in idle.iter().filter(|(_, is_idle, _)| *is_idle) {
+        notes.push(format!("{option} does nothing without {needs}"));
+    }
+    Ok(Some(Export {
+        to: args.to.join(","),
+        is_balanced: args.balance,
+        version,
+        times,
+        is_biflow: args.biflow && version == Version::Ipfix,
+        mpls_labels: args.mpls_labels.filter(|_| has_templates).unwrap_or(0),
+        transport,
+        hop_limit: args.hop_limit,
+        interface: args.send_interface.clone(),
+        from: args.from,
+        domain: args.domain,
+        mtu: args.mtu,
+        template_secs: args.template_refresh,
+        template_packets: args.template_packets,
+    }))
+}
+
+fn version(text: &str) -> anyhow::Result<Version> {
+    // As softflowd reads it: 05 is 5.
+    Ok(match text.parse::<u16>() {
+        Ok(1) => Version::V1,
+        Ok(5) => Version::V5,
+        Ok(9) => Version::V9,
+        Ok(10) => Version::Ipfix,
+        _ if text == "psamp" => bail!("-v psamp: packets are not exported, flows are: 1, 5, 9, 10"),
+        _ => bail!("-v {text}: there are 1, 5, 9 and 10, which is IPFIX"),
+    })
+}
+
+fn times(text: &str) -> anyhow::Result<Times> {
+    Ok(match text.to_ascii_lowercase().as_str() {
+        "uptime" => Times::Uptime,
+        "sec" => Times::Seconds,
+        "milli" => Times::Millis,
+        "micro" => Times::Micros,
+        "nano" => Times::Nanos,
+        _ => bail!("-A {text}: there are sec, milli, micro, nano, uptime"),
+    })
+}
+
+fn files(args: &Args) -> anyhow::Result<Option<Files>> {
+    let Some(dir) = &args.write else { return Ok(None) };
+    let printable = |c: char| ('!'..='~').contains(&c);
+    ensure!(
+        (1..=121).contains(&args.ident.len()) && args.ident.chars().all(printable),
+        "--ident '{}': 1 to 121 printable characters without blanks",
+        args.ident.escape_debug()
+    );
+    Ok(Some(Files {
+        dir: dir.clone(),
+        interval: args.interval,
+        subdirs: SubDirs::new(args.subdirs).context("--subdirs takes 0 to 8")?,
+        ident: args.ident.clone(),
+        packing: args.compress.packing()?,
+    }))
+}
+
+fn process(args: &Args, defaults: &Defaults, is_file: bool) -> Process {
+    let in_background = !(args.foreground || args.debug || is_file);
+    let is_asked = args.user.is_some() || args.group.is_some();
+    Process {
+        in_background,
+        pid_file: args.pid_file.clone().or_else(|| in_background.then(|| defaults.pid_file.into())),
+        user: args.user.clone(),
+        group: args.group.clone(),
+        user_if_root: defaults.user.filter(|_| in_background && !is_asked),
+        verbosity: if args.debug { 3 } else { 1 },
+        prints_cpu_time: args.cpu_time,
+    }
+}
