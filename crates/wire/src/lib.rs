@@ -23,6 +23,7 @@
 //! * [`packet`]: captured frames, as sampled headers and sections have them;
 //! * `options`, `exporter`, `sequence`: what is known of each exporter;
 //! * `parked`: data before its template; `recent`: datagrams that come twice; `session`: TCP;
+//! * [`export`]: the other way round, flows become datagrams;
 //! * [`Snapshot`]: what outlasts a restart of the collector;
 //! * [`Counters`]: everything that was dropped, by cause; [`ExporterCounts`]: by exporter.
 //!
@@ -34,6 +35,7 @@ mod cursor;
 mod derive;
 mod element;
 mod error;
+pub mod export;
 mod exporter;
 mod fixed;
 mod frames;
