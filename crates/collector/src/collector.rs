@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use record::{Addr, Flow};
 use store::Pool;
-use store::rotate::{Slot, slot_of};
+use store::recover;
+use store::rotate::{Place, Slot, slot_of};
 use sys::udp::DropMark;
 use wire::DefaultSampling;
 
-use crate::finish::{Finisher, Job, Place};
+use crate::finish::{Finisher, Job};
 use crate::loss::TotalLine;
 use crate::marks::Marks;
 use crate::pulse::Pulse;
-use crate::recover;
 use crate::source::Source;
 use crate::status::{Details, SourceStatus, Status};
 use crate::{Account, Config, Error, FinishedFile, Listed, Sources};
@@ -163,7 +163,14 @@ impl Collector {
     /// Takes in what collectors that are gone have left in the directory of a source, as soon as
     /// there is time for it.
     fn claim(&mut self, ident: &str, dir: &Path) {
-        for left in recover::claim(dir, ident, self.config.interval_secs) {
+        let claimed = recover::claim(dir, ident, self.config.interval_secs);
+        for path in &claimed.stored {
+            log::info!("{}: left by a crash, its flows are stored already", path.display());
+        }
+        for (path, e) in &claimed.trouble {
+            log::error!("{}: left by a crash: {e}", path.display());
+        }
+        for left in claimed.files {
             let place = self.place(dir.to_owned());
             self.finisher.put_first(Job::TakeIn(Box::new((place, left))));
         }

@@ -12,50 +12,17 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use record::Totals;
 use store::loss::{ExporterStatement, Statement};
-use store::rotate::{self, Published, Slot, SubDirs};
-use store::{Closed, Resumed, StoreError, Writer};
+use store::recover::{self, Leftover, Taken};
+use store::rotate::{Place, Published, Slot};
+use store::{Closed, Resumed, Writer};
 
 use crate::ledger::{Exporters, InFile};
 use crate::loss::SourceLine;
 use crate::marks::MarksJob;
-use crate::recover::{self, Leftover, Taken};
 use crate::spool::Ended;
 use crate::state::{Saving, State};
 use crate::statements::Statements;
 use crate::{Error, FinishedFile, unknown};
-
-/// Where finished files of a source go.
-#[derive(Clone, Debug)]
-pub(crate) struct Place {
-    pub(crate) dir: PathBuf,
-    pub(crate) sub_dirs: SubDirs,
-    pub(crate) has_zone: bool,
-}
-
-impl Place {
-    fn name(&self, slot: Slot) -> String {
-        if self.has_zone { slot.file_name_with_zone() } else { slot.file_name() }
-    }
-
-    /// Where the file of a slot goes, if its directory can be made.
-    fn path(&self, slot: Slot) -> PathBuf {
-        self.dir.join(slot.sub_directory(self.sub_dirs)).join(self.name(slot))
-    }
-
-    /// The name of a file below the directory; what should be its name where it has none there.
-    fn relative(&self, path: Option<&Path>, slot: Slot) -> String {
-        let usual = self.path(slot);
-        let below = |path: &'_ Path| path.strip_prefix(&self.dir).ok().map(Path::to_owned);
-        let below = path.and_then(below).or_else(|| below(&usual));
-        below.unwrap_or(usual).to_string_lossy().into_owned()
-    }
-
-    /// Gives a closed file its name.
-    pub(crate) fn publish(&self, temporary: &Path, slot: Slot) -> Result<Published, StoreError> {
-        let sub = slot.sub_directory(self.sub_dirs);
-        rotate::publish(temporary, &self.dir, &sub, &self.name(slot))
-    }
-}
 
 /// Something to be done in order.
 pub(crate) enum Job {
@@ -511,6 +478,7 @@ fn note_dropped(closed: &Closed) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use store::rotate::SubDirs;
 
     fn save_job(dir: &Path) -> Job {
         let decoder = wire::Decoder::new(wire::Config::default()).snapshot();

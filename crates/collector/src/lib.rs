@@ -33,7 +33,6 @@ mod network;
 pub mod nfmetrics;
 pub mod offline;
 mod pulse;
-mod recover;
 pub mod repeat;
 mod report;
 pub mod run;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use record::{Addr, Field, Flow, FlowSink, InterfaceSample, Meta};
 use store::loss::Loss;
-use store::rotate::Slot;
+use store::rotate::{Place, Slot};
 use store::{Pool, StoreError};
 use wire::{Counters, Decoder, DefaultSampling, Restored};
 
 use crate::collector::Keep;
-use crate::finish::{Job, Place, SaveJob};
+use crate::finish::{Job, SaveJob};
 use crate::ledger::{Exporters, Tally};
 use crate::loss::SourceLine;
 use crate::spool::Spool;

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use record::{Flow, FlowSink, InterfaceSample, Meta, Totals};
 use store::counters::Recorder;
-use store::rotate::{self, Slot};
+use store::recover::temporary_name;
+use store::rotate::{Place, Slot};
 use store::{Pool, StoreError, Writer, WriterOptions};
 
 use crate::Config;
-use crate::finish::{FileJob, Place};
+use crate::finish::FileJob;
 use crate::ledger::Exporters;
 use crate::loss::SourceLine;
 use crate::status::SourceStatus;
@@ -261,26 +262,14 @@ impl FlowSink for Spool {
     }
 }
 
-/// `nfcapd.current.PID.SLOT.N`: tells after a crash whose it was, and of which slot.
-pub(crate) fn temporary_name(pid: u32, slot: Slot, n: u64) -> String {
-    rotate::temporary_name(format_args!("{pid}.{}.{n}", slot.start))
-}
-
-/// Process number and start of the slot in a name made by [`temporary_name`].
-pub(crate) fn parse_temporary_name(name: &str) -> Option<(i32, u64)> {
-    let mut parts = name.strip_prefix(&rotate::temporary_name(""))?.split('.');
-    let (pid, slot) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    parts.next()?.parse::<u64>().ok()?;
-    parts.next().is_none().then_some((pid, slot))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use store::rotate::SubDirs;
 
     fn spool(dir: &Path, slot: Slot) -> Spool {
         let config = Config::new(sys::udp::Listen::default(), dir.to_owned());
-        let (dir, sub_dirs) = (dir.to_owned(), rotate::SubDirs::NONE);
+        let (dir, sub_dirs) = (dir.to_owned(), SubDirs::NONE);
         let place = Place { dir, sub_dirs, has_zone: false };
         Spool::new(&config, None, "test".to_owned(), place, slot)
     }
@@ -309,23 +298,5 @@ mod tests {
         spool.flow(&flow);
         spool.flow(&flow);
         assert_eq!(spool.flows(), (u64::MAX, u64::MAX));
-    }
-
-    #[test]
-    fn temporary_names_tell_process_and_slot() {
-        let slot = Slot { start: 1_795_000_200, len: 300 };
-        let name = temporary_name(4711, slot, 3);
-        assert_eq!(name, "nfcapd.current.4711.1795000200.3");
-        assert_eq!(parse_temporary_name(&name), Some((4711, 1_795_000_200)));
-        for other in [
-            "nfcapd.current.4711",
-            "nfcapd.current.A1B2C3",
-            "nfcapd.current.4711.1795000200",
-            "nfcapd.current.4711.1795000200.3.merged",
-            "nfcapd.current.4711.1795000200.x",
-            "nfcapd.202611181105",
-        ] {
-            assert_eq!(parse_temporary_name(other), None, "{other}");
-        }
     }
 }

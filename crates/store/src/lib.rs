@@ -20,7 +20,7 @@
 //!
 //! Writing: a [`Writer`] takes flows as a [`record::FlowSink`]; with a [`Pool`], other threads pack
 //! and write its blocks. [`rotate`] says which file a moment
-//! belongs to and gives finished files their name; [`select`] turns file arguments of the command
+//! belongs to and gives finished files their name; [`recover`] does so for those of a crash; [`select`] turns file arguments of the command
 //! line into a list; [`verify`] looks at every block of a file; [`loss`] keeps what collectors
 //! could not store; [`counters`] keeps samples of interfaces; [`expire`] keeps a directory within
 //! its limits, which stand in [`nfstat`]. [`repair`](fn@repair), [`recompress`](fn@recompress) and
@@ -57,6 +57,7 @@ mod payload3;
 mod pool;
 mod reader;
 mod recompress;
+pub mod recover;
 mod renumber;
 mod repair;
 mod replace;

@@ -186,6 +186,45 @@ fn sync(directory: &Path) -> Result<(), StoreError> {
     sync_directory(directory).map_err(StoreError::io("sync", directory))
 }
 
+/// Where the finished files of one source go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Directory of the source. Files on their way are in it.
+    pub dir: PathBuf,
+    /// How finished files are spread below it.
+    pub sub_dirs: SubDirs,
+    /// Whether names have the offset from UTC.
+    pub has_zone: bool,
+}
+
+impl Place {
+    /// Name of the file of a slot, without its directory.
+    pub fn name(&self, slot: Slot) -> String {
+        if self.has_zone { slot.file_name_with_zone() } else { slot.file_name() }
+    }
+
+    /// Where the file of a slot goes, if its directory can be made.
+    pub fn path(&self, slot: Slot) -> PathBuf {
+        self.dir.join(slot.sub_directory(self.sub_dirs)).join(self.name(slot))
+    }
+
+    /// The name of a file below the directory; what should be its name where it has none there.
+    pub fn relative(&self, path: Option<&Path>, slot: Slot) -> String {
+        let usual = self.path(slot);
+        let below = |path: &'_ Path| path.strip_prefix(&self.dir).ok().map(Path::to_owned);
+        let below = path.and_then(below).or_else(|| below(&usual));
+        below.unwrap_or(usual).to_string_lossy().into_owned()
+    }
+
+    /// Gives a closed file its name.
+    ///
+    /// # Errors
+    /// As those of [`publish`].
+    pub fn publish(&self, temporary: &Path, slot: Slot) -> Result<Published, StoreError> {
+        publish(temporary, &self.dir, &slot.sub_directory(self.sub_dirs), &self.name(slot))
+    }
+}
+
 /// What has become of a file on its way to its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
