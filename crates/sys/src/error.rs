@@ -32,6 +32,14 @@ pub enum Error {
         /// The kernel's reason.
         source: io::Error,
     },
+    /// Nobody listens there, nobody answered in time, or there is no way to it.
+    #[error("cannot connect to TCP {addr}: {source}")]
+    ConnectTcp {
+        /// Address asked for.
+        addr: SocketAddr,
+        /// The kernel's reason.
+        source: io::Error,
+    },
     /// A raw socket cannot be had, or has no way to its destination.
     #[error(
         "cannot send to {addr} with the addresses of others: {source}: it needs CAP_NET_RAW, and a \

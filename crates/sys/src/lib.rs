@@ -5,6 +5,7 @@
 //! crate knows what a flow is.
 //!
 //! * [`udp`]: batched receiving and sending, with the kernel's drop counter;
+//! * [`Leave`]: from where, through what and how far what is sent goes; [`tcp`]: sending streams;
 //! * [`raw`]: sending with the addresses of others;
 //! * [`bpf`]: packet filters that the kernel runs;
 //! * [`map`]: read-only mapping of finished files;
@@ -23,6 +24,7 @@ pub mod bpf;
 pub mod clock;
 pub mod disk;
 mod error;
+mod leave;
 pub mod lock;
 pub mod map;
 pub mod memory;
@@ -31,6 +33,8 @@ pub mod process;
 pub mod raw;
 pub mod service;
 pub mod signal;
+pub mod tcp;
 pub mod udp;
 
 pub use error::Error;
+pub use leave::Leave;

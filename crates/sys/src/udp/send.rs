@@ -5,9 +5,12 @@ use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::ptr;
+use std::time::Duration;
+
+use socket2::Type;
 
 use super::BATCH;
-use crate::Error;
+use crate::{Error, Leave};
 
 /// A UDP socket that sends to one destination, in batches.
 pub struct Sender {
@@ -35,6 +38,20 @@ impl Sender {
         let socket = UdpSocket::bind(from).map_err(|source| Error::Bind { addr: from, source })?;
         socket.connect(to).map_err(|source| Error::Connect { addr: to, source })?;
         Ok(Self { socket })
+    }
+
+    /// Opens a socket to `to` with options. Sending waits for room in the system's buffer a second
+    /// at most, after which [`is_without_room`] says so.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), and if an option is refused.
+    pub fn open(to: SocketAddr, leave: &Leave) -> Result<Self, Error> {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let (socket, to) = leave.open(to, Type::DGRAM)?;
+        let failed = |source| Error::Connect { addr: to, source };
+        socket.connect(&to.into()).map_err(failed)?;
+        socket.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
+        Ok(Self { socket: socket.into() })
     }
 
     /// Address and port datagrams come from.

@@ -427,3 +427,56 @@ fn who_may_not_add_to_inherited_sockets_is_told() {
     assert_eq!(count, 1);
     assert!(refused.is_some_and(|e| e.contains("127.0.0.1")));
 }
+
+/// The TTL or hop limit that the next datagram of a socket came with.
+fn hops_of_next(rx: &UdpSocket) -> i32 {
+    use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+    use std::os::fd::AsRawFd;
+    rx.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let (mut octets, mut control) = ([0; 64], nix::cmsg_space!(i32));
+    let mut parts = [io::IoSliceMut::new(&mut octets)];
+    let got = recvmsg::<()>(rx.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty());
+    let got = got.unwrap();
+    let told = got.cmsgs().unwrap().next();
+    match told {
+        Some(ControlMessageOwned::Ipv4Ttl(hops) | ControlMessageOwned::Ipv6HopLimit(hops)) => hops,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn hops_source_and_interface_are_seen_by_the_receiver() {
+    use nix::sys::socket::{setsockopt, sockopt};
+    let leave = |from: Option<&str>| crate::Leave {
+        from: from.map(|from| from.parse().unwrap()),
+        interface: Some("lo".to_owned()),
+        hops: Some(7),
+        multicast_hops: Some(3),
+    };
+    let rx = UdpSocket::bind((LO4, 0)).unwrap();
+    setsockopt(&rx, sockopt::Ipv4RecvTtl, &true).unwrap();
+    let to = rx.local_addr().unwrap();
+    let tx = Sender::open(to, &leave(Some("127.0.0.3"))).unwrap();
+    send_all(&tx, &[b"x".to_vec()]);
+    assert_eq!(hops_of_next(&rx), 7);
+    assert_eq!(tx.local_addr().unwrap().ip().to_string(), "127.0.0.3");
+    let e = Sender::open(to, &leave(Some("::1"))).err().unwrap();
+    assert!(matches!(e, Error::Family { .. }), "{e}");
+    let mut nowhere = leave(None);
+    nowhere.interface = Some("nowhere0".to_owned());
+    let e = Sender::open(to, &nowhere).err().unwrap();
+    assert!(e.to_string().contains("nowhere0"), "{e}");
+    // A group: another limit. It needs no route, because the interface is given.
+    let group: Ipv4Addr = "239.255.77.10".parse().unwrap();
+    let rx = UdpSocket::bind((group, 0)).unwrap();
+    setsockopt(&rx, sockopt::Ipv4RecvTtl, &true).unwrap();
+    rx.join_multicast_v4(&group, &Ipv4Addr::LOCALHOST).unwrap();
+    let tx = Sender::open(rx.local_addr().unwrap(), &leave(None)).unwrap();
+    send_all(&tx, &[b"x".to_vec()]);
+    assert_eq!(hops_of_next(&rx), 3);
+    let Ok(rx) = UdpSocket::bind((LO6, 0)) else { return }; // a host without IPv6
+    setsockopt(&rx, sockopt::Ipv6RecvHopLimit, &true).unwrap();
+    let tx = Sender::open(rx.local_addr().unwrap(), &leave(None)).unwrap();
+    send_all(&tx, &[b"x".to_vec()]);
+    assert_eq!(hops_of_next(&rx), 7);
+}
