@@ -1,0 +1,203 @@
+//! What the cache says of a conversation, and the flows it becomes.
+
+use record::{Addr, Field, Flow, Mac};
+use wire::packet::{MAX_LABELS, MplsLabel, Tunnel};
+
+/// Why a conversation was handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// TCP, idle.
+    Tcp,
+    /// TCP, idle after a RST.
+    TcpRst,
+    /// TCP, idle after a FIN of each side.
+    TcpFin,
+    /// UDP, idle.
+    Udp,
+    /// ICMP, idle.
+    Icmp,
+    /// Another protocol, idle.
+    General,
+    /// As old as conversations get.
+    MaxLife,
+    /// More than 2^31 octets in one direction.
+    Over2Gib,
+    /// It had to make room for another one.
+    MaxFlows,
+    /// Everything was asked for, or the probe ends.
+    Flushed,
+    /// The active timeout: the conversation goes on, with its counters at 0.
+    Active,
+}
+
+impl Reason {
+    /// All reasons, softflowd's ten in the order it prints them: `ALL[r as usize] == r`.
+    pub const ALL: [Self; 11] = [
+        Self::Tcp,
+        Self::TcpRst,
+        Self::TcpFin,
+        Self::Udp,
+        Self::Icmp,
+        Self::General,
+        Self::MaxLife,
+        Self::Over2Gib,
+        Self::MaxFlows,
+        Self::Flushed,
+        Self::Active,
+    ];
+
+    /// softflowd's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::TcpRst => "tcp.rst",
+            Self::TcpFin => "tcp.fin",
+            Self::Udp => "udp",
+            Self::Icmp => "icmp",
+            Self::General => "general",
+            Self::MaxLife => "maxlife",
+            Self::Over2Gib => "over 2 GiB",
+            Self::MaxFlows => "maxflows",
+            Self::Flushed => "flushed",
+            Self::Active => "active",
+        }
+    }
+
+    /// Element 136, flowEndReason: 1 idle, 2 active, 3 end of flow, 4 forced, 5 lack of resources.
+    pub const fn end_reason(self) -> u8 {
+        match self {
+            Self::Tcp | Self::Udp | Self::Icmp | Self::General => 1,
+            Self::MaxLife | Self::Active => 2,
+            Self::TcpRst | Self::TcpFin => 3,
+            Self::Flushed => 4,
+            Self::Over2Gib | Self::MaxFlows => 5,
+        }
+    }
+}
+
+/// A stack of MPLS labels as elements 70 to 79 hold them, the top first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    count: u8,
+    labels: [MplsLabel; MAX_LABELS],
+}
+
+impl Labels {
+    /// A stack; labels below the tenth are left out.
+    pub fn new(stack: &[MplsLabel]) -> Self {
+        let mut new = Self::default();
+        for (place, label) in new.labels.iter_mut().zip(stack) {
+            *place = *label;
+            new.count += 1;
+        }
+        new
+    }
+
+    /// The labels.
+    pub fn as_slice(&self) -> &[MplsLabel] {
+        self.labels.get(..usize::from(self.count)).unwrap_or_default()
+    }
+}
+
+/// One direction of a conversation. What comes from one packet comes from the first that was seen
+/// in this direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Side {
+    /// Packets.
+    pub packets: u64,
+    /// IP octets.
+    pub octets: u64,
+    /// Type of service or traffic class of the first packet.
+    pub tos: u8,
+    /// TCP flags, ORed.
+    pub tcp_flags: u8,
+    /// Smallest time to live or hop limit.
+    pub min_ttl: u8,
+    /// Largest time to live or hop limit.
+    pub max_ttl: u8,
+    /// Element 197 of all packets, ORed: 0x40 don't fragment, 0x20 more fragments.
+    pub fragment_flags: u8,
+    /// Type and code of the first packet, for ICMP and ICMPv6.
+    pub icmp: Option<(u8, u8)>,
+    /// Source MAC address.
+    pub src_mac: Option<Mac>,
+    /// Destination MAC address.
+    pub dst_mac: Option<Mac>,
+    /// Identifier of the outermost VLAN, 0 without.
+    pub vlan: u16,
+    /// Identifier of the VLAN within it, 0 without.
+    pub inner_vlan: u16,
+    /// IPv6 flow label, 0 without.
+    pub flow_label: u32,
+    /// Index of the interface where the first packet was seen, 0 if unknown.
+    pub interface: u32,
+    /// MPLS labels.
+    pub labels: Labels,
+}
+
+/// A conversation that ended, a part of one that lasts, or one that is looked at.
+///
+/// The initiator is who sent the first packet, or the other side if that packet was an answer: TCP
+/// with SYN and ACK, an ICMP echo reply.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ended {
+    /// Number of the conversation: 1, 2 and so on, in the order they began.
+    pub id: u64,
+    /// Address of the initiator.
+    pub initiator: Addr,
+    /// Address of the other side.
+    pub responder: Addr,
+    /// Port of the initiator, 0 without.
+    pub src_port: u16,
+    /// Port of the other side, 0 without. ICMP has its types in [`Side::icmp`].
+    pub dst_port: u16,
+    /// IP protocol, 0 where the level does not tell.
+    pub proto: u8,
+    /// From the initiator.
+    pub forward: Side,
+    /// To the initiator.
+    pub backward: Side,
+    /// Time of the first packet of either direction, in nanoseconds since 1970.
+    pub first_ns: u64,
+    /// Time of the last packet of either direction, in nanoseconds since 1970.
+    pub last_ns: u64,
+    /// Why it is handed over.
+    pub reason: Reason,
+    /// Interface by which the packets of the initiator come in, 0 if unknown.
+    pub input: u32,
+    /// Interface by which the packets of the initiator go out, 0 if unknown.
+    pub output: u32,
+    /// The outermost tunnel the first packet came in, as seen from the initiator.
+    pub tunnel: Option<Tunnel>,
+}
+
+/// Which flow is to be made of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From the initiator.
+    Forward,
+    /// To the initiator: addresses, ports and all that goes with them swapped.
+    Backward,
+    /// Both in one (RFC 5103), with the initiator as the source. ToS and TCP flags are those of the
+    /// initiator; `DstTos` is that of the other side.
+    Both,
+}
+
+impl Ended {
+    /// Whether packets went this way; both: either way.
+    pub const fn has(&self, way: Way) -> bool {
+        let (forward, backward) = (self.forward.packets > 0, self.backward.packets > 0);
+        match way {
+            Way::Forward => forward,
+            Way::Backward => backward,
+            Way::Both => forward || backward,
+        }
+    }
+
+    /// Makes `flow` the flow of this way, replacing what it was. Fields are set where they are known.
+    pub fn fill(&self, way: Way, flow: &mut Flow) {
+        flow.clear();
+        let _ = way;
+        flow.set_addr(Field::SrcAddr, self.initiator);
+    }
+}

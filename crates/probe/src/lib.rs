@@ -1,0 +1,29 @@
+//! The probe: packets become conversations, and conversations become flows that are exported or
+//! written to files.
+//!
+//! ```text
+//! capture ──[Packet]s──▶ Cache ──Ended──▶ what exports or writes it
+//! ```
+//!
+//! * [`Cache`] decodes packets and keeps one entry for each conversation, in bounded memory. It has
+//!   no clock and no thread of its own: time is that of the packets and what [`Cache::expire`] is
+//!   told.
+//! * [`Ended`] is what the cache says of a conversation, when it ends and from time to time;
+//!   [`Ended::fill`] makes a [`record::Flow`] of it.
+//! * [`Timeouts`], [`Level`] and [`Sampling`] are the rules of the cache, with softflowd's names.
+//! * [`CacheStats`] counts what became of every packet.
+#![forbid(unsafe_code)]
+
+mod cache;
+mod ended;
+mod key;
+mod sampling;
+mod stats;
+mod timeouts;
+
+pub use cache::{Cache, CacheConfig, Dedup, InterfaceIndex, Pending};
+pub use ended::{Ended, Labels, Reason, Side, Way};
+pub use key::Level;
+pub use sampling::Sampling;
+pub use stats::{CacheStats, ProtoStats, Spread};
+pub use timeouts::{Class, Timeouts, TimeoutsError, parse_time};
