@@ -65,6 +65,22 @@ pub enum Error {
         /// The kernel's reason.
         source: io::Error,
     },
+    /// A step of opening a packet ring failed.
+    #[error("cannot capture packets: {step}: {source}{}", privilege(source))]
+    Ring {
+        /// Step, or option of the socket.
+        step: &'static str,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// A netlink socket cannot be had.
+    #[error("cannot ask the kernel by netlink: {step}: {source}")]
+    Netlink {
+        /// Step, or option of the socket.
+        step: &'static str,
+        /// The kernel's reason.
+        source: io::Error,
+    },
     /// There is no such interface.
     #[error("no network interface `{name}`: {source}")]
     Interface {
@@ -171,4 +187,12 @@ pub enum Error {
         /// User that was to be final.
         uid: u32,
     },
+}
+
+/// What to do about a capture that is not permitted.
+fn privilege(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => ": it needs CAP_NET_RAW",
+        _ => "",
+    }
 }
