@@ -132,7 +132,7 @@ impl<W: Write> Writer<W> {
 }
 
 /// The Internet checksum (RFC 1071) of a header whose checksum field is 0.
-fn checksum(header: &[u8]) -> u16 {
+pub(crate) fn checksum(header: &[u8]) -> u16 {
     let sum: u32 = header.chunks(2).map(|w| u32::from(w[0]) << 8 | u32::from(w[1])).sum();
     let folded = (sum & 0xffff) + (sum >> 16);
     !((folded & 0xffff) + (folded >> 16)) as u16

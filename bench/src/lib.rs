@@ -3,12 +3,14 @@
 //! * [`Traffic`]: flows with the distributions of a real border router;
 //! * [`capture`]: export datagrams in and out of pcap files;
 //! * [`export`]: flows as NetFlow v9 datagrams;
+//! * [`packets`]: packets of a busy link, as captures;
 //! * [`load`]: exporters that send at a rate;
 //! * [`Rng`]: numbers that are the same for the same seed, everywhere.
 
 pub mod capture;
 pub mod export;
 pub mod load;
+pub mod packets;
 mod rng;
 mod traffic;
 

@@ -34,11 +34,16 @@ impl Rng {
         self.unit() < p
     }
 
-    /// Log-normal with the given mean and deviation of the logarithm (Box-Muller).
-    pub fn log_normal(&mut self, mu: f64, sigma: f64) -> f64 {
+    /// Normal with the given mean and deviation (Box-Muller).
+    pub fn normal(&mut self, mu: f64, sigma: f64) -> f64 {
         let (u, v) = (1.0 - self.unit(), self.unit());
         let normal = (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos();
-        (mu + sigma * normal).exp()
+        mu + sigma * normal
+    }
+
+    /// Log-normal with the given mean and deviation of the logarithm.
+    pub fn log_normal(&mut self, mu: f64, sigma: f64) -> f64 {
+        self.normal(mu, sigma).exp()
     }
 
     /// A rank in `0..n` by Zipf's law with exponent `s` (inverse transform; `s` is not 1).
