@@ -113,12 +113,9 @@ pub struct Args {
     #[arg(short = '6', long, help_heading = "Flows")]
     pub ipv6: bool,
 
-    /// Take flows out of tunnels (GRE, IPIP, VXLAN, GENEVE, GTP-U, ERSPAN), up to DEPTH of them
-    /// one in another [default DEPTH: 1]
-    #[arg(long, value_name = "DEPTH", num_args = 0..=1, require_equals = true,
-          default_missing_value = "1", value_parser = clap::value_parser!(u8).range(0..=8),
-          help_heading = "Flows")]
-    pub tunnels: Option<u8>,
+    /// Take flows out of tunnels: GRE, IPIP, 6in4, VXLAN, GENEVE, GTP-U, ERSPAN
+    #[arg(long, help_heading = "Flows")]
+    pub tunnels: bool,
 
     /// Do not ask the system which interfaces packets come from and go to
     #[arg(long, help_heading = "Flows")]

@@ -35,6 +35,6 @@ pub struct Args {
     pub version: (),
 
     /// What is asked for
-    #[arg(value_name = "COMMAND", required = true)]
-    pub command: Vec<String>,
+    #[arg(value_name = "COMMAND")]
+    pub command: String,
 }

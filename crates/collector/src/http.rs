@@ -18,10 +18,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sys::clock;
-use sys::poll::{Ready, wait};
+use sys::poll::{Ready, Timed, wait};
 use sys::signal::Stop;
 
 use crate::Error;
@@ -330,44 +330,6 @@ fn read_head(client: &mut impl Read) -> io::Result<Vec<u8>> {
         if head.len() > LARGEST_HEAD {
             return Err(io::ErrorKind::InvalidData.into());
         }
-    }
-}
-
-/// A stream on which all reading and writing together has a deadline: one that applied to each
-/// system call alone would let a client hold on for ever, octet by octet.
-struct Timed<'a> {
-    stream: &'a TcpStream,
-    until: Instant,
-}
-
-impl<'a> Timed<'a> {
-    fn new(stream: &'a TcpStream, limit: Duration) -> Self {
-        Self { stream, until: clock::monotonic() + limit }
-    }
-
-    fn left(&self) -> io::Result<Duration> {
-        match self.until.saturating_duration_since(clock::monotonic()) {
-            Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
-            left => Ok(left),
-        }
-    }
-}
-
-impl Read for Timed<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(self.left()?))?;
-        (&mut &*self.stream).read(into)
-    }
-}
-
-impl Write for Timed<'_> {
-    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.left()?))?;
-        (&mut &*self.stream).write(from)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

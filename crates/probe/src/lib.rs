@@ -12,12 +12,17 @@
 //!   [`Ended::fill`] makes a [`record::Flow`] of it.
 //! * [`Timeouts`], [`Level`] and [`Sampling`] are the rules of the cache, with softflowd's names.
 //! * [`CacheStats`] counts what became of every packet.
+//! * [`control`] lets softflowctl and [`client`] ask and steer a running probe; [`statistics`] is what
+//!   it answers.
 #![forbid(unsafe_code)]
 
 mod cache;
+pub mod client;
+pub mod control;
 mod ended;
 mod key;
 mod sampling;
+pub mod statistics;
 mod stats;
 mod timeouts;
 

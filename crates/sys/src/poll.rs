@@ -1,15 +1,18 @@
 //! Waiting for many descriptors at once, and what streams need beside the standard library.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+
+use crate::clock;
 
 /// What a descriptor is waited for, and what it is ready for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,10 +96,110 @@ pub fn connect_local(path: &Path) -> io::Result<UnixStream> {
     Ok(OwnedFd::from(socket).into())
 }
 
+/// Listens on a new local socket with these permissions. Whoever may write to it may connect, and
+/// nobody else at any moment.
+///
+/// # Errors
+/// If there is something in its place ([`io::ErrorKind::AddrInUse`]), or the system refuses.
+pub fn listen_local(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    const WAITING: i32 = 16;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    // Nobody can connect before it listens.
+    let listening = std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        .and_then(|()| socket.listen(WAITING));
+    if let Err(e) = listening {
+        let _ = std::fs::remove_file(path);
+        return Err(e);
+    }
+    Ok(OwnedFd::from(socket).into())
+}
+
+/// A stream on which all reading and writing together has a deadline: one that applied to each
+/// system call alone would let a peer hold on for ever, octet by octet.
+#[derive(Debug)]
+pub struct Timed<'a, S> {
+    stream: &'a S,
+    until: Instant,
+}
+
+impl<'a, S> Timed<'a, S> {
+    /// From now on for as long as `limit`.
+    pub fn new(stream: &'a S, limit: Duration) -> Self {
+        Self { stream, until: clock::monotonic() + limit }
+    }
+
+    fn left(&self) -> io::Result<Option<Duration>> {
+        match self.until.saturating_duration_since(clock::monotonic()) {
+            Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
+            left => Ok(Some(left)),
+        }
+    }
+}
+
+/// Streams whose system calls can have a time-out.
+pub trait Timeouts {
+    /// For reading.
+    ///
+    /// # Errors
+    /// The system's.
+    fn set_read(&self, limit: Option<Duration>) -> io::Result<()>;
+    /// For writing.
+    ///
+    /// # Errors
+    /// The system's.
+    fn set_write(&self, limit: Option<Duration>) -> io::Result<()>;
+}
+
+impl Timeouts for TcpStream {
+    fn set_read(&self, limit: Option<Duration>) -> io::Result<()> {
+        self.set_read_timeout(limit)
+    }
+
+    fn set_write(&self, limit: Option<Duration>) -> io::Result<()> {
+        self.set_write_timeout(limit)
+    }
+}
+
+impl Timeouts for UnixStream {
+    fn set_read(&self, limit: Option<Duration>) -> io::Result<()> {
+        self.set_read_timeout(limit)
+    }
+
+    fn set_write(&self, limit: Option<Duration>) -> io::Result<()> {
+        self.set_write_timeout(limit)
+    }
+}
+
+impl<'a, S: Timeouts> Read for Timed<'a, S>
+where
+    &'a S: Read,
+{
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read(self.left()?)?;
+        let mut stream = self.stream;
+        stream.read(into)
+    }
+}
+
+impl<'a, S: Timeouts> Write for Timed<'a, S>
+where
+    &'a S: Write,
+{
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        self.stream.set_write(self.left()?)?;
+        let mut stream = self.stream;
+        stream.write(from)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write as _;
     use std::net::TcpListener;
     use std::os::fd::AsFd as _;
     use std::os::unix::net::UnixListener;
@@ -150,7 +253,7 @@ mod tests {
         assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
         waiting[0].write_all(b"x").unwrap();
         let mut octet = [0];
-        io::Read::read_exact(&mut listener.accept().unwrap().0, &mut octet).unwrap();
+        Read::read_exact(&mut listener.accept().unwrap().0, &mut octet).unwrap();
         connect_local(&path).unwrap();
     }
 }

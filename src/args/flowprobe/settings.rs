@@ -6,10 +6,14 @@
 
 use super::Args;
 use anyhow::{Context as _, bail, ensure};
+use probe::{CacheConfig, Dedup, InterfaceIndex, Level, Sampling, Timeouts};
+use record::Mac;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use store::Packing;
 use store::rotate::SubDirs;
+use wire::export::{ExportConfig, SamplingKind, TimeFormat, Version};
+use wire::packet::Depth;
 
 /// What a probe is told to do.
 #[derive(Debug)]
@@ -22,8 +26,10 @@ pub struct Settings {
     pub filter: Option<String>,
     /// How packets are taken.
     pub capture: Capture,
-    /// How packets become flows.
-    pub flows: Flows,
+    /// How packets become flows; the seed is for whoever has one.
+    pub cache: CacheConfig,
+    /// What is known of interfaces.
+    pub lookup: Lookup,
     /// Where flows are sent to.
     pub export: Option<Export>,
     /// Where flows are written to.
@@ -78,55 +84,13 @@ pub struct Capture {
     pub threads: u16,
 }
 
-/// How packets become flows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flows {
-    /// Entries of the table.
-    pub max_flows: u32,
-    /// Octets of the table.
-    pub max_memory: Option<usize>,
-    /// `NAME=TIME`, in order.
-    pub timeouts: Vec<String>,
-    /// What makes a flow.
-    pub level: Level,
-    /// IPv6 is tracked.
-    pub ipv6: bool,
-    /// Which packets are taken; 1:1 if none.
-    pub sampling: Option<Sampling>,
-    /// Tunnels, one in another, that flows are taken out of.
-    pub tunnels: u8,
-    /// A packet that several interfaces show counts once.
-    pub dedup: bool,
-    /// Interfaces are looked up.
-    pub looks_up: bool,
-    /// MAC address of the probe.
-    pub mac: Option<[u8; 6]>,
-}
-
-/// What makes a flow.
+/// What is known of interfaces besides packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// Addresses, protocol, ports, type of service.
-    Full,
-    /// Addresses, protocol, ports.
-    Port,
-    /// Addresses and protocol.
-    Proto,
-    /// Addresses.
-    Ip,
-    /// As full, and the VLAN.
-    Vlan,
-    /// As VLAN, and MAC addresses.
-    Ether,
-}
-
-/// Which packets are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sampling {
-    /// One of so many, 2 at least.
-    pub of: u32,
-    /// By chance; otherwise the first of each N.
-    pub is_random: bool,
+pub struct Lookup {
+    /// The system is asked which interfaces packets come from and go to.
+    pub asks_system: bool,
+    /// MAC address of the probe, for the direction of flows.
+    pub mac: Option<Mac>,
 }
 
 /// Where and how flows are sent.
@@ -136,58 +100,18 @@ pub struct Export {
     pub to: String,
     /// One destination in turn; otherwise all of them.
     pub is_balanced: bool,
-    /// Format.
-    pub version: Version,
-    /// Times in records.
-    pub times: Times,
-    /// Both directions in one record.
-    pub is_biflow: bool,
-    /// Labels in records.
-    pub mpls_labels: u8,
     /// Transport.
     pub transport: Transport,
+    /// Labels in records.
+    pub mpls_labels: u8,
     /// Time to live, hop limit.
     pub hop_limit: Option<u8>,
     /// Interface that is sent through.
     pub interface: Option<String>,
     /// Address that is sent from.
     pub from: Option<IpAddr>,
-    /// Observation domain.
-    pub domain: u32,
-    /// Octets of a datagram at most.
-    pub mtu: u16,
-    /// Seconds until templates are repeated.
-    pub template_secs: u32,
-    /// Datagrams until templates are repeated.
-    pub template_packets: u32,
-}
-
-/// Format of export.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// NetFlow v1.
-    V1,
-    /// NetFlow v5.
-    V5,
-    /// NetFlow v9.
-    V9,
-    /// IPFIX.
-    Ipfix,
-}
-
-/// Times in records of v9 and IPFIX.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Times {
-    /// Milliseconds since the start.
-    Uptime,
-    /// Seconds since 1970.
-    Seconds,
-    /// Milliseconds since 1970.
-    Millis,
-    /// NTP format, microseconds.
-    Micros,
-    /// NTP format, nanoseconds.
-    Nanos,
+    /// What datagrams are like; start and names of interfaces are for whoever knows them.
+    pub encoder: ExportConfig,
 }
 
 /// Transport of export.
@@ -236,8 +160,8 @@ pub struct Process {
 /// What differs between the names of the program.
 struct Defaults {
     version: Version,
-    times: Times,
-    max_flows: u32,
+    times: TimeFormat,
+    max_flows: usize,
     timeouts: &'static [&'static str],
     pid_file: &'static str,
     control: &'static str,
@@ -246,8 +170,8 @@ struct Defaults {
 
 const OURS: Defaults = Defaults {
     version: Version::Ipfix,
-    times: Times::Millis,
-    max_flows: 1 << 20,
+    times: TimeFormat::Millis,
+    max_flows: CacheConfig::MAX_FLOWS,
     timeouts: &["active=300", "expint=1"],
     pid_file: "/run/flowprobe.pid",
     control: "/run/flowprobe.ctl",
@@ -256,8 +180,8 @@ const OURS: Defaults = Defaults {
 
 const SOFTFLOWD: Defaults = Defaults {
     version: Version::V5,
-    times: Times::Uptime,
-    max_flows: 8192,
+    times: TimeFormat::UptimeMs,
+    max_flows: CacheConfig::SOFTFLOWD_MAX_FLOWS,
     timeouts: &["active=0", "expint=60"],
     pid_file: "/var/run/softflowd.pid",
     control: "/var/run/softflowd.ctl",
@@ -304,7 +228,8 @@ impl Settings {
                 by_libpcap: args.libpcap,
                 threads: args.threads,
             },
-            flows: flows(name, &args, defaults, export.as_ref())?,
+            cache: cache(name, &args, defaults, &source)?,
+            lookup: lookup(&args)?,
             files: files(&args)?,
             control: control.filter(|_| !is_file),
             metrics: args.metrics,
@@ -350,60 +275,79 @@ fn interface(text: &str) -> anyhow::Result<Interface> {
     Ok(Interface { name: name.to_owned(), index })
 }
 
-fn flows(
+fn cache(
     name: &str,
     args: &Args,
     defaults: &Defaults,
-    export: Option<&Export>,
-) -> anyhow::Result<Flows> {
+    source: &Source,
+) -> anyhow::Result<CacheConfig> {
+    let mut timeouts = Timeouts::default();
+    defaults.timeouts.iter().try_for_each(|text| timeouts.set(text))?;
+    for text in &args.timeout {
+        timeouts.set(text).with_context(|| format!("-t {text}"))?;
+    }
+    if let Some(time) = &args.active_timeout {
+        timeouts.set(&format!("active={time}")).context("--active-timeout")?;
+    }
+    let version = version(args, defaults)?;
     let level = level(&args.track)?;
-    let mut timeouts: Vec<String> = defaults.timeouts.iter().map(ToString::to_string).collect();
-    timeouts.extend(args.timeout.iter().cloned());
-    timeouts.extend(args.active_timeout.iter().map(|time| format!("active={time}")));
-    let carries_ipv6 = |e: &Export| matches!(e.version, Version::V9 | Version::Ipfix);
-    let is_old = name == "softflowd";
-    let version_carries = export.map_or(matches!(defaults.version, Version::Ipfix), carries_ipv6);
-    let mac = args.mac.as_deref().map(mac).transpose()?;
     ensure!(
-        mac.is_none() || level == Level::Ether,
-        "-H: the direction is told by MAC addresses only with -T ether"
+        args.mac.is_none() || level == Level::Ether,
+        "-H: MAC addresses tell the direction only with -T ether"
     );
-    let of = args.sample.filter(|n| *n > 1);
-    Ok(Flows {
-        max_flows: args.max_flows.unwrap_or(defaults.max_flows),
-        max_memory: args.max_memory,
-        timeouts,
+    let is_old = name == "softflowd";
+    Ok(CacheConfig {
         level,
-        ipv6: !is_old || args.ipv6 || args.debug || version_carries,
-        sampling: of.map(|of| Sampling { of, is_random: args.random_sampling }),
-        tunnels: args.tunnels.unwrap_or(0),
-        dedup: args.dedup,
-        looks_up: !args.no_lookup,
-        mac,
+        timeouts,
+        max_flows: args.max_flows.map_or(defaults.max_flows, |n| n as usize),
+        max_memory: args.max_memory.map(|n| n as u64),
+        sampling: match args.sample.filter(|n| *n > 1) {
+            None => Sampling::Off,
+            Some(n) if args.random_sampling => Sampling::Random(n),
+            Some(n) => Sampling::Systematic(n),
+        },
+        depth: if args.tunnels { Depth::Innermost } else { Depth::Outer },
+        dedup: args.dedup.then(Dedup::default),
+        ipv6: !is_old || args.ipv6 || args.debug || version.has_templates(),
+        over_2_gib: is_old || !version.has_templates(),
+        interfaces: interfaces(source, !args.no_lookup),
+        seed: 0,
     })
+}
+
+/// What the number of a packet's interface is good for.
+fn interfaces(source: &Source, asks_system: bool) -> InterfaceIndex {
+    match source {
+        Source::File { .. } => InterfaceIndex::Unknown,
+        Source::Live(all) => match all.as_slice() {
+            [Interface { index: Some(index), .. }] => InterfaceIndex::Fixed(u32::from(*index)),
+            _ if asks_system => InterfaceIndex::OfPacket,
+            _ => InterfaceIndex::Unknown,
+        },
+    }
+}
+
+fn lookup(args: &Args) -> anyhow::Result<Lookup> {
+    let mac = args.mac.as_deref().map(mac).transpose()?;
+    Ok(Lookup { asks_system: !args.no_lookup, mac })
 }
 
 fn level(text: &str) -> anyhow::Result<Level> {
-    Ok(match text.to_ascii_lowercase().as_str() {
-        "full" => Level::Full,
-        "port" => Level::Port,
-        "proto" => Level::Proto,
-        "ip" => Level::Ip,
-        "vlan" => Level::Vlan,
-        "ether" => Level::Ether,
-        _ => bail!("-T {text}: there are full, port, proto, ip, vlan, ether"),
-    })
+    let level = Level::from_name(&text.to_ascii_lowercase());
+    level.with_context(|| format!("-T {text}: there are full, port, proto, ip, vlan, ether"))
 }
 
 /// Reads six octets in hex, with colons or dashes between.
-fn mac(text: &str) -> anyhow::Result<[u8; 6]> {
+fn mac(text: &str) -> anyhow::Result<Mac> {
     let octet = |part: &str| match part.len() {
         1 | 2 => u8::from_str_radix(part, 16).ok(),
         _ => None,
     };
     let octets: Option<Vec<u8>> = text.split([':', '-']).map(octet).collect();
     let mac = octets.and_then(|all| <[u8; 6]>::try_from(all).ok());
-    mac.with_context(|| format!("-H {text}: write a MAC address as 02:00:5e:10:00:01"))
+    let number = |m: [u8; 6]| m.iter().fold(0, |n, o| n << 8 | u64::from(*o));
+    mac.map(|m| Mac(number(m)))
+        .with_context(|| format!("-H {text}: write a MAC address as 02:00:5e:10:00:01"))
 }
 
 fn export(
@@ -411,65 +355,74 @@ fn export(
     defaults: &Defaults,
     notes: &mut Vec<String>,
 ) -> anyhow::Result<Option<Export>> {
-    let version = args.export.as_deref().map(version).transpose()?.unwrap_or(defaults.version);
-    let times = args.times.as_deref().map(times).transpose()?.unwrap_or(defaults.times);
+    let version = version(args, defaults)?;
+    let time = args.times.as_deref().map(times).transpose()?.unwrap_or(defaults.times);
     let transport = match args.transport.to_ascii_lowercase().as_str() {
         "udp" => Transport::Udp,
         "tcp" => Transport::Tcp,
-        "sctp" => bail!("-P sctp: there are udp and tcp"),
         other => bail!("-P {other}: there are udp and tcp"),
     };
     if args.to.is_empty() {
         return Ok(None);
     }
-    let has_templates = matches!(version, Version::V9 | Version::Ipfix);
-    let idle = [
+    let labels = args.mpls_labels.unwrap_or(0);
+    let has_templates = version.has_templates();
+    for (option, is_idle, needs) in [
         ("-b", args.biflow && version != Version::Ipfix, "-v 10"),
-        ("-x", args.mpls_labels.is_some_and(|n| n > 0) && !has_templates, "-v 9 or -v 10"),
+        ("-x", labels > 0 && !has_templates, "-v 9 or -v 10"),
         ("-A", args.times.is_some() && !has_templates, "-v 9 or -v 10"),
-    ];
-    for (option, _, needs) in idle.iter().filter(|(_, is_idle, _)| *is_idle) {
-        notes.push(format!("{option} does nothing without {needs}"));
+    ] {
+        if is_idle {
+            notes.push(format!("{option} does nothing without {needs}"));
+        }
     }
+    let encoder = ExportConfig {
+        domain: args.domain,
+        biflow: args.biflow && version == Version::Ipfix,
+        time,
+        mtu: usize::from(args.mtu),
+        template_every_packets: args.template_packets,
+        template_every_secs: args.template_refresh,
+        sampling: args.sample.filter(|n| *n > 1).map(|one_of| wire::export::Sampling {
+            one_of,
+            kind: match args.random_sampling {
+                true => SamplingKind::Random,
+                false => SamplingKind::Systematic,
+            },
+            selector: None,
+        }),
+        transport: match transport {
+            Transport::Udp => wire::export::Transport::Datagrams,
+            Transport::Tcp => wire::export::Transport::Stream,
+        },
+        ..ExportConfig::new(version)
+    };
+    encoder.check()?;
     Ok(Some(Export {
         to: args.to.join(","),
         is_balanced: args.balance,
-        version,
-        times,
-        is_biflow: args.biflow && version == Version::Ipfix,
-        mpls_labels: args.mpls_labels.filter(|_| has_templates).unwrap_or(0),
         transport,
+        mpls_labels: if has_templates { labels } else { 0 },
         hop_limit: args.hop_limit,
         interface: args.send_interface.clone(),
         from: args.from,
-        domain: args.domain,
-        mtu: args.mtu,
-        template_secs: args.template_refresh,
-        template_packets: args.template_packets,
+        encoder,
     }))
 }
 
-fn version(text: &str) -> anyhow::Result<Version> {
-    // As softflowd reads it: 05 is 5.
-    Ok(match text.parse::<u16>() {
-        Ok(1) => Version::V1,
-        Ok(5) => Version::V5,
-        Ok(9) => Version::V9,
-        Ok(10) => Version::Ipfix,
-        _ if text == "psamp" => bail!("-v psamp: packets are not exported, flows are: 1, 5, 9, 10"),
-        _ => bail!("-v {text}: there are 1, 5, 9 and 10, which is IPFIX"),
-    })
+/// `-v`, read as softflowd reads it: 05 is 5.
+fn version(args: &Args, defaults: &Defaults) -> anyhow::Result<Version> {
+    let Some(text) = &args.export else { return Ok(defaults.version) };
+    if text == "psamp" {
+        bail!("-v psamp: it is flows that are exported: there are 1, 5, 9 and 10, which is IPFIX");
+    }
+    let version = text.parse().ok().and_then(Version::from_number);
+    version.with_context(|| format!("-v {text}: there are 1, 5, 9 and 10, which is IPFIX"))
 }
 
-fn times(text: &str) -> anyhow::Result<Times> {
-    Ok(match text.to_ascii_lowercase().as_str() {
-        "uptime" => Times::Uptime,
-        "sec" => Times::Seconds,
-        "milli" => Times::Millis,
-        "micro" => Times::Micros,
-        "nano" => Times::Nanos,
-        _ => bail!("-A {text}: there are sec, milli, micro, nano, uptime"),
-    })
+fn times(text: &str) -> anyhow::Result<TimeFormat> {
+    let format = TimeFormat::from_word(&text.to_ascii_lowercase());
+    format.with_context(|| format!("-A {text}: there are sec, milli, micro, nano, uptime"))
 }
 
 fn files(args: &Args) -> anyhow::Result<Option<Files>> {
