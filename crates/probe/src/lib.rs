@@ -11,6 +11,8 @@
 //! * [`Ended`] is what the cache says of a conversation, when it ends and from time to time;
 //!   [`Ended::fill`] makes a [`record::Flow`] of it.
 //! * [`Timeouts`], [`Level`] and [`Sampling`] are the rules of the cache, with softflowd's names.
+//! * [`Outlet`] takes what ended: [`Dispatch`] exports it through encoders and a [`Sender`] to
+//!   [`Destination`]s, [`Files`] writes it to nfcapd files. Neither ever holds up who captures.
 //! * [`CacheStats`] counts what became of every packet.
 //! * [`control`] lets softflowctl and [`client`] ask and steer a running probe; [`statistics`] is what
 //!   it answers.
@@ -19,16 +21,27 @@
 mod cache;
 pub mod client;
 pub mod control;
+mod destination;
+mod dispatch;
 mod ended;
+mod files;
 mod key;
+mod outlet;
 mod sampling;
+mod sender;
 pub mod statistics;
 mod stats;
+mod stream;
 mod timeouts;
 
 pub use cache::{Cache, CacheConfig, Dedup, InterfaceIndex, Pending};
+pub use destination::{Destination, DestinationError, Transport};
+pub use dispatch::Dispatch;
 pub use ended::{Ended, Labels, Reason, Side, Way};
+pub use files::{Files, FilesConfig, FilesCounts, FilesError};
 pub use key::Level;
+pub use outlet::{Outlet, OutletCounts};
 pub use sampling::Sampling;
+pub use sender::{DestinationCounts, SendConfig, SendError, Sender};
 pub use stats::{CacheStats, ProtoStats, Spread};
 pub use timeouts::{Class, Timeouts, TimeoutsError, parse_time};

@@ -13,6 +13,7 @@ use super::BATCH;
 use crate::{Error, Leave};
 
 /// A UDP socket that sends to one destination, in batches.
+#[derive(Debug)]
 pub struct Sender {
     socket: UdpSocket,
 }

@@ -1,0 +1,214 @@
+//! Rows to encoders and on to destinations: copies to all, or shares for each.
+//!
+//! Receivers that get different datagrams have encoders of their own, so that each sees a sequence
+//! without gaps that are none: with a balance, and over TCP, where each connection begins with its
+//! templates. Over UDP one encoder serves all that get copies.
+
+use std::time::Duration;
+
+use record::Row;
+use wire::export::{
+    Carries, DatagramSink, Encoder, ExportConfig, ExportCounts, InterfaceName, Version,
+};
+
+use crate::destination::Transport;
+use crate::sender::{DestinationCounts, SendConfig, SendError, Sender};
+
+/// Encoders and the destinations of what they make.
+pub struct Dispatch {
+    encoders: Vec<Encoder>,
+    sender: Sender,
+    version: Version,
+    spread: Spread,
+    /// Whose turn it is, where one of several gets a flow.
+    turn: usize,
+}
+
+/// Which encoders get a row, and which destinations what it makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spread {
+    /// One encoder for all destinations.
+    Together,
+    /// An encoder for each destination, and each gets all.
+    Copies,
+    /// An encoder for each destination, and one gets a row: it has its turn until it has made a
+    /// datagram.
+    Shares,
+}
+
+impl Dispatch {
+    /// Opens the destinations. With `balance` a datagram goes to one of them, in turn, and templates
+    /// to all; otherwise everything to all.
+    ///
+    /// `export.transport` is set as `send.transport` asks for.
+    ///
+    /// # Errors
+    /// As those of [`Sender::start`].
+    pub fn start(
+        mut export: ExportConfig,
+        send: SendConfig,
+        balance: bool,
+    ) -> Result<Self, SendError> {
+        let is_stream = send.transport == Transport::Tcp;
+        // NetFlow over TCP is not standard, and whoever takes it expects templates now and then.
+        export.transport = match is_stream && export.version == Version::Ipfix {
+            true => wire::export::Transport::Stream,
+            false => wire::export::Transport::Datagrams,
+        };
+        let count = send.destinations.len();
+        let spread = match (balance, is_stream) {
+            (true, _) if count > 1 => Spread::Shares,
+            (_, true) => Spread::Copies,
+            _ => Spread::Together,
+        };
+        let sender = Sender::start(SendConfig { version: export.version, ..send })?;
+        let lanes = if spread == Spread::Together { 1 } else { count };
+        let encoders = (0..lanes).map(|_| Encoder::new(export.clone())).collect();
+        Ok(Self { encoders, sender, version: export.version, spread, turn: 0 })
+    }
+
+    /// Takes one flow, as [`Encoder::flow`] does.
+    pub fn flow(&mut self, now_ms: u64, row: Row<'_>, times_ns: Option<(u64, u64)>) {
+        if self.spread != Spread::Shares {
+            self.each(|encoder, out| encoder.flow(now_ms, row, times_ns, out));
+            return;
+        }
+        let Some(encoder) = self.encoders.get_mut(self.turn) else { return };
+        let mut out = Watched { sender: &mut self.sender, at: self.turn, has_sent: false };
+        encoder.flow(now_ms, row, times_ns, &mut out);
+        if out.has_sent {
+            self.turn = (self.turn + 1) % self.encoders.len().max(1);
+        }
+    }
+
+    /// To be called some times a second: sends what is due, and what new connections and recovered
+    /// destinations have to be told.
+    pub fn tick(&mut self, now_ms: u64) {
+        self.open(now_ms);
+        if self.sender.take_templates_wanted() {
+            self.encoders.iter_mut().for_each(Encoder::request_templates);
+        }
+        self.each(|encoder, out| encoder.tick(now_ms, out));
+    }
+
+    /// Gives new connections what they begin with.
+    fn open(&mut self, now_ms: u64) {
+        if self.spread == Spread::Together {
+            return; // no connections
+        }
+        for (at, encoder) in self.encoders.iter_mut().enumerate() {
+            self.sender.open(at, |out| encoder.connection_opened(now_ms, out));
+        }
+    }
+
+    /// Sends what waits for more flows. It may still wait for its destination.
+    pub fn flush(&mut self, now_ms: u64) {
+        self.each(|encoder, out| encoder.flush(now_ms, out));
+    }
+
+    /// Sends templates and options again at once.
+    pub fn send_templates(&mut self, now_ms: u64) {
+        self.encoders.iter_mut().for_each(Encoder::request_templates);
+        self.each(|encoder, out| {
+            encoder.tick(now_ms, out);
+            encoder.flush(now_ms, out);
+        });
+    }
+
+    /// Replaces the names of interfaces.
+    pub fn set_interfaces(&mut self, interfaces: &[InterfaceName]) {
+        self.encoders.iter_mut().for_each(|encoder| encoder.set_interfaces(interfaces.to_vec()));
+    }
+
+    fn each(&mut self, mut f: impl FnMut(&mut Encoder, &mut dyn DatagramSink)) {
+        if self.spread == Spread::Together {
+            self.encoders.iter_mut().for_each(|encoder| f(encoder, &mut self.sender));
+            return;
+        }
+        for (at, encoder) in self.encoders.iter_mut().enumerate() {
+            f(encoder, &mut |bytes: &[u8], what: Carries| self.sender.put(at, bytes, what));
+        }
+    }
+
+    /// Sends everything, and ends. Destinations that have not taken it after `patience` lose it, and
+    /// it is counted.
+    pub fn finish(&mut self, now_ms: u64, patience: Duration) {
+        /// How often connections that are made meanwhile are looked after.
+        const LOOK: Duration = Duration::from_millis(20);
+        self.tick(now_ms);
+        self.flush(now_ms);
+        self.sender.close(patience);
+        while !self.sender.wait(LOOK) {
+            self.open(now_ms);
+        }
+    }
+
+    /// What the encoders did, together.
+    pub fn counts(&self) -> ExportCounts {
+        let mut sum = ExportCounts::default();
+        self.encoders.iter().for_each(|encoder| add(&mut sum, encoder.counts()));
+        sum
+    }
+
+    /// What became of the datagrams for each destination.
+    pub fn destinations(&self) -> Vec<(String, DestinationCounts)> {
+        self.sender.counts()
+    }
+
+    /// Protocol of what is sent.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Flow records written so far.
+    pub(crate) fn records(&self) -> u64 {
+        self.encoders.iter().map(|encoder| encoder.counts().records).sum()
+    }
+
+    /// The earliest moment, milliseconds since 1970, at which [`tick`](Self::tick) has something to
+    /// do; `None` is never, unless flows come.
+    pub fn next_due(&self) -> Option<u64> {
+        self.encoders.iter().filter_map(Encoder::next_due).min()
+    }
+}
+
+/// Sees whether an encoder has sent flows.
+struct Watched<'a> {
+    sender: &'a mut Sender,
+    at: usize,
+    has_sent: bool,
+}
+
+impl DatagramSink for Watched<'_> {
+    fn datagram(&mut self, bytes: &[u8], what: Carries) {
+        self.has_sent |= what.has_flows();
+        self.sender.put(self.at, bytes, what);
+    }
+}
+
+fn add(sum: &mut ExportCounts, one: &ExportCounts) {
+    for (sum, n) in [
+        (&mut sum.rows, one.rows),
+        (&mut sum.records, one.records),
+        (&mut sum.records_split, one.records_split),
+        (&mut sum.datagrams, one.datagrams),
+        (&mut sum.octets, one.octets),
+        (&mut sum.templates, one.templates),
+        (&mut sum.options, one.options),
+        (&mut sum.refreshes, one.refreshes),
+        (&mut sum.templates_evicted, one.templates_evicted),
+        (&mut sum.rows_ipv6, one.rows_ipv6),
+        (&mut sum.rows_events, one.rows_events),
+        (&mut sum.rows_undated, one.rows_undated),
+        (&mut sum.rows_too_large, one.rows_too_large),
+        (&mut sum.rows_empty, one.rows_empty),
+        (&mut sum.rows_uncountable, one.rows_uncountable),
+        (&mut sum.reverse_left_out, one.reverse_left_out),
+        (&mut sum.fields_left_out, one.fields_left_out),
+        (&mut sum.wide_interfaces, one.wide_interfaces),
+        (&mut sum.wide_as_numbers, one.wide_as_numbers),
+        (&mut sum.wide_values, one.wide_values),
+    ] {
+        *sum = sum.saturating_add(n);
+    }
+}

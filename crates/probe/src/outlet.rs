@@ -1,0 +1,150 @@
+//! What becomes of a conversation that ended: records that are exported, flows in files, or only
+//! numbers.
+
+use std::time::Duration;
+
+use record::Flow;
+use wire::export::ExportCounts;
+
+use crate::dispatch::Dispatch;
+use crate::files::{Files, FilesCounts};
+use crate::sender::DestinationCounts;
+use crate::{Ended, Way};
+
+/// Takes conversations from the cache, and hands them to encoders and files. Without either it only
+/// counts.
+#[derive(Default)]
+pub struct Outlet {
+    export: Option<Export>,
+    files: Option<FilesOut>,
+    flow: Flow,
+    ended: u64,
+    exported: u64,
+}
+
+struct Export {
+    dispatch: Dispatch,
+    biflow: bool,
+}
+
+struct FilesOut {
+    files: Files,
+    biflow: bool,
+}
+
+/// What became of the conversations, softflowd's `Flows exported: N (M records) in K packets (F
+/// failures)` among it.
+#[derive(Clone, Debug, Default)]
+pub struct OutletCounts {
+    /// Conversations, and parts of them, that came.
+    pub ended: u64,
+    /// Of those, the ones of which a record was exported: N.
+    pub exported: u64,
+    /// What the encoders did: `records` is M, `datagrams` is K.
+    pub export: ExportCounts,
+    /// What became of the datagrams, by destination.
+    pub destinations: Vec<(String, DestinationCounts)>,
+    /// What became of flows in files.
+    pub files: FilesCounts,
+}
+
+impl OutletCounts {
+    /// Datagrams that were not sent, or that nobody listened for, at all destinations: F.
+    pub fn failures(&self) -> u64 {
+        self.destinations.iter().map(|(_, counts)| counts.failures()).sum()
+    }
+}
+
+impl Outlet {
+    /// An outlet that counts.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Exports, too. With `biflow` a conversation is one record of both directions, where the
+    /// version is IPFIX; otherwise one for each direction that had packets.
+    #[must_use]
+    pub fn with_export(mut self, dispatch: Dispatch, biflow: bool) -> Self {
+        let biflow = biflow && dispatch.version() == wire::export::Version::Ipfix;
+        self.export = Some(Export { dispatch, biflow });
+        self
+    }
+
+    /// Writes files, too. With `biflow` a conversation is one flow of both directions: with packets
+    /// and octets out beside those in.
+    #[must_use]
+    pub fn with_files(mut self, files: Files, biflow: bool) -> Self {
+        self.files = Some(FilesOut { files, biflow });
+        self
+    }
+
+    /// Takes a conversation.
+    pub fn ended(&mut self, now_ms: u64, ended: &Ended) {
+        self.ended += 1;
+        let flow = &mut self.flow;
+        if let Some(Export { dispatch, biflow }) = &mut self.export {
+            let times = Some((ended.first_ns, ended.last_ns));
+            let before = dispatch.records();
+            for way in ways(*biflow).iter().filter(|way| ended.has(**way)) {
+                ended.fill(*way, flow);
+                dispatch.flow(now_ms, flow.as_row(), times);
+            }
+            self.exported += u64::from(dispatch.records() > before);
+        }
+        if let Some(FilesOut { files, biflow }) = &mut self.files {
+            for way in ways(*biflow).iter().filter(|way| ended.has(**way)) {
+                ended.fill(*way, flow);
+                files.flow(now_ms, flow);
+            }
+        }
+    }
+
+    /// To be called some times a second: sends and writes what is due.
+    pub fn tick(&mut self, now_ms: u64) {
+        self.export.iter_mut().for_each(|export| export.dispatch.tick(now_ms));
+        self.files.iter_mut().for_each(|out| out.files.tick(now_ms));
+    }
+
+    /// Sends and writes what waits for more.
+    pub fn flush(&mut self, now_ms: u64) {
+        self.export.iter_mut().for_each(|export| export.dispatch.flush(now_ms));
+        self.files.iter_mut().for_each(|out| out.files.flush());
+    }
+
+    /// Sends and writes everything, and ends. Destinations that have not taken it after `patience`
+    /// lose it, and it is counted. Nothing may follow but [`counts`](Self::counts).
+    pub fn finish(&mut self, now_ms: u64, patience: Duration) {
+        self.export.iter_mut().for_each(|export| export.dispatch.finish(now_ms, patience));
+        self.files.iter_mut().for_each(|out| out.files.finish());
+    }
+
+    /// What is exported, to ask for templates or name interfaces.
+    pub fn dispatch(&mut self) -> Option<&mut Dispatch> {
+        self.export.as_mut().map(|export| &mut export.dispatch)
+    }
+
+    /// The files, to note losses or name interfaces.
+    pub fn files(&mut self) -> Option<&mut Files> {
+        self.files.as_mut().map(|out| &mut out.files)
+    }
+
+    /// What became of everything so far.
+    pub fn counts(&self) -> OutletCounts {
+        let dispatch = self.export.as_ref().map(|export| &export.dispatch);
+        OutletCounts {
+            ended: self.ended,
+            exported: self.exported,
+            export: dispatch.map(Dispatch::counts).unwrap_or_default(),
+            destinations: dispatch.map(Dispatch::destinations).unwrap_or_default(),
+            files: self.files.as_ref().map(|out| out.files.counts()).unwrap_or_default(),
+        }
+    }
+}
+
+/// Which flows are made of a conversation.
+const fn ways(biflow: bool) -> &'static [Way] {
+    match biflow {
+        true => &[Way::Both],
+        false => &[Way::Forward, Way::Backward],
+    }
+}

@@ -1,0 +1,177 @@
+//! The thread of a destination over UDP.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::{Duration, Instant};
+
+use sys::udp::{self, BATCH};
+use sys::{Leave, clock};
+
+use super::line::{Cause, Item, Line};
+use super::lookup::{Lookup, News};
+use super::told::Told;
+
+/// Reports that nobody listens, which come back instead of a result of sending, in a row: more
+/// cannot be about earlier datagrams.
+const REPORTS: usize = 4;
+
+/// Nobody listens: templates are sent again so often, for whoever begins to.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Owned by the thread.
+#[derive(Debug)]
+pub(super) struct Datagrams {
+    name: String,
+    leave: Leave,
+    lookup: Lookup,
+    told: Told,
+    way: Option<udp::Sender>,
+    /// Whether another address may do better.
+    is_in_doubt: bool,
+    /// When a socket was tried last.
+    tried: Option<Instant>,
+    /// When templates were asked for because nobody had listened.
+    asked: Option<Instant>,
+    batch: VecDeque<Item>,
+}
+
+impl Datagrams {
+    pub(super) fn new(name: String, leave: Leave, lookup: Lookup) -> Self {
+        Self {
+            name,
+            leave,
+            lookup,
+            told: Told::default(),
+            way: None,
+            is_in_doubt: false,
+            tried: None,
+            asked: None,
+            batch: VecDeque::new(),
+        }
+    }
+
+    /// Sends until the end has come and nothing waits.
+    pub(super) fn run(mut self, line: &Line) {
+        /// How often it is looked whether an address is there, or has changed.
+        const SOON: Duration = Duration::from_millis(20);
+        const LATER: Duration = Duration::from_secs(1);
+        loop {
+            self.find_way(line);
+            let (max, timeout) = match (&self.way, self.lookup.is_under_way()) {
+                (Some(_), _) => (BATCH, LATER),
+                (None, true) => (0, SOON),
+                (None, false) => (0, LATER),
+            };
+            line.take(&mut self.batch, max, timeout);
+            if let Some(way) = self.way.take() {
+                self.send(&way, line);
+                self.way = Some(way);
+            }
+            let Some(deadline) = line.deadline() else { continue };
+            let is_hopeless = self.way.is_none() && !self.lookup.is_under_way();
+            if line.is_empty() || is_hopeless || clock::monotonic() >= deadline {
+                break;
+            }
+            if self.way.is_none() {
+                std::thread::sleep(SOON);
+            }
+        }
+        line.end(if self.way.is_none() { Cause::Unresolved } else { Cause::LeftOver });
+    }
+
+    /// Opens a socket to the address, if there is one and none is open to it.
+    fn find_way(&mut self, line: &Line) {
+        /// How long a socket that could not be had is left alone.
+        const RETRY: Duration = Duration::from_secs(1);
+        let now = clock::monotonic();
+        match self.lookup.look(now, self.is_in_doubt) {
+            News::Nothing => {}
+            News::Changed => (self.way, self.tried) = (None, None),
+            News::Failed(problem) if self.lookup.address().is_none() => {
+                line.set_down(Some(Cause::Unresolved));
+                self.tell(now, Cause::Unresolved, &problem, line);
+            }
+            News::Failed(problem) => log::debug!("Exporting to {}: {problem}", self.name),
+        }
+        let Some(to) = self.lookup.address() else { return };
+        if self.way.is_some() || self.tried.is_some_and(|at| now.duration_since(at) < RETRY) {
+            return;
+        }
+        self.tried = Some(now);
+        match udp::Sender::open(to, &self.leave) {
+            Ok(way) => {
+                self.way = Some(way);
+                self.is_in_doubt = false;
+                line.set_down(None);
+                log::debug!("Exporting to {} at {to}", self.name);
+            }
+            Err(e) => {
+                line.set_down(Some(Cause::Unreachable));
+                self.tell(now, Cause::Unreachable, &e.to_string(), line);
+                self.lookup.next();
+            }
+        }
+    }
+
+    /// Sends the batch, and counts each of it once.
+    fn send(&mut self, way: &udp::Sender, line: &Line) {
+        let mut batch = std::mem::take(&mut self.batch);
+        let (mut rest, mut reports) = (&*batch.make_contiguous(), 0);
+        while let Some((first, others)) = rest.split_first() {
+            match way.send_batch(rest) {
+                Ok(count) => {
+                    let (sent, left) = rest.split_at(count.clamp(1, rest.len()));
+                    line.sent(sent);
+                    (rest, reports) = (left, 0);
+                    self.told.fine(clock::monotonic(), &self.name, line.counts().failures());
+                }
+                // About an earlier datagram: this one was not tried.
+                Err(e) if e.kind() == io::ErrorKind::ConnectionRefused && reports < REPORTS => {
+                    reports += 1;
+                    self.unheard(line);
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => {
+                    let cause = cause_of(&e);
+                    line.lost(cause, [first]);
+                    rest = others;
+                    self.is_in_doubt |= matches!(cause, Cause::Unreachable | Cause::Failed);
+                    self.tell(clock::monotonic(), cause, &e.to_string(), line);
+                }
+            }
+        }
+        batch.clear();
+        self.batch = batch;
+    }
+
+    fn unheard(&mut self, line: &Line) {
+        let now = clock::monotonic();
+        line.count(|counts| counts.unheard += 1);
+        if self.asked.is_none_or(|asked| now.duration_since(asked) >= ASK_AGAIN) {
+            self.asked = Some(now);
+            line.want_templates();
+        }
+        self.is_in_doubt = true;
+        self.tell(now, Cause::Refused, "nobody listens there", line);
+    }
+
+    fn tell(&mut self, now: Instant, cause: Cause, problem: &str, line: &Line) {
+        self.told.trouble(now, &self.name, cause, &problem, line.counts().failures());
+    }
+}
+
+/// What an error of sending is counted as.
+fn cause_of(e: &io::Error) -> Cause {
+    use io::ErrorKind as Kind;
+    match e.kind() {
+        Kind::ConnectionRefused
+        | Kind::NetworkUnreachable
+        | Kind::HostUnreachable
+        | Kind::NetworkDown
+        | Kind::AddrNotAvailable => Cause::Unreachable,
+        Kind::PermissionDenied => Cause::Forbidden,
+        _ if udp::is_too_long(e) => Cause::TooLong,
+        _ if udp::is_without_room(e) => Cause::NoRoom,
+        _ => Cause::Failed,
+    }
+}
