@@ -35,7 +35,6 @@ pub struct Packet<'a> {
 
 impl Packet<'_> {
     /// What fills a batch before there are packets.
-    #[cfg_attr(not(test), expect(dead_code, reason = "batches are made of it"))]
     pub(crate) const NONE: Self = Self {
         time_ns: None,
         link: 0,

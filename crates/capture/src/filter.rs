@@ -129,9 +129,137 @@ impl Filters {
 
 /// What the program returns: octets to keep, 0 to drop the packet. A load beyond the packet, a
 /// division by zero, and what no program of libpcap does, drop it.
+///
+/// Ends, because all jumps go forward.
 fn run(program: &[Instruction], bytes: &[u8], wire_len: u32) -> u32 {
-    let _ = (program, bytes, wire_len);
-    1
+    let mut machine = Machine { a: 0, x: 0, memory: [0; MEMORY], bytes, wire_len };
+    let mut at = 0usize;
+    while let Some(instruction) = program.get(at) {
+        at += 1;
+        let Instruction { code, jt, jf, k } = *instruction;
+        match code & 0x07 {
+            RET => return if code & 0x18 == 0x10 { machine.a } else { k },
+            JMP => {
+                let skip = match code & 0xf0 {
+                    JA => k as usize,
+                    _ => usize::from(if machine.holds(code, k) { jt } else { jf }),
+                };
+                at = at.saturating_add(skip);
+            }
+            _ if machine.step(code, k).is_none() => return 0,
+            _ => {}
+        }
+    }
+    0
+}
+
+// Classes, the lowest three bits of a code.
+const LD: u16 = 0x00;
+const LDX: u16 = 0x01;
+const ST: u16 = 0x02;
+const STX: u16 = 0x03;
+const ALU: u16 = 0x04;
+const JMP: u16 = 0x05;
+const RET: u16 = 0x06;
+/// A jump that always is made.
+const JA: u16 = 0x00;
+/// The bit that says that the operand is the index register, not a constant.
+const FROM_X: u16 = 0x08;
+
+/// Words of scratch memory.
+const MEMORY: usize = 16;
+
+/// Registers and memory of a program that looks at a packet.
+struct Machine<'a> {
+    a: u32,
+    x: u32,
+    memory: [u32; MEMORY],
+    bytes: &'a [u8],
+    wire_len: u32,
+}
+
+impl Machine<'_> {
+    fn operand(&self, code: u16, k: u32) -> u32 {
+        if code & FROM_X != 0 { self.x } else { k }
+    }
+
+    /// Whether a conditional jump is made.
+    #[inline]
+    fn holds(&self, code: u16, k: u32) -> bool {
+        let operand = self.operand(code, k);
+        match code & 0xf0 {
+            0x10 => self.a == operand,
+            0x20 => self.a > operand,
+            0x30 => self.a >= operand,
+            _ => self.a & operand != 0,
+        }
+    }
+
+    /// Everything but jumps and the end; `None` if it cannot be done.
+    #[inline]
+    fn step(&mut self, code: u16, k: u32) -> Option<()> {
+        match code & 0x07 {
+            LD => self.a = self.load(code, k)?,
+            LDX => {
+                // Four times the low half of an octet: the length of an IPv4 header.
+                let is_length = code & 0xe0 == 0xa0;
+                self.x =
+                    if is_length { self.load_octets(k, 1)? % 16 * 4 } else { self.load(code, k)? };
+            }
+            ST => *self.memory.get_mut(k as usize)? = self.a,
+            STX => *self.memory.get_mut(k as usize)? = self.x,
+            ALU => self.a = self.calculate(code, k)?,
+            _ if code & 0x80 == 0 => self.x = self.a,
+            _ => self.a = self.x,
+        }
+        Some(())
+    }
+
+    #[inline]
+    fn load(&self, code: u16, k: u32) -> Option<u32> {
+        let size = match code & 0x18 {
+            0x00 => 4,
+            0x08 => 2,
+            _ => 1,
+        };
+        match code & 0xe0 {
+            0x00 => Some(k),
+            0x20 => self.load_octets(k, size),
+            0x40 => self.load_octets(k.checked_add(self.x)?, size),
+            0x60 => self.memory.get(k as usize).copied(),
+            0x80 => Some(self.wire_len),
+            _ => None,
+        }
+    }
+
+    /// The number of `size` octets at `at` of the packet.
+    #[inline]
+    fn load_octets(&self, at: u32, size: usize) -> Option<u32> {
+        let rest = self.bytes.get(at as usize..)?;
+        match size {
+            4 => rest.first_chunk().map(|octets| u32::from_be_bytes(*octets)),
+            2 => rest.first_chunk().map(|octets| u16::from_be_bytes(*octets).into()),
+            _ => rest.first().map(|octet| u32::from(*octet)),
+        }
+    }
+
+    fn calculate(&self, code: u16, k: u32) -> Option<u32> {
+        let (a, b) = (self.a, self.operand(code, k));
+        Some(match code & 0xf0 {
+            0x00 => a.wrapping_add(b),
+            0x10 => a.wrapping_sub(b),
+            0x20 => a.wrapping_mul(b),
+            0x30 => a.checked_div(b)?,
+            0x40 => a | b,
+            0x50 => a & b,
+            0x60 => a.checked_shl(b).unwrap_or(0),
+            0x70 => a.checked_shr(b).unwrap_or(0),
+            0x80 => a.wrapping_neg(),
+            0x90 => a.checked_rem(b)?,
+            0xa0 => a ^ b,
+            _ => return None,
+        })
+    }
 }
 
 #[cfg(not(feature = "libpcap"))]
@@ -174,7 +302,10 @@ mod compiler {
     /// registry.
     fn dlt(link: u32) -> i32 {
         match link {
-            101 => 12, // raw IP
+            14 | 101 => 12, // raw IP
+            100 => 11,      // ATM with LLC
+            102 => 15,      // SLIP of BSD/OS
+            103 => 16,      // PPP of BSD/OS
             link => i32::try_from(link).unwrap_or(-1),
         }
     }

@@ -32,8 +32,8 @@ pub struct Options<'a> {
     pub block_timeout: Duration,
     /// Whether frames are divided among several rings.
     pub fanout: Fanout,
-    /// What the kernel asks of a frame before it takes it; empty takes all. What the program returns
-    /// limits the octets that are taken, beside `snap_len`.
+    /// What the kernel asks of a frame before it takes it; empty takes all. Of those that it keeps
+    /// any octets of, `snap_len` are taken.
     pub filter: &'a [Instruction],
 }
 
@@ -350,6 +350,15 @@ fn put_tag(bytes: &mut [u8], start: usize, end: usize, kind: u16, tci: u16) -> b
     true
 }
 
+/// Number of the interface with this name (ifIndex).
+///
+/// # Errors
+/// If there is none.
+pub fn interface_index(name: &str) -> Result<u32, Error> {
+    nix::net::if_::if_nametoindex(name)
+        .map_err(|e| Error::Interface { name: name.to_owned(), source: e.into() })
+}
+
 /// Whether frames of this kind of hardware begin with an Ethernet header.
 pub const fn is_ethernet(hardware: u16) -> bool {
     matches!(hardware, libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK)
@@ -369,15 +378,15 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
     number.map_or(0, |number| u16::from_ne_bytes(*number))
 }
 
-/// `program`, or one that takes all, with what it keeps of a frame limited.
+/// `program`, or one that takes all, so that it keeps `snap_len` octets.
 fn limited(program: &[Instruction], snap_len: u32) -> Vec<Instruction> {
     let mut program = program.to_vec();
     if program.is_empty() {
         program.push(Instruction::keep(u32::MAX));
     }
     let keep = Instruction::keep(0).code;
-    for instruction in program.iter_mut().filter(|instruction| instruction.code == keep) {
-        instruction.k = instruction.k.min(snap_len.max(1));
+    for instruction in program.iter_mut().filter(|i| i.code == keep && i.k != 0) {
+        instruction.k = snap_len.max(1);
     }
     program
 }
