@@ -144,9 +144,7 @@ impl Reply {
             TrySendError::Disconnected(_) => Refused::Gone,
         })
     }
-
-    /// Whether a piece would be taken, or the client is gone.
-    pub fn has_room(&self) -> bool {
-        !self.0.is_full()
-    }
 }
+
+#[cfg(test)]
+mod tests;

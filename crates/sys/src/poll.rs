@@ -256,4 +256,38 @@ mod tests {
         Read::read_exact(&mut listener.accept().unwrap().0, &mut octet).unwrap();
         connect_local(&path).unwrap();
     }
+
+    #[test]
+    fn a_local_socket_has_its_permissions_and_takes_no_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let listener = listen_local(&path, 0o620).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o620);
+        let taken = listen_local(&path, 0o600).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+        connect_local(&path).unwrap().write_all(b"x").unwrap();
+        listener.accept().unwrap().0.read_exact(&mut [0]).unwrap();
+    }
+
+    #[test]
+    fn a_deadline_is_for_all_calls_together() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let mut timed = Timed::new(&near, Duration::from_millis(100));
+        (&far).write_all(b"x").unwrap();
+        timed.read_exact(&mut [0]).unwrap();
+        let start = clock::monotonic();
+        let mut octets = 0;
+        // An octet now and then does not put it off, and room to write does neither.
+        let end = loop {
+            assert!(start.elapsed() < Duration::from_secs(600), "no end");
+            (&far).write_all(b"x").unwrap();
+            match timed.read(&mut [0]).and_then(|_| timed.write(b"y")) {
+                Ok(_) => octets += 1,
+                Err(e) => break e,
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        assert_eq!(end.kind(), io::ErrorKind::TimedOut, "{octets}");
+    }
 }

@@ -83,3 +83,69 @@ impl Dump {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::tests::pending;
+    use crossbeam_channel::{Receiver, bounded};
+
+    fn dump(dues: &[(u64, u64)], format: Format) -> (Dump, Receiver<Vec<u8>>) {
+        let outline = dues.iter().map(|&(id, due_ns)| Outline { due_ns, id, slot: 0 }).collect();
+        let (sender, receiver) = bounded(Reply::PIECES);
+        (Dump::new(outline, &Speaker::new("x", 1), format, Reply(sender)), receiver)
+    }
+
+    fn text(pieces: &Receiver<Vec<u8>>) -> String {
+        String::from_utf8(pieces.try_iter().flatten().collect()).unwrap()
+    }
+
+    #[test]
+    fn those_that_end_first_come_first_as_they_are_then() {
+        let (mut dump, pieces) = dump(&[(1, 30), (2, 10), (3, 20), (4, 10)], Format::Json);
+        // Number 3 has ended since.
+        let look = |at: &Outline| (at.id != 3).then(|| pending(at.id, at.due_ns));
+        let mut steps = 1;
+        while !dump.step(0, 1, &look) {
+            steps += 1;
+        }
+        assert_eq!(steps, 4);
+        let ids: Vec<u64> = text(&pieces)
+            .lines()
+            .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["id"].as_u64().unwrap())
+            .collect();
+        assert_eq!(ids, [2, 4, 1]);
+    }
+
+    #[test]
+    fn no_more_is_made_than_the_client_reads() {
+        const FLOWS: u64 = 5000;
+        let dues: Vec<_> = (1..=FLOWS).map(|id| (id, id)).collect();
+        let (mut dump, pieces) = dump(&dues, Format::Text);
+        let look = |at: &Outline| Some(pending(at.id, at.due_ns));
+        assert!(!dump.step(0, usize::MAX, &look));
+        assert!(!dump.step(0, usize::MAX, &look));
+        let left = dump.left.len();
+        assert!(left > 0 && dump.piece.len() < 2 * Dump::PIECE, "{left}");
+        let mut all = text(&pieces);
+        assert!(all.len() < (Reply::PIECES + 1) * 2 * Dump::PIECE);
+        while !dump.step(0, usize::MAX, &look) {
+            all += &text(&pieces);
+        }
+        all += &text(&pieces);
+        assert!(all.starts_with("x[1]: Dumping flow data:\nACTIVE seq:1 "));
+        assert_eq!(all.matches("ACTIVE").count() as u64, FLOWS);
+        assert!(all.ends_with("\n\n"));
+    }
+
+    #[test]
+    fn an_empty_list_is_a_line_and_a_client_that_is_gone_ends_it() {
+        let (mut empty, pieces) = dump(&[], Format::Text);
+        assert!(empty.step(0, 1, &|_| None));
+        assert_eq!(text(&pieces), "x[1]: Dumping flow data:\n");
+        let dues: Vec<_> = (1..=5000).map(|id| (id, id)).collect();
+        let (mut dump, pieces) = dump(&dues, Format::Text);
+        drop(pieces);
+        assert!(dump.step(0, usize::MAX, &|at| Some(pending(at.id, 0))));
+    }
+}
