@@ -1,0 +1,194 @@
+//! Packets on a wire between two network namespaces: how many a second a probe takes before the
+//! kernel drops any.
+
+use crate::Args;
+use anyhow::{Context as _, bail, ensure};
+use bench::lab::{End, Injector, Lab, WIRE};
+use bench::packets::{Link, Packets};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::Duration;
+
+/// Compares both probes; returns how many are below their goal.
+pub(crate) fn compare(args: &Args) -> anyhow::Result<u32> {
+    if !"live".contains(&args.only) {
+        return Ok(0);
+    }
+    let lab = match Lab::new("fb") {
+        Ok(lab) => lab,
+        Err(e) => {
+            println!("live: skipped, there can be no network namespaces: {e}");
+            return Ok(0);
+        }
+    };
+    let wire = lab.injector(End::Near).context("a packet socket")?;
+    // Frames come from one core and are read on the other.
+    let mut cores = CpuSet::new();
+    cores.set(sys::clock::cores().saturating_sub(1).min(1))?;
+    let _ = sched_setaffinity(Pid::from_raw(0), &cores);
+    let link = Link { packets: 65_536, conversations: 20_000, is_small: true, ..Link::default() };
+    let frames: Vec<_> = Packets::new(link).map(|frame| frame.headers).collect();
+    println!("live: {} conversations, frames of {} octets", link.conversations, 74);
+    let theirs = highest(args, &lab, &wire, &frames, &args.softflowd)?;
+    let ours = highest(args, &lab, &wire, &frames, &args.flowprobe)?;
+    ensure!(!args.check || ours.rate > 0, "flowprobe lost packets at {CHECKED} a second");
+    Ok(u32::from(ours.rate < theirs.rate && !ours.is_all))
+}
+
+/// The best of a probe.
+#[derive(Clone, Copy, Default)]
+struct Held {
+    /// Packets a second without a drop.
+    rate: u64,
+    /// Whether no more could be sent.
+    is_all: bool,
+    /// Seconds of CPU for a million packets at that rate.
+    cpu: f64,
+}
+
+/// Packets a second of a check.
+const CHECKED: u64 = 10_000;
+
+/// The highest rate without a drop that was seen.
+fn highest(
+    args: &Args,
+    lab: &Lab,
+    wire: &Injector,
+    frames: &[impl AsRef<[u8]>],
+    program: &Path,
+) -> anyhow::Result<Held> {
+    const FIRST: u64 = 50_000;
+    const STEPS: u32 = 5;
+    let time = Duration::from_millis(if args.check { 300 } else { 2000 });
+    let probe = Probe::start(args, lab, program)?;
+    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (mut held, mut lost) = (Held::default(), u64::MAX);
+    let mut rate = if args.check { CHECKED } else { FIRST };
+    for _ in 0..20 {
+        let (sent, seen) = probe.play(wire, frames, rate, time)?;
+        let was_sent = sent.frames as f64 / sent.secs.max(1e-9);
+        let is_all = was_sent < 0.95 * rate as f64;
+        if seen.dropped > 0 {
+            lost = rate.min(lost);
+        } else if was_sent as u64 > held.rate {
+            held = Held { rate: was_sent as u64, is_all, cpu: seen.cpu * 1e6 / sent.frames as f64 };
+        }
+        if args.check || is_all || lost.saturating_sub(held.rate) < lost >> STEPS {
+            break;
+        }
+        rate = if lost == u64::MAX { rate * 2 } else { held.rate.midpoint(lost) };
+    }
+    let limit = if held.is_all { "; no more could be sent" } else { "" };
+    let Held { rate, cpu, .. } = held;
+    println!("{:<19} {name:<15} {rate:>9} a second without a drop, CPU s/M {cpu:.2}{limit}", "");
+    Ok(held)
+}
+
+/// A probe that listens at the far end.
+struct Probe {
+    child: Child,
+    socket: PathBuf,
+    _exports: UdpSocket,
+}
+
+/// What a probe says it has seen.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    received: u64,
+    dropped: u64,
+    /// Seconds of CPU so far.
+    cpu: f64,
+}
+
+impl Probe {
+    fn start(args: &Args, lab: &Lab, program: &Path) -> anyhow::Result<Self> {
+        // Nobody reads there; there only must be somebody.
+        let exports = lab.enter(End::Far, || UdpSocket::bind("127.0.0.1:0"))??;
+        let to = exports.local_addr()?.to_string();
+        let socket = args.data.join("control");
+        let _ = std::fs::remove_file(&socket);
+        let child = lab
+            .command(End::Far, "taskset")
+            .args(["-c", "0"])
+            .arg(program)
+            .args(["-i", WIRE, "-n", &to, "-v", "9", "-m", "1000000", "-d", "-c"])
+            .arg(&socket)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("{}: cannot run", program.display()))?;
+        let mut probe = Self { child, socket, _exports: exports };
+        for _ in 0..1000 {
+            if probe.seen().is_ok() {
+                return Ok(probe);
+            }
+            if let Some(status) = probe.child.try_wait()? {
+                bail!("{} ended with {status}", program.display());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        bail!("{} does not answer at its control socket", program.display())
+    }
+
+    /// Sends frames and waits until the kernel has counted them. Returns what was sent and what
+    /// the probe has seen of that.
+    fn play(
+        &self,
+        wire: &Injector,
+        frames: &[impl AsRef<[u8]>],
+        rate: u64,
+        time: Duration,
+    ) -> anyhow::Result<(bench::lab::Sent, Seen)> {
+        let before = self.seen()?;
+        let sent = wire.play(frames, rate, time).context("sending")?;
+        let mut last = before.received;
+        for _ in 0..100 {
+            thread::sleep(Duration::from_millis(100));
+            let now = self.seen()?;
+            let received = now.received - before.received;
+            if received >= sent.frames && now.received == last {
+                let (dropped, cpu) = (now.dropped - before.dropped, now.cpu - before.cpu);
+                return Ok((sent, Seen { received, dropped, cpu }));
+            }
+            last = now.received;
+        }
+        bail!("{} of {} frames at the other end", last - before.received, sent.frames)
+    }
+
+    fn seen(&self) -> anyhow::Result<Seen> {
+        let mut stream = UnixStream::connect(&self.socket)?;
+        stream.write_all(b"statistics\n")?;
+        stream.shutdown(Shutdown::Write)?;
+        let mut said = String::new();
+        stream.read_to_string(&mut said)?;
+        let number = |name: &str| {
+            let line = said.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|n| n.trim().parse().ok()).with_context(|| format!("no '{name}': {said}"))
+        };
+        let received = number("Packets received by libpcap:")?;
+        let dropped = number("Packets dropped by libpcap:")?;
+        Ok(Seen { received, dropped, cpu: self.cpu()? })
+    }
+
+    /// Seconds of CPU that the probe has used, of which the kernel counts hundredths.
+    fn cpu(&self) -> anyhow::Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let (_, columns) = stat.rsplit_once(") ").context("no name in stat")?;
+        let ticks = columns.split(' ').skip(11).take(2).map(str::parse::<u64>);
+        Ok(ticks.sum::<Result<u64, _>>()? as f64 / 100.0)
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
+        let _ = self.child.wait();
+    }
+}
