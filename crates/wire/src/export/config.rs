@@ -201,6 +201,11 @@ impl ExportConfig {
         }
     }
 
+    /// Octets of the largest datagram that is made.
+    pub(super) fn mtu_in_effect(&self) -> usize {
+        self.mtu.clamp(Self::MTU_MIN, Self::MTU_MAX)
+    }
+
     /// Says what of this set-up the protocol cannot do. An encoder does the rest of it.
     ///
     /// # Errors

@@ -26,8 +26,8 @@ pub struct ExportCounts {
     pub rows_ipv6: u64,
     /// Rows left out: an event, and a version that knows flows only.
     pub rows_events: u64,
-    /// Rows left out: times more than 49.7 days before the export or from each other, and times
-    /// are uptimes.
+    /// Rows left out: start or end unknown or more than 24 days and 20 hours from the export, where times
+    /// are uptimes (half of what 32 bits hold, so that receivers read them with or without sign).
     pub rows_undated: u64,
     /// Rows left out: a record or its template does not fit a datagram.
     pub rows_too_large: u64,

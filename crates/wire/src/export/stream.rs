@@ -1,0 +1,368 @@
+//! What v9 and IPFIX have in common: templates, options, and data that refers to them.
+
+use super::clock::{Boot, Fit, absolute};
+use super::message::Message;
+use super::plan::{Plan, Scope};
+use super::template::{self, Templates};
+use super::{Carries, Context, TimeFormat, Transport, Version, options};
+use crate::{ipfix, v9};
+use record::{Field, Row};
+
+/// A v9 or IPFIX stream.
+#[derive(Debug)]
+pub(super) struct Stream {
+    scope: Scope,
+    templates: Templates,
+    message: Message,
+    boot: Boot,
+    /// Datagrams (v9) or data records (IPFIX) sent before the datagram that is being built.
+    sequence: u32,
+    /// Templates and options have to go with the next datagram.
+    is_requested: bool,
+    /// Whether they ever went.
+    has_begun: bool,
+    /// Datagrams since they did.
+    since_refresh: u32,
+    /// When they are due again.
+    refresh_at: u64,
+    /// When the latest datagram went.
+    sent_at: u64,
+}
+
+impl Stream {
+    pub(super) fn new(config: &super::ExportConfig) -> Self {
+        Self {
+            scope: Scope::new(config.version),
+            templates: Templates::new(config.max_templates),
+            message: empty(config),
+            boot: Boot::new(config.boot_ms),
+            sequence: 0,
+            is_requested: true,
+            has_begun: false,
+            since_refresh: 0,
+            refresh_at: 0,
+            sent_at: 0,
+        }
+    }
+
+    pub(super) fn flow(
+        &mut self,
+        row: Row<'_>,
+        times_ns: Option<(u64, u64)>,
+        cx: &mut Context<'_>,
+    ) {
+        self.send_if_waiting(cx);
+        let Some(at) = self.template_for(row, times_ns.is_some(), cx) else { return };
+        let Some(times) = self.times(at, row, times_ns, cx) else { return };
+        let Some(template) = self.templates.get(at) else { return };
+        let (id, len) = (template.id, template.plan.len(row));
+        if len > self.message.capacity() {
+            cx.counts.rows_too_large += 1;
+            return;
+        }
+        self.make_room(at, id, len, cx);
+        let Some(template) = self.templates.get(at) else { return };
+        template.plan.write(id, row, times, &mut self.message, cx.counts);
+        cx.counts.fields_left_out += u64::from(template.plan.left_out + self.scope.left_out(row));
+        cx.counts.records += 1;
+        self.message.carries.records += 1;
+        self.message.since.get_or_insert(cx.now);
+        if cx.config.max_delay_ms == 0 {
+            self.send(cx);
+        }
+    }
+
+    /// The template for a row; `None` if there is none that says anything or fits a datagram.
+    #[inline]
+    fn template_for(
+        &mut self,
+        row: Row<'_>,
+        has_times: bool,
+        cx: &mut Context<'_>,
+    ) -> Option<usize> {
+        let key = self.scope.key(row, has_times);
+        if let Some(at) = self.templates.find(&key) {
+            return Some(at);
+        }
+        let plan = Plan::compile(cx.config, &key);
+        if plan.fields.is_empty() {
+            cx.counts.rows_empty += 1;
+            return None;
+        }
+        let len = template::record(0, &plan.fields).len();
+        if len.max(plan.min_len()) > self.message.capacity() {
+            cx.counts.rows_too_large += 1;
+            return None;
+        }
+        if self.templates.is_full() {
+            // What waits may need the template that makes room.
+            self.send(cx);
+        }
+        let (at, evicted) = self.templates.add(key, plan, is_stream(cx), cx.now);
+        if let Some(old) = evicted {
+            cx.counts.templates_evicted += 1;
+            if is_stream(cx) && old.was_known {
+                self.define(&template::withdrawal(old.id), ipfix::TEMPLATES, false, cx);
+            }
+        }
+        Some(at)
+    }
+
+    /// Start and end as they are sent; `None` if they cannot be.
+    #[inline]
+    fn times(
+        &mut self,
+        at: usize,
+        row: Row<'_>,
+        times_ns: Option<(u64, u64)>,
+        cx: &mut Context<'_>,
+    ) -> Option<(u64, u64)> {
+        if !self.templates.get(at)?.plan.has_times {
+            return Some((0, 0));
+        }
+        let (first, last) = (row.number(Field::First), row.number(Field::Last));
+        let format = cx.config.time;
+        match (format, times_ns) {
+            (TimeFormat::UptimeMs, _) => {
+                let (first, last) = match times_ns {
+                    Some((first, last)) => (first / 1_000_000, last / 1_000_000),
+                    // A row may have one of them.
+                    None if last == 0 => (first, first),
+                    None if first == 0 => (last, last),
+                    None => (first, last),
+                };
+                self.set_boot(first, last, cx)?;
+                Some((self.boot.uptime(first).into(), self.boot.uptime(last).into()))
+            }
+            (TimeFormat::Millis, None) => Some((first, last)),
+            (TimeFormat::Seconds, None) => Some((first / 1000, last / 1000)),
+            (_, None) => {
+                let ns = |ms: u64| absolute(format, ms.saturating_mul(1_000_000));
+                Some((ns(first), ns(last)))
+            }
+            (_, Some((first, last))) => Some((absolute(format, first), absolute(format, last))),
+        }
+    }
+
+    /// Sees to it that uptimes of these times can be written.
+    fn set_boot(&mut self, first: u64, last: u64, cx: &mut Context<'_>) -> Option<()> {
+        match self.boot.fit(cx.now, first, last) {
+            Fit::Same => {}
+            Fit::Moved(boot) => {
+                self.send(cx);
+                self.boot.move_to(boot);
+                // IPFIX says it in options.
+                self.is_requested |= cx.config.version == Version::Ipfix;
+            }
+            Fit::Never => {
+                cx.counts.rows_undated += 1;
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    /// Sees to it that a record of template `at` fits, and that its receiver can read it.
+    #[inline]
+    fn make_room(&mut self, at: usize, id: u16, len: usize, cx: &mut Context<'_>) {
+        self.refresh_if_due(cx);
+        if !self.templates.is_known(at) {
+            self.announce(at, cx);
+        }
+        if !self.message.has_room(id, len) {
+            self.send(cx);
+            self.refresh_if_due(cx);
+            if !self.message.has_room(id, len) {
+                self.send(cx);
+            }
+        }
+    }
+
+    #[inline]
+    fn refresh_if_due(&mut self, cx: &mut Context<'_>) {
+        let every = cx.config.template_every_packets;
+        let by_count = every != 0 && self.since_refresh >= every && !is_stream(cx);
+        if self.is_requested || by_count || self.is_due(cx) || self.was_idle(cx) {
+            self.refresh(cx);
+        }
+    }
+
+    /// Whether templates and options are due by time.
+    #[inline]
+    fn is_due(&self, cx: &Context<'_>) -> bool {
+        let every = u64::from(cx.config.template_every_secs) * 1000;
+        // A clock that was set back must not stop them.
+        let is_time = cx.now >= self.refresh_at || self.refresh_at - cx.now > every;
+        every != 0 && is_time && self.has_begun && !is_stream(cx)
+    }
+
+    fn was_idle(&self, cx: &Context<'_>) -> bool {
+        let idle = u64::from(cx.config.template_after_idle_secs) * 1000;
+        let is_idle = idle != 0 && self.message.is_empty() && self.sent_at != 0;
+        is_idle && cx.now.abs_diff(self.sent_at) >= idle && !is_stream(cx)
+    }
+
+    /// Writes options, and the templates that are in use.
+    fn refresh(&mut self, cx: &mut Context<'_>) {
+        let count = self.templates.forget();
+        for options in options::options(cx.config, self.boot.ms()) {
+            self.announce_options(&options, cx);
+        }
+        for at in 0..count {
+            if self.templates.is_in_use(at) {
+                self.announce(at, cx);
+            }
+        }
+        cx.counts.refreshes += u64::from(self.has_begun);
+        self.has_begun = true;
+        self.is_requested = false;
+        self.since_refresh = 0;
+        self.refresh_at = cx.now + u64::from(cx.config.template_every_secs) * 1000;
+    }
+
+    fn announce(&mut self, at: usize, cx: &mut Context<'_>) {
+        let Some(template) = self.templates.get(at) else { return };
+        let record = template::record(template.id, &template.plan.fields);
+        self.define(&record, sets(cx.config.version).0, false, cx);
+        self.templates.set_known(at);
+    }
+
+    fn announce_options(&mut self, options: &options::Options, cx: &mut Context<'_>) {
+        self.define(&options.template, sets(cx.config.version).1, true, cx);
+        for record in &options.records {
+            if !self.message.has_room(options.id, record.len()) {
+                self.send(cx);
+            }
+            self.message.record(options.id, record.len()).copy_from_slice(record);
+            self.message.carries.options += 1;
+            cx.counts.options += 1;
+        }
+    }
+
+    /// Writes a template or a withdrawal.
+    fn define(&mut self, record: &[u8], set: u16, is_alone: bool, cx: &mut Context<'_>) {
+        if !self.message.has_room(set, record.len()) {
+            self.send(cx);
+        }
+        if is_alone {
+            self.message.record_of_its_own(set, record);
+        } else {
+            self.message.record(set, record.len()).copy_from_slice(record);
+        }
+        self.message.carries.templates += 1;
+        cx.counts.templates += 1;
+    }
+
+    fn send_if_waiting(&mut self, cx: &mut Context<'_>) {
+        if self.message.since.is_some_and(|t| cx.now.abs_diff(t) >= cx.config.max_delay_ms) {
+            self.send(cx);
+        }
+    }
+
+    /// Sends what there is.
+    pub(super) fn send(&mut self, cx: &mut Context<'_>) {
+        if self.message.is_empty() {
+            return;
+        }
+        let (sequence, domain) = (self.sequence, cx.config.domain);
+        let carries = self.message.carries;
+        let step = match cx.config.version {
+            Version::Ipfix => carries.records + carries.options,
+            _ => 1,
+        };
+        if self.boot.ms().is_none() {
+            // Uptimes that nobody needs, in headers of v9.
+            self.boot.move_to((cx.now / 1000).saturating_sub(1) * 1000);
+        }
+        let export_ms = self.export_ms(cx);
+        let secs = (export_ms / 1000) as u32;
+        // Whole seconds and uptime tell the same moment.
+        let uptime = (export_ms / 1000 * 1000).wrapping_sub(self.boot.ms().unwrap_or(0)) as u32;
+        let version = cx.config.version;
+        let header = |out: &mut [u8], carries: Carries, len: usize| match version {
+            Version::Ipfix => put(out, &[10 << 16 | len as u32, secs, sequence, domain]),
+            _ => put(out, &[9 << 16 | carries.total(), uptime, secs, sequence, domain]),
+        };
+        let (sink, counts) = (&mut *cx.out, &mut *cx.counts);
+        self.message.finish(header, |bytes, carries| {
+            counts.datagrams += 1;
+            counts.octets += bytes.len() as u64;
+            sink.datagram(bytes, carries);
+        });
+        self.sequence = self.sequence.wrapping_add(step);
+        self.since_refresh += 1;
+        self.sent_at = cx.now;
+    }
+
+    /// When the datagram is exported. That is now, or as late as its uptimes reach.
+    fn export_ms(&self, cx: &Context<'_>) -> u64 {
+        let latest = self.boot.ms().map_or(u64::MAX, |boot| boot + u64::from(u32::MAX));
+        if cx.config.time == TimeFormat::UptimeMs { cx.now.min(latest) } else { cx.now }
+    }
+
+    pub(super) fn tick(&mut self, cx: &mut Context<'_>) {
+        self.send_if_waiting(cx);
+        if !self.is_requested && !self.is_due(cx) {
+            return;
+        }
+        let boot = self.boot.ms();
+        if self.templates.len() != 0 || !options::options(cx.config, boot).is_empty() {
+            self.refresh(cx);
+            self.send(cx);
+        }
+    }
+
+    pub(super) fn next_due(&self, config: &super::ExportConfig) -> Option<u64> {
+        let waits_until = self.message.since.map(|t| t.saturating_add(config.max_delay_ms));
+        let repeats = config.template_every_secs != 0 && config.transport == Transport::Datagrams;
+        let refresh = (repeats && self.has_begun).then_some(self.refresh_at);
+        waits_until.into_iter().chain(refresh).min()
+    }
+
+    pub(super) const fn request(&mut self) {
+        self.is_requested = true;
+    }
+
+    pub(super) fn connection_opened(&mut self, cx: &mut Context<'_>) {
+        self.sequence = 0;
+        let waiting = std::mem::replace(&mut self.message, empty(cx.config));
+        self.refresh(cx);
+        // Whatever the waiting data refers to, in use or not.
+        for at in 0..self.templates.len() {
+            if !self.templates.is_known(at) {
+                self.announce(at, cx);
+            }
+        }
+        self.send(cx);
+        self.message = waiting;
+    }
+}
+
+fn empty(config: &super::ExportConfig) -> Message {
+    let header_len = match config.version {
+        Version::Ipfix => ipfix::HEADER_LEN,
+        _ => v9::HEADER_LEN,
+    };
+    Message::new(header_len, config.mtu_in_effect())
+}
+
+/// Ids of sets of templates and of options templates.
+const fn sets(version: Version) -> (u16, u16) {
+    match version {
+        Version::Ipfix => (ipfix::TEMPLATES, ipfix::OPTIONS_TEMPLATES),
+        _ => (v9::TEMPLATES, v9::OPTIONS_TEMPLATES),
+    }
+}
+
+/// Whether templates are sent once and withdrawn.
+fn is_stream(cx: &Context<'_>) -> bool {
+    cx.config.transport == Transport::Stream && cx.config.version == Version::Ipfix
+}
+
+/// Writes 32-bit numbers, big-endian.
+pub(super) fn put(out: &mut [u8], numbers: &[u32]) {
+    let (chunks, _) = out.as_chunks_mut::<4>();
+    for (chunk, number) in chunks.iter_mut().zip(numbers) {
+        *chunk = number.to_be_bytes();
+    }
+}
