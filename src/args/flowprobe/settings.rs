@@ -6,7 +6,9 @@
 
 use super::Args;
 use anyhow::{Context as _, bail, ensure};
-use probe::{CacheConfig, Dedup, InterfaceIndex, Level, Sampling, Timeouts};
+use probe::{
+    CacheConfig, Dedup, Destination, InterfaceIndex, Level, Sampling, Timeouts, Transport,
+};
 use record::Mac;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -96,8 +98,8 @@ pub struct Lookup {
 /// Where and how flows are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
-    /// Destinations as typed, separated by commas.
-    pub to: String,
+    /// Destinations, one at least.
+    pub to: Vec<Destination>,
     /// One destination in turn; otherwise all of them.
     pub is_balanced: bool,
     /// Transport.
@@ -114,15 +116,6 @@ pub struct Export {
     pub encoder: ExportConfig,
 }
 
-/// Transport of export.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// UDP.
-    Udp,
-    /// TCP, IPFIX alone.
-    Tcp,
-}
-
 /// Where flow files are written.
 #[derive(Clone, Debug)]
 pub struct Files {
@@ -136,6 +129,8 @@ pub struct Files {
     pub ident: String,
     /// Compression.
     pub packing: Packing,
+    /// Both directions in one flow.
+    pub is_biflow: bool,
 }
 
 /// How the process behaves.
@@ -357,18 +352,14 @@ fn export(
 ) -> anyhow::Result<Option<Export>> {
     let version = version(args, defaults)?;
     let time = args.times.as_deref().map(times).transpose()?.unwrap_or(defaults.times);
-    let transport = match args.transport.to_ascii_lowercase().as_str() {
-        "udp" => Transport::Udp,
-        "tcp" => Transport::Tcp,
-        other => bail!("-P {other}: there are udp and tcp"),
-    };
+    let transport = args.transport.to_ascii_lowercase().parse().context("-P")?;
     if args.to.is_empty() {
         return Ok(None);
     }
     let labels = args.mpls_labels.unwrap_or(0);
     let has_templates = version.has_templates();
     for (option, is_idle, needs) in [
-        ("-b", args.biflow && version != Version::Ipfix, "-v 10"),
+        ("-b", args.biflow && version != Version::Ipfix && args.write.is_none(), "-v 10"),
         ("-x", labels > 0 && !has_templates, "-v 9 or -v 10"),
         ("-A", args.times.is_some() && !has_templates, "-v 9 or -v 10"),
     ] {
@@ -399,7 +390,7 @@ fn export(
     };
     encoder.check()?;
     Ok(Some(Export {
-        to: args.to.join(","),
+        to: Destination::parse_list(&args.to.join(",")).context("-n")?,
         is_balanced: args.balance,
         transport,
         mpls_labels: if has_templates { labels } else { 0 },
@@ -439,6 +430,7 @@ fn files(args: &Args) -> anyhow::Result<Option<Files>> {
         subdirs: SubDirs::new(args.subdirs).context("--subdirs takes 0 to 8")?,
         ident: args.ident.clone(),
         packing: args.compress.packing()?,
+        is_biflow: args.biflow,
     }))
 }
 
@@ -455,3 +447,6 @@ fn process(args: &Args, defaults: &Defaults, is_file: bool) -> Process {
         prints_cpu_time: args.cpu_time,
     }
 }
+
+#[cfg(test)]
+mod tests;
