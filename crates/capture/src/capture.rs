@@ -35,7 +35,7 @@ pub struct Packet<'a> {
 
 impl Packet<'_> {
     /// What fills a batch before there are packets.
-    pub(crate) const NONE: Self = Self {
+    pub const NONE: Self = Self {
         time_ns: None,
         link: 0,
         wire_len: 0,

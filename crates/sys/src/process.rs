@@ -209,6 +209,11 @@ fn pid_or_zero(pid: Option<Pid>) -> i32 {
     pid.map_or(0, Pid::as_raw)
 }
 
+/// Whether this process may become another user: it is root's.
+pub fn may_change_user() -> bool {
+    Uid::effective().is_root()
+}
+
 /// Becomes `user` and `group`, each a name or a number, for good. Without `group` the user's
 /// primary group is taken; other groups are left. With neither, nothing changes.
 ///

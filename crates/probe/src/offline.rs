@@ -1,0 +1,129 @@
+//! A probe on a capture file: packets are the clock, so the same file gives the same flows however
+//! fast it is read.
+
+use capture::{BATCH, Capture, Error, Filters, Packet, Progress};
+use sys::signal::Stop;
+
+use crate::probe::PATIENCE;
+use crate::{Cache, Ended, Outlet, Reason};
+
+/// What time it is for exports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Now {
+    /// That of the packets.
+    OfPackets,
+    /// Always this one, milliseconds since 1970.
+    Fixed(u64),
+}
+
+/// How a file was read.
+#[derive(Clone, Debug, Default)]
+pub struct Read {
+    /// Packets that the filter did not want.
+    pub unwanted: u64,
+    /// Whether it was read to its end.
+    pub is_whole: bool,
+    /// Where the file is damaged: everything before is counted.
+    pub error: Option<String>,
+}
+
+/// Reads `capture` to its end, or until `stop`, and hands all flows to `outlet`.
+pub fn read(
+    capture: &mut Capture,
+    mut filters: Option<Filters>,
+    cache: &mut Cache,
+    outlet: &mut Outlet,
+    now: Now,
+    stop: &Stop,
+) -> Read {
+    let mut read = Read::default();
+    let mut clock = Clock { now, packets_ms: 0, ticked_ms: 0 };
+    loop {
+        if stop.is_requested() {
+            break;
+        }
+        let progress = capture.batch(&mut |packets| {
+            let mut wanted = [Packet::NONE; BATCH];
+            let packets = match &mut filters {
+                None => packets,
+                Some(filters) => {
+                    let kept = keep(packets, filters, &mut wanted);
+                    read.unwanted += (packets.len() - kept.len()) as u64;
+                    kept
+                }
+            };
+            // By the second: when a flow is exported does not depend on how packets are batched.
+            for packets in packets.chunk_by(|a, b| second(a) == second(b)) {
+                clock.turn(packets, outlet);
+                let now_ms = clock.now_ms();
+                cache.observe(packets, &mut |ended: &Ended| outlet.ended(now_ms, ended));
+            }
+        });
+        match progress {
+            Ok(Progress::End) => {
+                read.is_whole = true;
+                break;
+            }
+            Ok(_) => {}
+            Err(e) => {
+                read.error = Some(Error::to_string(&e));
+                break;
+            }
+        }
+    }
+    let now_ms = clock.now_ms();
+    cache.expire_all(Reason::Flushed, &mut |ended| outlet.ended(now_ms, ended));
+    outlet.finish(now_ms, PATIENCE);
+    read
+}
+
+fn second(packet: &Packet<'_>) -> Option<u64> {
+    packet.time_ns.map(|ns| ns / 1_000_000_000)
+}
+
+/// The packets that a filter wants.
+fn keep<'a, 'p>(
+    packets: &[Packet<'p>],
+    filters: &mut Filters,
+    wanted: &'a mut [Packet<'p>; BATCH],
+) -> &'a [Packet<'p>] {
+    let mut count = 0;
+    for packet in packets.iter().filter(|packet| filters.matches(packet)) {
+        if let Some(place) = wanted.get_mut(count) {
+            *place = *packet;
+            count += 1;
+        }
+    }
+    wanted.get(..count).unwrap_or_default()
+}
+
+/// The time that exports are made at.
+struct Clock {
+    now: Now,
+    packets_ms: u64,
+    ticked_ms: u64,
+}
+
+/// How often the outlet looks whether something is due, in the time of packets.
+const TICK_MS: u64 = 100;
+
+impl Clock {
+    const fn now_ms(&self) -> u64 {
+        match self.now {
+            Now::OfPackets => self.packets_ms,
+            Now::Fixed(ms) => ms,
+        }
+    }
+
+    /// Takes the time from packets that come next.
+    fn turn(&mut self, packets: &[Packet<'_>], outlet: &mut Outlet) {
+        let times = packets.iter().filter_map(|packet| packet.time_ns);
+        let Some(latest) = times.max() else { return };
+        // Packets may be out of order; time goes forward.
+        self.packets_ms = self.packets_ms.max(latest / 1_000_000);
+        if self.now == Now::OfPackets && self.packets_ms - self.ticked_ms >= TICK_MS {
+            self.ticked_ms = self.packets_ms;
+            outlet.tick(self.packets_ms);
+        }
+    }
+}

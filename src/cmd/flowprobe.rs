@@ -1,0 +1,56 @@
+//! `flowprobe`: from options to a running probe.
+
+mod file;
+mod live;
+mod outlet;
+
+use crate::args;
+use crate::args::flowprobe::settings::{Settings, Source};
+use crate::exit::Exit;
+use crate::logger::{self, Target};
+use probe::statistics::Report;
+use std::ffi::OsString;
+use std::io::Write as _;
+
+/// Runs `flowprobe` under the name it was started by.
+pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
+    let settings = match args::flowprobe::read(name, args)? {
+        Ok(settings) => settings,
+        Err(exit) => return Ok(exit),
+    };
+    let process = &settings.process;
+    let target = match process.in_background {
+        true => Target::Syslog { program: name.to_owned() },
+        false => Target::Stderr,
+    };
+    if let Err(e) = logger::install(target, process.verbosity) {
+        // Perhaps nobody reads that either.
+        let _ = writeln!(
+            std::io::stderr(),
+            "{name}: no syslog to write to ({e}): log lines of the daemon are lost"
+        );
+    }
+    settings.notes.iter().for_each(|note| log::warn!("{note}"));
+    let result = match &settings.source {
+        Source::File { path, at_packet_time } => file::read(path, *at_packet_time, &settings),
+        Source::Live(interfaces) => live::run(interfaces, &settings),
+    };
+    if let (Err(e), true) = (&result, process.in_background) {
+        log::error!("{e:#}"); // perhaps nobody reads stderr any more
+    }
+    if process.prints_cpu_time {
+        let _ = writeln!(std::io::stderr(), "{}", cpu_time());
+    }
+    result
+}
+
+/// Statistics as they were asked for.
+fn statistics(settings: &Settings, report: &Report) -> String {
+    if settings.json { report.to_json() } else { report.to_text() }
+}
+
+fn cpu_time() -> String {
+    let sys::clock::Used { user, system, .. } = sys::clock::used();
+    let seconds = (user + system).as_secs_f64();
+    format!("CPU time: {seconds:.3} s")
+}

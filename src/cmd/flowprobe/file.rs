@@ -1,0 +1,64 @@
+//! A capture file from its first packet to its last.
+
+use super::outlet::{self, Manner};
+use crate::args::flowprobe::settings::Settings;
+use crate::exit::Exit;
+use anyhow::bail;
+use capture::{Capture, Filters};
+use probe::Cache;
+use probe::offline::{self, Now};
+use probe::statistics::Report;
+use std::io::Write as _;
+use std::path::Path;
+use sys::clock;
+use sys::signal::Signals;
+
+/// Link type that a filter expression is checked for before the first packet is seen: Ethernet.
+const ETHERNET: u32 = 1;
+
+/// Reads the file, exports its flows and prints statistics.
+pub(super) fn read(path: &Path, at_packet_time: bool, settings: &Settings) -> anyhow::Result<Exit> {
+    let mut capture = Capture::open(path)?;
+    let filters =
+        settings.filter.as_deref().map(|text| Filters::new(text, ETHERNET)).transpose()?;
+    let now = match at_packet_time {
+        true => Now::OfPackets,
+        false => Now::Fixed(clock::now_ms()),
+    };
+    let mut outlet = outlet::open(settings, Manner { boot_ms: 0, is_file: true })?;
+    let mut cache = Cache::new(settings.cache.clone());
+    let signals = Signals::install()?;
+    let since_ms = clock::now_ms();
+    let read = offline::read(&mut capture, filters, &mut cache, &mut outlet, now, &signals.stop);
+    let report = Report {
+        since_ms,
+        is_sampled: settings.cache.sampling.rate() > 1,
+        cache: cache.stats().clone(),
+        exported: probe::probe::exported(&outlet.counts()),
+        captured: None,
+    };
+    std::io::stdout().write_all(super::statistics(settings, &report).as_bytes())?;
+    tell(path, &capture, &read);
+    if let Some(error) = read.error {
+        bail!("{}: {error}: what came before it was exported", path.display());
+    }
+    let failures = outlet.counts().failures();
+    if failures > 0 {
+        log::warn!("{failures} datagrams were not sent, or nobody listened for them");
+    }
+    Ok(Exit::Success)
+}
+
+/// Says what is not in the statistics.
+fn tell(path: &Path, capture: &Capture, read: &offline::Read) {
+    let path = path.display();
+    if let Some(cut) = capture.cut() {
+        log::warn!("{path}: {cut}");
+    }
+    if !read.is_whole && read.error.is_none() {
+        log::warn!("{path}: ended before its end: the rest was not read");
+    }
+    if read.unwanted > 0 {
+        log::info!("{path}: {} packets did not match the filter", read.unwanted);
+    }
+}

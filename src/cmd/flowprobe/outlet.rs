@@ -1,0 +1,79 @@
+//! Where the options want flows to go.
+
+use crate::args::flowprobe::settings::{Export, Files, Settings, Transport};
+use probe::{Destination, Dispatch, FilesConfig, Outlet, Sampling, SendConfig};
+use record::Sampler;
+use std::time::Duration;
+use sys::Leave;
+
+/// How the probe goes about it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// When the probe began, milliseconds since 1970; 0 before the first packet of a file.
+    pub(super) boot_ms: u64,
+    /// Packets come from a file, and may wait for collectors.
+    pub(super) is_file: bool,
+}
+
+/// How long names may take at the start.
+const RESOLVE: Duration = Duration::from_secs(10);
+
+/// Opens destinations and files.
+pub(super) fn open(settings: &Settings, manner: Manner) -> anyhow::Result<Outlet> {
+    let mut outlet = Outlet::new();
+    if let Some(export) = &settings.export {
+        outlet = outlet.with_export(dispatch(settings, export, manner)?, export.encoder.biflow);
+    }
+    if let Some(files) = &settings.files {
+        outlet = outlet.with_files(open_files(settings, files, manner)?, files.is_biflow);
+    }
+    Ok(outlet)
+}
+
+fn dispatch(settings: &Settings, export: &Export, manner: Manner) -> anyhow::Result<Dispatch> {
+    let destinations = Destination::parse_list(&export.to)?;
+    let is_old = settings.program == "softflowd";
+    let send = SendConfig {
+        transport: match export.transport {
+            Transport::Udp => probe::Transport::Udp,
+            Transport::Tcp => probe::Transport::Tcp,
+        },
+        leave: Leave {
+            from: export.from,
+            interface: export.interface.clone(),
+            // Whatever its manual says, softflowd sets it for multicast groups only.
+            hops: export.hop_limit.filter(|_| !is_old),
+            multicast_hops: export.hop_limit,
+        },
+        waits: manner.is_file,
+        resolve_within: Some(RESOLVE),
+        ..SendConfig::new(destinations, export.encoder.version)
+    };
+    let mut encoder = export.encoder.clone();
+    encoder.boot_ms = manner.boot_ms;
+    Ok(Dispatch::start(encoder, send, export.is_balanced)?)
+}
+
+fn open_files(settings: &Settings, files: &Files, manner: Manner) -> anyhow::Result<probe::Files> {
+    let (algorithm, rate) = match settings.cache.sampling {
+        Sampling::Off => (0, 1),
+        Sampling::Systematic(n) => (1, n),
+        Sampling::Random(n) => (2, n),
+    };
+    let config = FilesConfig {
+        interval_secs: files.interval,
+        sub_dirs: files.subdirs,
+        ident: files.ident.clone(),
+        compression: files.packing,
+        sampler: (rate > 1).then_some(Sampler {
+            exporter: 1,
+            algorithm,
+            id: Sampler::GENERIC,
+            packet_interval: 1,
+            space_interval: rate - 1,
+        }),
+        every_slot: !manner.is_file,
+        ..FilesConfig::new(&files.dir)
+    };
+    Ok(probe::Files::open(config)?)
+}
