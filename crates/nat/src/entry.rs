@@ -75,6 +75,12 @@ impl Status {
     /// Its packets are forwarded in hardware.
     pub const HW_OFFLOAD: Self = Self(0x8000);
 
+    /// The bits of both.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether all bits of `other` are set.
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0

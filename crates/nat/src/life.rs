@@ -1,6 +1,6 @@
 //! What the tracker does with one message or one dump, whatever width the addresses have.
 
-use crate::entry::{Entry, Kind, Status};
+use crate::entry::{Entry, Kind, Status, is_icmp};
 use crate::outcome::{Cause, Gap, Outcome, Session, Sure};
 use crate::table::{Conn, Flags, Table, Width, key_hash};
 use crate::tracker::{Counts, TrackerConfig};
@@ -565,6 +565,7 @@ fn session<A: Width>(conn: &Conn<A>, cause: Cause, sure: Sure) -> Session {
     Session {
         translation: Translation::of(&entry),
         proto: entry.orig.proto,
+        reply_icmp: if is_icmp(entry.orig.proto) { entry.reply.dst_port } else { 0 },
         id: conn.id,
         zone: conn.zone,
         mark: conn.mark,

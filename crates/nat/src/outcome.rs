@@ -70,6 +70,8 @@ pub struct Session {
     pub translation: Translation,
     /// IP protocol.
     pub proto: u8,
+    /// ICMP: `256 * type + code` of the answers; else 0.
+    pub reply_icmp: u16,
     /// The kernel's id.
     pub id: u32,
     /// Conntrack zone.

@@ -199,7 +199,7 @@ impl Tracker {
         self.core.heard_ns = now_ns;
     }
 
-    /// The kernel dropped events (ENOBUFS). What follows is [`Sure::Degraded`] until a dump that
+    /// The kernel dropped events (ENOBUFS). What follows is [`Sure::Degraded`](crate::Sure) until a dump that
     /// begins from now on is over; [`wants_dump`](Self::wants_dump) asks for it.
     pub fn overrun(&mut self, now_ns: u64) {
         self.core.overrun(now_ns);
