@@ -2,9 +2,10 @@
 //! (draft-ietf-opsawg-pcap, sections 4 and 5). Microseconds or nanoseconds, either byte order, and
 //! the variant of old Linux distributions whose packet headers have 24 octets.
 
-use crate::Error;
+use crate::batch::{BATCH, Direction};
 use crate::capture::{Cut, Found, Head, MOST};
-use crate::window::{Order, Window};
+use crate::window::{Order, Window, array};
+use crate::{Error, Packet};
 
 /// Octets of the header of a file.
 const FILE_HEADER: usize = 24;
@@ -74,6 +75,60 @@ impl Classic {
             len,
             after: 0,
         }))
+    }
+}
+
+impl Classic {
+    /// Link type of all packets.
+    pub(crate) fn link(&self) -> u32 {
+        self.link
+    }
+
+    /// The packets at the beginning of `bytes` that are whole and as they should be: how many, and
+    /// the octets that they take. What comes behind them is for [`next`](Self::next) to judge.
+    pub(crate) fn packets<'a>(
+        &self,
+        bytes: &'a [u8],
+        batch: &mut [Packet<'a>; BATCH],
+    ) -> (usize, usize) {
+        if self.minor <= 3 || self.header != 16 {
+            return (0, 0); // rare enough to be read one by one
+        }
+        match self.order {
+            Order::Big => self.fill(bytes, batch, u32::from_be_bytes),
+            Order::Little => self.fill(bytes, batch, u32::from_le_bytes),
+        }
+    }
+
+    #[inline]
+    fn fill<'a>(
+        &self,
+        bytes: &'a [u8],
+        batch: &mut [Packet<'a>; BATCH],
+        number: impl Fn([u8; 4]) -> u32,
+    ) -> (usize, usize) {
+        let (mut count, mut rest) = (0, bytes);
+        for place in batch {
+            let Some((header, after)) = rest.split_first_chunk::<16>() else { break };
+            let [secs, part, len, wire_len] = [0, 4, 8, 12].map(|at| number(array(header, at)));
+            let len = len as usize;
+            let Some((packet, after)) = after.split_at_checked(len) else { break };
+            if len > MOST {
+                break;
+            }
+            let time_ns = u64::from(secs) * 1_000_000_000 + u64::from(part) * self.unit;
+            *place = Packet {
+                time_ns: Some(time_ns),
+                link: self.link,
+                wire_len,
+                interface: 0,
+                direction: Direction::Unknown,
+                bytes: packet,
+            };
+            count += 1;
+            rest = after;
+        }
+        (count, bytes.len() - rest.len())
     }
 }
 

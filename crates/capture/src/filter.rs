@@ -86,6 +86,19 @@ impl Filters {
         Ok(Self { expression: expression.to_owned(), compiled, last: 0 })
     }
 
+    /// Takes an expression for link types that are not known yet: it has to be one for some.
+    ///
+    /// # Errors
+    /// What libpcap says about it for Ethernet, if it is none.
+    pub fn for_any(expression: &str) -> Result<Self, Error> {
+        // Ethernet, raw IP, cooked packets, and those of a packet filter and of a WLAN, for which
+        // there are words of their own.
+        let others = [101, 113, 276, 117, 105, 127];
+        Self::new(expression, 1).or_else(|e| {
+            others.into_iter().find_map(|link| Self::new(expression, link).ok()).ok_or(e)
+        })
+    }
+
     /// Whether the expression holds for `packet`. It does not for packets of a link type that it
     /// cannot be said for: `ether host` asks for what a packet without Ethernet does not have.
     pub fn matches(&mut self, packet: &Packet<'_>) -> bool {

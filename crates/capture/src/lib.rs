@@ -21,6 +21,7 @@ mod error;
 mod filter;
 mod fragments;
 pub mod live;
+mod mapped;
 mod ng;
 #[cfg(test)]
 mod testing;

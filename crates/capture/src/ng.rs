@@ -4,10 +4,11 @@
 //! interfaces (4.2) say what their packets begin with and what their times count. All other blocks
 //! are passed over.
 
-use crate::Error;
+use crate::batch::{BATCH, Direction};
 use crate::capture::{Counts, Cut, Found, Head, MOST};
 use crate::classic::ended;
 use crate::window::{Order, Window, array};
+use crate::{Error, Packet};
 
 /// Type of a section header block, the same in both byte orders.
 pub(crate) const SECTION: u32 = 0x0a0d_0d0a;
@@ -109,6 +110,37 @@ impl Ng {
             };
             return Ok(Found::Packet(packet));
         }
+    }
+
+    /// The packets at the beginning of `bytes` whose blocks are enhanced packet blocks, whole and as
+    /// they should be: how many, and the octets that they take. What comes behind them is for
+    /// [`next`](Self::next) to judge.
+    pub(crate) fn packets<'a>(
+        &self,
+        bytes: &'a [u8],
+        batch: &mut [Packet<'a>; BATCH],
+    ) -> (usize, usize) {
+        let (mut count, mut rest) = (0, bytes);
+        for place in batch {
+            let [kind, len] = [0, 4].map(|at| self.order.u32(rest, at));
+            let len = len as usize;
+            if kind != ENHANCED_PACKET || len > MOST_BLOCK || !len.is_multiple_of(4) {
+                break;
+            }
+            let Some((bytes, after)) = rest.split_at_checked(len) else { break };
+            let block = Block { at: 0, kind, len };
+            if len < FRAME || self.order.u32(bytes, len - TAIL) as usize != len {
+                break;
+            }
+            let Ok(head) = self.enhanced(&block, bytes) else { break };
+            let Head { time_ns, link, wire_len, interface, before, len, .. } = head;
+            let bytes = bytes.get(before..before + len).unwrap_or_default();
+            let direction = Direction::Unknown;
+            *place = Packet { time_ns, link, wire_len, interface, direction, bytes };
+            count += 1;
+            rest = after;
+        }
+        (count, bytes.len() - rest.len())
     }
 
     /// The next block, whole in the window if it is of a kind that is read, and passed over if

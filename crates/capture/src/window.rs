@@ -1,6 +1,9 @@
-//! A window over a stream: as many octets at once as asked for, with their offset.
+//! A window over a stream: as many octets at once as asked for, with their offset. Over a file that
+//! is mapped, the window is all of it.
 
 use std::io::{self, Read};
+
+use sys::map::Guarded;
 
 use crate::Error;
 
@@ -10,8 +13,7 @@ const CHUNK: usize = 256 << 10;
 /// What of a stream is in memory. Grows to the longest piece that was asked for and found: a length
 /// that lies costs no more than there is to read.
 pub(crate) struct Window {
-    input: Box<dyn Read + Send>,
-    buffer: Vec<u8>,
+    source: Source,
     start: usize,
     end: usize,
     /// Offset of `start` in the stream.
@@ -20,17 +22,40 @@ pub(crate) struct Window {
     cut: bool,
 }
 
+/// Where octets come from.
+enum Source {
+    Stream { input: Box<dyn Read + Send>, buffer: Vec<u8> },
+    Mapped(Guarded),
+}
+
 impl Window {
-    pub(crate) fn new(input: Box<dyn Read + Send>) -> Self {
-        Self {
-            input,
-            buffer: vec![0; CHUNK],
-            start: 0,
-            end: 0,
-            offset: 0,
-            ended: false,
-            cut: false,
+    /// Over all octets of a file.
+    pub(crate) fn mapped(map: Guarded) -> Self {
+        let end = map.len();
+        map.read_ahead();
+        let source = Source::Mapped(map);
+        Self { source, start: 0, end, offset: 0, ended: true, cut: false }
+    }
+
+    /// Whether it is over a mapped file.
+    #[cfg(test)]
+    pub(crate) fn is_mapped(&self) -> bool {
+        matches!(self.source, Source::Mapped(_))
+    }
+
+    /// # Errors
+    /// If the file was cut short and octets were looked at that are gone.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match &self.source {
+            Source::Mapped(map) if map.is_cut() => Err(Error::Shrunk { at: self.offset }),
+            _ => Ok(()),
         }
+    }
+
+    pub(crate) fn new(input: Box<dyn Read + Send>) -> Self {
+        let source = Source::Stream { input, buffer: vec![0; CHUNK] };
+        Self { source, start: 0, end: 0, offset: 0, ended: false, cut: false }
     }
 
     /// Offset of the next octet.
@@ -44,8 +69,17 @@ impl Window {
     }
 
     /// Octets that are there and not consumed.
+    #[inline]
     pub(crate) fn rest(&self) -> &[u8] {
-        self.buffer.get(self.start..self.end).unwrap_or_default()
+        self.octets().get(self.start..self.end).unwrap_or_default()
+    }
+
+    #[inline]
+    fn octets(&self) -> &[u8] {
+        match &self.source {
+            Source::Stream { buffer, .. } => buffer,
+            Source::Mapped(map) => map,
+        }
     }
 
     /// The next `len` octets, not consumed; `None` if the stream ends before.
@@ -54,7 +88,7 @@ impl Window {
         if self.end - self.start < len && !self.fill(len)? {
             return Ok(None);
         }
-        Ok(self.buffer.get(self.start..self.start + len))
+        Ok(self.octets().get(self.start..self.start + len))
     }
 
     /// Goes past octets that [`peek`](Self::peek) has shown.
@@ -71,7 +105,7 @@ impl Window {
     pub(crate) fn take(&mut self, before: usize, len: usize, after: usize) -> &[u8] {
         let at = self.start + before;
         self.consume(before + len + after);
-        self.buffer.get(at..at + len).unwrap_or_default()
+        self.octets().get(at..at + len).unwrap_or_default()
     }
 
     /// Goes past `len` octets, which need not fit into memory. How many were missing.
@@ -93,15 +127,16 @@ impl Window {
     /// Whether `len` octets could be had.
     #[cold]
     fn fill(&mut self, len: usize) -> Result<bool, Error> {
-        self.buffer.copy_within(self.start..self.end, 0);
+        let Source::Stream { input, buffer } = &mut self.source else { return Ok(false) };
+        buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
         while self.end < len && !self.ended {
-            if self.end == self.buffer.len() {
-                self.buffer.resize(2 * self.buffer.len(), 0);
+            if self.end == buffer.len() {
+                buffer.resize(2 * buffer.len(), 0);
             }
-            let room = self.buffer.get_mut(self.end..).unwrap_or_default();
-            match self.input.read(room) {
+            let room = buffer.get_mut(self.end..).unwrap_or_default();
+            match input.read(room) {
                 Ok(0) => self.ended = true,
                 Ok(n) => self.end += n.min(room.len()),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use capture::udp::Extractor;
-use capture::{Capture, Error};
+use capture::{Capture, Error, Progress};
 
 /// The captures of the corpus; empty, with a line that says so, if it is not there.
 fn captures() -> Vec<PathBuf> {
@@ -85,6 +85,39 @@ fn every_capture_has_the_packets_that_capinfos_sees() {
         compared += 1;
     }
     assert!(compared > 400, "{compared} compared");
+}
+
+#[test]
+fn batches_of_mapped_captures_are_what_is_read_one_by_one_from_a_stream() {
+    for path in captures() {
+        // Length and a sum of each packet, and how it ended.
+        let digest = |p: &capture::Packet<'_>| {
+            let sum = p.bytes.iter().fold(0u64, |sum, b| sum.rotate_left(5) ^ u64::from(*b));
+            (p.time_ns, p.link, p.wire_len, p.interface, p.bytes.len(), sum)
+        };
+        let file = std::fs::File::open(&path).expect("it opens");
+        let mut stream = Capture::new(file).expect("a capture");
+        let mut want = Vec::new();
+        let end = loop {
+            match stream.next() {
+                Ok(Some(packet)) => want.push(digest(&packet)),
+                Ok(None) => break None,
+                Err(e) => break Some(e.to_string()),
+            }
+        };
+        let mut mapped = Capture::open(&path).expect("a capture");
+        let mut have = Vec::new();
+        let mapped_end = loop {
+            match mapped.batch(&mut |packets| have.extend(packets.iter().map(digest))) {
+                Ok(Progress::End) => break None,
+                Ok(_) => {}
+                Err(e) => break Some(e.to_string()),
+            }
+        };
+        assert!(have == want, "{}: {} packets, not {}", path.display(), have.len(), want.len());
+        assert_eq!((mapped_end, mapped.cut()), (end, stream.cut()), "{}", path.display());
+        assert_eq!(mapped.counts(), stream.counts(), "{}", path.display());
+    }
 }
 
 #[test]
