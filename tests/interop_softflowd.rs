@@ -4,67 +4,12 @@
 mod common;
 
 use bench::Rng;
-use common::capd::{Capd, DAY, NOTHING};
+use common::capd::{Capd, DAY};
+use common::packets::{ICMP, ICMP6, Key, TCP, Truth, UDP};
+use common::packets::{expected, same, sums, without_icmp6_types};
 use common::{Daemon, FLOWDUMP, Scene, corpus, free_port, has, run};
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
-
-const ICMP: u8 = 1;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const ICMP6: u8 = 58;
-
-/// One direction of a conversation. ICMP has its type and code in `dst_port`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    proto: u8,
-    src: IpAddr,
-    dst: IpAddr,
-    src_port: u16,
-    dst_port: u16,
-}
-
-impl Key {
-    fn reverse(self) -> Self {
-        let Self { proto, src, dst, src_port, dst_port } = self;
-        let (src_port, dst_port) = match (proto, dst_port >> 8) {
-            (ICMP, _) => (0, 0), // echo reply
-            (ICMP6, _) => (0, 129 << 8),
-            _ => (dst_port, src_port),
-        };
-        Self { proto, src: dst, dst: src, src_port, dst_port }
-    }
-
-    /// An IP packet with `payload` octets behind the transport header.
-    fn packet(&self, flags: u8, payload: usize) -> Vec<u8> {
-        let ports = [self.src_port.to_be_bytes(), self.dst_port.to_be_bytes()].concat();
-        let mut body = match self.proto {
-            TCP => [&ports[..], &[0; 8], &[0x50, flags], &[0xff; 2], &[0; 4]].concat(),
-            UDP => [&ports[..], &((8 + payload) as u16).to_be_bytes(), &[0; 2]].concat(),
-            _ => [&self.dst_port.to_be_bytes()[..], &[0; 6]].concat(),
-        };
-        body.resize(body.len() + payload, 0x5a);
-        let len = body.len() as u16;
-        let head = match (self.src, self.dst) {
-            (IpAddr::V4(src), IpAddr::V4(dst)) => {
-                let len = (20 + len).to_be_bytes();
-                let first = [0x45, 0, len[0], len[1], 0, 0, 0x40, 0, 64, self.proto, 0, 0];
-                [&first[..], &src.octets(), &dst.octets()].concat()
-            }
-            (IpAddr::V6(src), IpAddr::V6(dst)) => {
-                let len = len.to_be_bytes();
-                let first = [0x60, 0, 0, 0, len[0], len[1], self.proto, 64];
-                [&first[..], &src.octets(), &dst.octets()].concat()
-            }
-            _ => unreachable!("one family"),
-        };
-        [head, body].concat()
-    }
-}
-
-/// Packets and octets of each direction.
-type Truth = BTreeMap<Key, (u64, u64)>;
 
 /// A capture: classic pcap of Ethernet frames, microseconds, and what is in it.
 struct Capture {
@@ -177,43 +122,6 @@ fn collect(scene: &Scene, name: &str, capture: &Path, version: &str) -> [PathBuf
     [our_dir, their_dir]
 }
 
-/// Sums by addresses, ports and protocol, sorted. Nothing may be said on stderr. `-A` with the same
-/// keys would do, but there nfdump prints 0.0 for all types of ICMP.
-fn sums(reader: &str, dir: &Path) -> Vec<String> {
-    let format = "fmt:%pr %sa %da %sp %dp %pkt %byt %fl";
-    let dir = dir.to_str().unwrap();
-    let output = run(reader, ["-q", "-N", "-6", "-R", dir, "-a", "-o", format]);
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{reader} on {dir}");
-    assert!(output.status.success(), "{reader} on {dir}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut lines: Vec<_> = text.lines().filter(|l| *l != NOTHING).map(words).collect();
-    lines.sort();
-    lines
-}
-
-/// What [`sums`] should be.
-fn expected<'a>(truth: impl IntoIterator<Item = (&'a Key, &'a (u64, u64))>) -> Vec<String> {
-    let line = |(key, (packets, bytes)): (&Key, &(u64, u64))| {
-        let Key { proto, src, dst, src_port, dst_port } = key;
-        let dst_port = match *proto {
-            ICMP | ICMP6 => format!("{}.{}", dst_port >> 8, dst_port & 0xff),
-            _ => dst_port.to_string(),
-        };
-        format!("{proto} {src} {dst} {src_port} {dst_port} {packets} {bytes} 1")
-    };
-    let mut lines: Vec<_> = truth.into_iter().map(line).collect();
-    lines.sort();
-    lines
-}
-
-fn same(got: &[String], want: &[String], what: &str) {
-    for (got, want) in got.iter().zip(want) {
-        assert_eq!(got, want, "{what}");
-    }
-    assert_eq!(got.len(), want.len(), "{what}");
-}
-
 /// Collects an export of each version; both readers agree on both files, and the files are the
 /// same. Returns the flows of each version.
 fn agree(scene: &Scene, name: &str, capture: &Path) -> Vec<Vec<String>> {
@@ -237,18 +145,6 @@ fn agree(scene: &Scene, name: &str, capture: &Path) -> Vec<Vec<String>> {
             of_ours
         })
         .collect()
-}
-
-/// nfcapd 1.7.1 does not read the type of ICMPv6 in v9 (element 139).
-fn without_icmp6_types(lines: &[String]) -> Vec<String> {
-    let without = |line: &String| {
-        let mut words: Vec<_> = line.split(' ').collect();
-        if words[0] == "58" {
-            words[4] = "0.0";
-        }
-        words.join(" ")
-    };
-    lines.iter().map(without).collect()
 }
 
 fn has_all() -> bool {

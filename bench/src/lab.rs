@@ -5,8 +5,10 @@
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{
-    AddressFamily, LinkAddr, MsgFlags, MultiHeaders, SockFlag, SockType, bind, sendmmsg, socket,
+    AddressFamily, LinkAddr, MsgFlags, MultiHeaders, SockFlag, SockProtocol, SockType, bind, recv,
+    sendmmsg, setsockopt, socket, sockopt,
 };
+use nix::sys::time::{TimeVal, TimeValLike as _};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -88,6 +90,14 @@ impl Lab {
             .unwrap_or_else(|_| Err(io::Error::other("a panic in a namespace")))
     }
 
+    /// Sees what arrives at this end, from now on.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn tap(&self, end: End) -> io::Result<Tap> {
+        self.enter(end, || Tap::open(WIRE))?
+    }
+
     /// What puts frames on the wire at this end.
     ///
     /// # Errors
@@ -137,16 +147,48 @@ pub struct Sent {
 /// Frames that one system call sends.
 const BATCH: usize = 64;
 
+/// A packet socket that receives all frames of one interface.
+#[derive(Debug)]
+pub struct Tap {
+    socket: OwnedFd,
+}
+
+impl Tap {
+    fn open(interface: &str) -> io::Result<Self> {
+        let socket = packet_socket(interface, Some(SockProtocol::EthAll))?;
+        setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(PATIENCE))?;
+        Ok(Self { socket })
+    }
+
+    /// The next frame, of at most 64 KiB.
+    ///
+    /// # Errors
+    /// The kernel's; `WouldBlock` if none comes for a long time.
+    pub fn next(&self) -> io::Result<Vec<u8>> {
+        let mut frame = vec![0; 1 << 16];
+        let len = recv(self.socket.as_raw_fd(), &mut frame, MsgFlags::empty())?;
+        frame.truncate(len);
+        Ok(frame)
+    }
+}
+
+/// Seconds that a tap waits: far more than a frame needs on a busy machine.
+const PATIENCE: i64 = 60;
+
+fn packet_socket(interface: &str, protocol: Option<SockProtocol>) -> io::Result<OwnedFd> {
+    let fd = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
+    let mut links = nix::ifaddrs::getifaddrs()?;
+    let address = links.find_map(|link| {
+        let address: LinkAddr = *link.address?.as_link_addr()?;
+        (link.interface_name == interface).then_some(address)
+    });
+    bind(fd.as_raw_fd(), &address.ok_or(io::ErrorKind::NotFound)?)?;
+    Ok(fd)
+}
+
 impl Injector {
     fn open(interface: &str) -> io::Result<Self> {
-        let fd = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
-        let mut links = nix::ifaddrs::getifaddrs()?;
-        let address = links.find_map(|link| {
-            let address: LinkAddr = *link.address?.as_link_addr()?;
-            (link.interface_name == interface).then_some(address)
-        });
-        bind(fd.as_raw_fd(), &address.ok_or(io::ErrorKind::NotFound)?)?;
-        Ok(Self { socket: fd })
+        Ok(Self { socket: packet_socket(interface, None)? })
     }
 
     /// Sends these frames, all of them.

@@ -8,6 +8,7 @@ pub mod capd;
 pub mod exports;
 pub mod flows;
 pub mod manager;
+pub mod packets;
 
 use std::ffi::OsStr;
 use std::net::{TcpListener, UdpSocket};
@@ -128,7 +129,8 @@ pub fn wait_until(mut is_so: impl FnMut() -> bool, missing: impl FnOnce() -> Str
 /// Octets that wait in the receive buffers of sockets on this UDP port.
 pub fn waiting(port: u16) -> u64 {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let tables = read("/proc/net/udp") + &read("/proc/net/udp6");
+    // Those of the network namespace that this thread is in.
+    let tables = read("/proc/thread-self/net/udp") + &read("/proc/thread-self/net/udp6");
     let of_port = |line: &str| {
         let mut columns = line.split_whitespace();
         let local = columns.nth(1)?.rsplit_once(':')?.1.to_owned();
