@@ -139,7 +139,7 @@ impl Report {
             let (average, max) = (secs(life_ms.average()), secs(life_ms.max as f64));
             let _ = writeln!(
                 out,
-                "{name:>19}: {octets:>14} {packets:>12}   {average:>8.2}s {max:>10.2}s"
+                "  {name:>17}: {octets:>14} {packets:>12}   {average:>8.2}s {max:>10.2}s"
             );
         }
     }
@@ -417,3 +417,6 @@ const PROTOCOLS: &[(u8, &str)] = &[
     (142, "rohc"),
     (143, "ethernet"),
 ];
+
+#[cfg(test)]
+mod tests;
