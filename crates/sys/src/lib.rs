@@ -23,6 +23,7 @@
 #![expect(unsafe_code, reason = "the one crate for it; each block says why it is sound")]
 
 pub mod bpf;
+pub mod caretaker;
 pub mod clock;
 pub mod disk;
 mod error;

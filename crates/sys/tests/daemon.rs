@@ -8,9 +8,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 fn main() {
-    match std::env::args().nth(1) {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.first() {
+        Some(entrust) if entrust == "entrust" => leave_behind(&args[1..]),
         Some(report) if report.starts_with('/') => detach(Path::new(&report)),
-        _ => parent(),
+        _ => {
+            parent();
+            caretaker();
+        }
     }
 }
 
@@ -26,6 +31,46 @@ fn detach(report: &Path) {
     let draft = report.with_extension("draft");
     fs::write(&draft, text).expect("the directory is there");
     fs::rename(draft, report).expect("same directory");
+}
+
+/// The child: leaves files behind, and is ended in the middle of it.
+fn leave_behind(files: &[String]) {
+    let mut caretaker = sys::caretaker::Caretaker::start().expect("one thread only");
+    let _held = fs::File::open("/dev/null").expect("something is open");
+    for file in files {
+        fs::write(file, "ours").expect("the directory is there");
+    }
+    let [first, second, ..] = files else { panic!("two files at least") };
+    caretaker.entrust([Path::new(first), Path::new(second)]).expect("it hears");
+    // Somebody else takes the place of the second.
+    fs::write(format!("{second}.new"), "theirs").expect("the directory is there");
+    fs::rename(format!("{second}.new"), second).expect("same directory");
+    std::process::abort();
+}
+
+/// Files that were entrusted are gone after the end, others are not.
+fn caretaker() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let files = ["pid", "socket", "other"].map(|name| dir.path().join(name));
+    let child = Command::new(std::env::current_exe().expect("we run"))
+        .arg("entrust")
+        .args(&files)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a process");
+    // Ends when the last holder of standard output is gone: the caretaker holds none.
+    let out = child.wait_with_output().expect("it ends");
+    assert!(!out.status.success(), "it was ended by a signal");
+    let is_gone = |_| {
+        std::thread::sleep(Duration::from_millis(10));
+        (!files[0].exists()).then_some(())
+    };
+    (0..1000).find_map(is_gone).expect("the file is removed within ten seconds");
+    assert_eq!(fs::read_to_string(&files[1]).expect("it is there"), "theirs");
+    assert_eq!(fs::read_to_string(&files[2]).expect("it is there"), "ours");
+    println!("caretaker: ok");
 }
 
 fn parent() {

@@ -11,6 +11,8 @@ use probe::probe::Probe;
 use probe::statistics::Speaker;
 use probe::{Cache, CacheConfig, InterfaceIndex};
 use std::hash::{BuildHasher as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use sys::caretaker::Caretaker;
 use sys::clock;
 use sys::process::{self, Background, PidFile};
 use sys::signal::Signals;
@@ -21,17 +23,23 @@ pub(super) fn run(interfaces: &[Interface], settings: &Settings) -> anyhow::Resu
     for passed in inherited.rest() {
         log::warn!("a socket called {} was handed over, and a probe needs none", passed.name);
     }
+    let process = &settings.process;
+    let user = user(process);
+    let mut caretaker =
+        (user.is_some() && files(settings).next().is_some()).then(Caretaker::start).transpose()?;
     // What needs privileges, and what is likely to fail, comes first.
     let lanes = lanes(interfaces, settings)?;
     let server = settings.control.as_deref().map(|path| Server::bind(path, control_options()));
     let server = server.transpose()?;
-    let process = &settings.process;
     let mut pid_file = process.pid_file.as_deref().map(PidFile::create).transpose()?;
     let background = process.in_background.then(process::daemonize).transpose()?;
     if background.is_some() {
         pid_file.as_mut().map_or(Ok(()), PidFile::renew)?;
     }
-    drop_privileges(process)?;
+    caretaker.as_mut().map_or(Ok(()), |caretaker| caretaker.entrust(files(settings)))?;
+    if user.is_some() || process.group.is_some() {
+        process::drop_privileges(user, process.group.as_deref())?;
+    }
     // Threads from here on.
     let now_ms = clock::now_ms();
     let outlet = outlet::open(settings, Manner { boot_ms: now_ms, is_file: false })?;
@@ -138,12 +146,13 @@ fn random() -> u64 {
     std::hash::RandomState::new().build_hasher().finish()
 }
 
-/// Becomes the user asked for.
-fn drop_privileges(process: &Process) -> anyhow::Result<()> {
+/// Who the process becomes.
+fn user(process: &Process) -> Option<&str> {
     let default = process.user_if_root.filter(|_| process::may_change_user());
-    let user = process.user.as_deref().or(default);
-    if user.is_some() || process.group.is_some() {
-        process::drop_privileges(user, process.group.as_deref())?;
-    }
-    Ok(())
+    process.user.as_deref().or(default)
+}
+
+/// Files that are to be gone at the end.
+fn files(settings: &Settings) -> impl Iterator<Item = &Path> {
+    [&settings.process.pid_file, &settings.control].into_iter().flatten().map(PathBuf::as_path)
 }

@@ -1,7 +1,7 @@
 //! Where the options want flows to go.
 
-use crate::args::flowprobe::settings::{Export, Files, Settings, Transport};
-use probe::{Destination, Dispatch, FilesConfig, Outlet, Sampling, SendConfig};
+use crate::args::flowprobe::settings::{Export, Files, Settings};
+use probe::{Dispatch, FilesConfig, Outlet, Sampling, SendConfig};
 use record::Sampler;
 use std::time::Duration;
 use sys::Leave;
@@ -31,13 +31,9 @@ pub(super) fn open(settings: &Settings, manner: Manner) -> anyhow::Result<Outlet
 }
 
 fn dispatch(settings: &Settings, export: &Export, manner: Manner) -> anyhow::Result<Dispatch> {
-    let destinations = Destination::parse_list(&export.to)?;
     let is_old = settings.program == "softflowd";
     let send = SendConfig {
-        transport: match export.transport {
-            Transport::Udp => probe::Transport::Udp,
-            Transport::Tcp => probe::Transport::Tcp,
-        },
+        transport: export.transport,
         leave: Leave {
             from: export.from,
             interface: export.interface.clone(),
@@ -47,7 +43,7 @@ fn dispatch(settings: &Settings, export: &Export, manner: Manner) -> anyhow::Res
         },
         waits: manner.is_file,
         resolve_within: Some(RESOLVE),
-        ..SendConfig::new(destinations, export.encoder.version)
+        ..SendConfig::new(export.to.clone(), export.encoder.version)
     };
     let mut encoder = export.encoder.clone();
     encoder.boot_ms = manner.boot_ms;
