@@ -1,11 +1,20 @@
-//! The conversations that are going on.
+//! The conversations that are going on: how packets find theirs and are counted there. How
+//! conversations leave is in `expiry`.
 
-use std::time::Duration;
+use capture::{Direction, Packet};
+use record::Addr;
+use wire::packet::{self, Cause, Depth, Ip, LinkType, Transport};
 
-use capture::Packet;
-use wire::packet::Depth;
-
-use crate::{CacheStats, Ended, Level, Reason, Sampling, Timeouts};
+use crate::clock::{BACK_NS, Clock};
+use crate::dedup::{Dedup, Recent};
+use crate::entry::{Cold, ColdSide, Hot, Slab, state};
+use crate::fragments::Fragments;
+use crate::index::{Index, SLOTS};
+use crate::key::{HIGH, Keyed, Keyer, LOW, Ports};
+use crate::sampling::{Lots, Sampler};
+use crate::timeouts::Rules;
+use crate::wheel::Wheel;
+use crate::{CacheStats, Ended, Labels, Level, Reason, Sampling, Side, Timeouts};
 
 /// The rules of a cache.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,11 +23,11 @@ pub struct CacheConfig {
     pub level: Level,
     /// When they end.
     pub timeouts: Timeouts,
-    /// The most conversations at once. When there are as many, the one that is idle for the longest
-    /// time of some has to go for a new one. At least 1.
+    /// The most conversations at once, at least 1. When there are as many, one has to go for a new
+    /// one: of some that are looked at in turn, the one that is idle for the longest time.
     pub max_flows: usize,
-    /// The most octets of memory for conversations. `None` leaves it to `max_flows`, at about 200
-    /// octets for each.
+    /// The most octets of memory for conversations. `None` leaves it to `max_flows`: less than 200
+    /// octets for each, and as many again for those with MPLS labels or in a tunnel.
     pub max_memory: Option<u64>,
     /// Which packets are looked at.
     pub sampling: Sampling,
@@ -29,8 +38,8 @@ pub struct CacheConfig {
     /// Whether IPv6 is counted; otherwise it is "non-IP", as softflowd has it for exports that cannot
     /// carry it.
     pub ipv6: bool,
-    /// Whether a conversation ends with more than 2^31 octets in one direction, as in softflowd.
-    /// Needed where counters of 32 bits are exported.
+    /// Whether a conversation ends with 2^31 octets in one direction, as in softflowd. Needed where
+    /// counters of 32 bits are exported.
     pub over_2_gib: bool,
     /// What is known of interfaces.
     pub interfaces: InterfaceIndex,
@@ -72,47 +81,81 @@ pub enum InterfaceIndex {
     Unknown,
     /// All packets come in and go out by this one (softflowd's `-i IDX:IF`).
     Fixed(u32),
-    /// It is the index of the interface. Packets of the initiator come in by the one where they were
-    /// seen first, and go out by the one where the answers were seen first, if it is another one.
+    /// It is the index of the interface. Packets come in by the one where they were seen first
+    /// inbound, and go out by the one where they were seen first outbound, or their answers inbound.
+    /// Where captures do not tell directions, all packets count as inbound.
     OfPacket,
-}
-
-/// When a packet is the copy of one before: if all octets from the IP header on are the same but
-/// time to live and header checksum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dedup {
-    /// How many packets are remembered, at most 65536. nfpcapd has 8.
-    pub packets: u32,
-    /// How long one is remembered.
-    pub within: Duration,
-}
-
-impl Default for Dedup {
-    fn default() -> Self {
-        Self { packets: 64, within: Duration::from_millis(100) }
-    }
 }
 
 /// A conversation in the cache, and when it will end if no more packets come.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pending {
-    /// What there is to say of it. Its reason is the one it will end for.
+    /// What there is to say of it. Its reason is the one it will be handed over for.
     pub flow: Ended,
     /// When, in nanoseconds since 1970.
     pub due_ns: u64,
 }
 
-/// The flow cache.
+/// The flow cache: see the crate.
 #[derive(Debug)]
 pub struct Cache {
-    config: CacheConfig,
-    stats: CacheStats,
+    pub(crate) config: CacheConfig,
+    pub(crate) stats: CacheStats,
+    pub(crate) slab: Slab,
+    pub(crate) index: Index,
+    pub(crate) wheel: Wheel,
+    pub(crate) clock: Clock,
+    pub(crate) rules: Rules,
+    pub(crate) keyer: Keyer,
+    sampler: Sampler,
+    fragments: Fragments,
+    recent: Option<Recent>,
+    /// Where the search for the one to go begins.
+    pub(crate) hand: u32,
+    seen: Vec<Seen>,
+}
+
+/// Packets that are worked on together: what is needed for the last of them is on its way from memory
+/// while the first is counted.
+const BATCH: usize = 64;
+
+/// What counting needs to know of a packet.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    keyed: Keyed,
+    time_ns: u64,
+    tick: u64,
+    tag: u32,
+    octets: u32,
+    /// Which of the batch it is.
+    at: u8,
+    tos: u8,
+    ttl: u8,
+    tcp_flags: u8,
+    /// Bits of the state, of the first side.
+    fragment: u16,
 }
 
 impl Cache {
     /// An empty cache.
     pub fn new(config: CacheConfig) -> Self {
-        Self { config, stats: CacheStats::default() }
+        let mut lots = Lots(config.seed);
+        let max_flows = config.max_flows.clamp(1, SLOTS as usize);
+        Self {
+            stats: CacheStats::default(),
+            slab: Slab::new(max_flows),
+            index: Index::new(),
+            wheel: Wheel::new(),
+            clock: Clock::default(),
+            rules: Rules::new(&config.timeouts),
+            keyer: Keyer::new(config.level, lots.next()),
+            sampler: Sampler::new(config.sampling, lots.next()),
+            fragments: Fragments::new(lots.next()),
+            recent: config.dedup.map(|dedup| Recent::new(dedup, lots.next())),
+            hand: 0,
+            seen: Vec::with_capacity(BATCH),
+            config: CacheConfig { max_flows, ..config },
+        }
     }
 
     /// The rules.
@@ -120,45 +163,385 @@ impl Cache {
         &self.config
     }
 
-    /// Counts packets. Their times are the clock of the cache: what is due by then is handed to
-    /// `out` before the packet is counted, so that results depend on packets alone and not on how
-    /// many of them come at once.
-    pub fn observe(&mut self, packets: &[Packet<'_>], out: &mut dyn FnMut(&Ended)) {
-        self.stats.processed += packets.len() as u64;
-        let _ = out;
-    }
-
-    /// Hands over what is due at `now_ns`, nanoseconds since 1970 by the clock that packets are
-    /// stamped with. For the times between packets; packets that are still on their way to the
-    /// cache should be given to it first, or `now_ns` be as old as they may be.
-    pub fn expire(&mut self, now_ns: u64, out: &mut dyn FnMut(&Ended)) {
-        let _ = (now_ns, out);
-    }
-
-    /// Hands over everything, in the order in which it would have ended. Returns how many.
-    pub fn expire_all(&mut self, reason: Reason, out: &mut dyn FnMut(&Ended)) -> u64 {
-        let _ = (reason, out);
-        0
-    }
-
-    /// Throws everything away. Returns how many conversations.
-    pub fn delete_all(&mut self) -> u64 {
-        0
-    }
-
-    /// When [`expire`](Self::expire) is needed next at the earliest, in nanoseconds since 1970.
-    /// `None` if the cache is empty.
-    pub fn next_due(&self) -> Option<u64> {
-        None
-    }
-
     /// What was counted.
     pub const fn stats(&self) -> &CacheStats {
         &self.stats
     }
 
-    /// The conversations, in the order in which they will end.
-    pub fn flows(&self) -> impl Iterator<Item = Pending> + '_ {
-        std::iter::empty()
+    /// Counts packets. Their times are the clock of the cache: what is due by then is handed to
+    /// `out` before the packet is counted, so that results depend on packets alone and not on how
+    /// many of them come at once.
+    pub fn observe(&mut self, packets: &[Packet<'_>], out: &mut dyn FnMut(&Ended)) {
+        for batch in packets.chunks(BATCH) {
+            let mut all = std::mem::take(&mut self.seen);
+            all.clear();
+            for (at, packet) in batch.iter().enumerate() {
+                if let Some(seen) = self.read(at as u8, packet) {
+                    self.index.prefetch(seen.tag);
+                    all.push(seen);
+                }
+            }
+            for seen in &all {
+                if let Some(slot) = self.index.first(seen.tag) {
+                    self.slab.prefetch(slot, seen.keyed.key.is_v6());
+                }
+            }
+            for seen in &all {
+                if let Some(packet) = batch.get(usize::from(seen.at)) {
+                    self.count(seen, packet, out);
+                }
+            }
+            self.seen = all;
+        }
+        self.note_sizes();
     }
+
+    /// Decodes a packet. `None` if it is not to be counted in a conversation, for a reason that was
+    /// counted instead.
+    #[inline]
+    fn read(&mut self, at: u8, frame: &Packet<'_>) -> Option<Seen> {
+        if !self.sampler.takes() {
+            self.stats.non_sampled += 1;
+            return None;
+        }
+        self.stats.processed += 1;
+        let (time_ns, tick) = self.clock.set(frame.time_ns);
+        let packet = decode(frame, self.config.depth);
+        if let Some(stop) = packet.stop {
+            self.stats.stops[stop.cause as usize] += 1;
+        }
+        let Some(ip) = packet.ip.filter(|ip| self.config.ipv6 || matches!(ip.src, Addr::V4(_)))
+        else {
+            self.ignore(&packet);
+            return None;
+        };
+        if let Some(recent) = &mut self.recent
+            && recent.is_copy(&ip, frame.bytes, time_ns)
+        {
+            self.stats.duplicates += 1;
+            return None;
+        }
+        self.stats.octets += u64::from(ip.octets);
+        let (ports, proto) = self.ports(&ip, packet.transport, time_ns);
+        let ip = Ip { proto, ..ip };
+        let keyed = self.keyer.key(&packet, &ip, ports);
+        let is_tcp = keyed.key.proto() == TCP;
+        Some(Seen {
+            keyed,
+            time_ns,
+            tick,
+            tag: self.keyer.hash(&keyed.key),
+            octets: ip.octets,
+            at,
+            tos: ip.tos,
+            ttl: ip.ttl,
+            tcp_flags: match packet.transport {
+                Transport::Tcp { flags: Some(flags), .. } if is_tcp => flags,
+                _ => 0,
+            },
+            fragment: fragment_bits(&ip),
+        })
+    }
+
+    #[cold]
+    fn ignore(&mut self, packet: &packet::Packet<'_>) {
+        let is_cut = match packet.stop {
+            Some(stop) if packet.ip.is_none() => {
+                matches!(stop.cause, Cause::Truncated | Cause::Malformed)
+            }
+            _ => false,
+        };
+        let count = if is_cut { &mut self.stats.too_short } else { &mut self.stats.non_ip };
+        *count += 1;
+    }
+
+    /// Ports and protocol: a fragment's are those of the packet it is of.
+    #[inline]
+    fn ports(&mut self, ip: &Ip, transport: Transport, time_ns: u64) -> (Ports, u8) {
+        let has = Ports::new(ip.proto, transport);
+        if ip.fragment.is_none() { (has, ip.proto) } else { self.fragment(ip, has, time_ns) }
+    }
+
+    #[cold]
+    fn fragment(&mut self, ip: &Ip, has: Ports, time_ns: u64) -> (Ports, u8) {
+        self.stats.fragments += 1;
+        let found = self.fragments.ports(ip, has, time_ns);
+        self.stats.fragments_without_ports += u64::from(found.is_none());
+        found.unwrap_or((has, ip.proto))
+    }
+
+    #[inline]
+    fn count(&mut self, seen: &Seen, frame: &Packet<'_>, out: &mut dyn FnMut(&Ended)) {
+        if seen.tick > self.wheel.now() {
+            self.advance(seen.tick, out);
+        }
+        let (key, ends) = (&seen.keyed.key, &seen.keyed.ends);
+        let (slab, macs) = (&self.slab, self.config.level == Level::Ether);
+        let found = self.index.find(seen.tag, |slot| slab.is(slot, key, ends, macs));
+        let slot = found.unwrap_or_else(|| self.begin(seen, out));
+        self.update(slot, seen, frame, out);
+    }
+
+    /// Adds a packet to its conversation.
+    #[inline]
+    fn update(&mut self, slot: u32, seen: &Seen, frame: &Packet<'_>, out: &mut dyn FnMut(&Ended)) {
+        let side = usize::from(seen.keyed.sender) & 1;
+        let hot = self.slab.hot_mut(slot);
+        let (before, last_ns) = (hot.state, hot.last_ns);
+        let is_first = hot.packets[side] == 0;
+        hot.seen = seen.tick as u32;
+        hot.last_ns = last_ns.max(seen.time_ns);
+        hot.packets[side] += 1;
+        let (octets, is_over) = hot.octets[side].overflowing_add(seen.octets);
+        hot.octets[side] = octets;
+        hot.flags[side] |= seen.tcp_flags;
+        hot.min_ttl[side] = hot.min_ttl[side].min(seen.ttl);
+        hot.max_ttl[side] = hot.max_ttl[side].max(seen.ttl);
+        hot.state |= seen.fragment << (2 * side) | closing(seen.tcp_flags, side);
+        let is_closing = (hot.state ^ before) & state::CLOSING != 0;
+        let is_late = seen.time_ns < last_ns;
+        let is_full = is_over || (hot.octets[side] | hot.packets[side]) >> 31 != 0;
+        if is_first || is_closing || is_late || is_full {
+            self.unusual(slot, seen, frame, is_over);
+            // RST and FIN may bring the end closer, the active timeout begins anew.
+            if is_closing || before & state::PAUSED != 0 {
+                self.rearm(slot);
+            }
+            if is_full && self.config.over_2_gib {
+                self.end(slot, Reason::Over2Gib, out);
+            }
+        }
+    }
+
+    /// What only few packets of a conversation ask for.
+    #[inline(never)]
+    fn unusual(&mut self, slot: u32, seen: &Seen, frame: &Packet<'_>, is_over: bool) {
+        let side = usize::from(seen.keyed.sender) & 1;
+        let before = self.slab.hot(slot).state;
+        if before & state::PAUSED != 0 {
+            self.resume(slot, seen.time_ns, seen.tick);
+        }
+        if self.slab.hot(slot).packets[side] == 1 {
+            self.note_side(slot, side, seen, frame);
+        }
+        let cold = self.slab.cold_mut(slot);
+        if seen.time_ns < cold.first_ns && cold.first_ns - seen.time_ns < BACK_NS {
+            cold.first_ns = seen.time_ns;
+        }
+        let hot = self.slab.hot_mut(slot);
+        if is_over || (hot.octets[side] | hot.packets[side]) >> 31 != 0 {
+            // One stays, for there were packets.
+            let packets = u64::from(std::mem::replace(&mut hot.packets[side], 1)) - 1;
+            let octets = u64::from(std::mem::take(&mut hot.octets[side]));
+            let rare = self.slab.rare_mut(slot);
+            rare.packets[side] += packets;
+            rare.octets[side] += octets + (u64::from(is_over) << 32);
+        }
+    }
+
+    /// Keeps what is kept of the first packet of a direction.
+    fn note_side(&mut self, slot: u32, side: usize, seen: &Seen, frame: &Packet<'_>) {
+        let packet = decode(frame, self.config.depth);
+        let cold_side = ColdSide::new(&packet, frame.interface);
+        let hot = self.slab.hot_mut(slot);
+        hot.tos[side] = seen.tos;
+        hot.state &= !((state::INBOUND | state::OUTBOUND) << (2 * side));
+        hot.state |= direction_bits(frame.direction) << (2 * side);
+        self.slab.cold_mut(slot).sides[side] = cold_side;
+        let labels = packet.link.labels();
+        if !labels.is_empty() {
+            self.slab.rare_mut(slot).labels[side] = Labels::new(labels);
+        }
+        if let Some(mut tunnel) = packet.tunnel
+            && self.slab.rare(slot).is_none_or(|rare| rare.tunnel.is_none())
+        {
+            if side == HIGH {
+                (tunnel.src, tunnel.dst) = (tunnel.dst, tunnel.src);
+            }
+            self.slab.rare_mut(slot).tunnel = Some(tunnel);
+        }
+    }
+
+    /// A conversation begins with this packet, which is not counted yet.
+    #[inline(never)]
+    fn begin(&mut self, seen: &Seen, out: &mut dyn FnMut(&Ended)) -> u32 {
+        self.make_room(out);
+        self.stats.begun += 1;
+        let is_high = usize::from(seen.keyed.initiator) == HIGH;
+        let hot = Hot {
+            key: seen.keyed.key,
+            last_ns: seen.time_ns,
+            packets: [0; 2],
+            octets: [0; 2],
+            seen: seen.tick as u32,
+            state: state::USED | if is_high { state::INITIATOR_HIGH } else { 0 },
+            flags: [0; 2],
+            tos: [0; 2],
+            min_ttl: [u8::MAX; 2],
+            max_ttl: [0; 2],
+        };
+        let mut cold = Cold::new(seen.time_ns, self.stats.begun, seen.tick);
+        if self.config.level == Level::Ether {
+            cold.set_macs(seen.keyed.ends.macs);
+        }
+        let slot = self.slab.add(hot, cold, &seen.keyed.ends);
+        self.index.insert(seen.tag, slot);
+        let due = self.due(slot).0;
+        self.wheel.insert(&mut self.slab, slot, due);
+        slot
+    }
+
+    /// The conversation in an entry.
+    pub(crate) fn ended(&self, slot: u32, reason: Reason) -> Ended {
+        let (hot, cold) = (self.slab.hot(slot), self.slab.cold(slot));
+        let initiator = if hot.state & state::INITIATOR_HIGH != 0 { HIGH } else { LOW };
+        let responder = HIGH - initiator;
+        let addrs = if hot.key.is_v6() {
+            self.slab.wide(slot).map(Addr::V6)
+        } else {
+            hot.key.v4().map(Addr::V4)
+        };
+        let ports = hot.key.ports();
+        let icmp = hot.key.icmp();
+        let [forward, backward] = [(initiator, 0), (responder, 1)]
+            .map(|(side, way)| self.side(slot, side, icmp.map(|icmp| icmp[way])));
+        let (input, output) = self.interfaces(&forward, &backward);
+        let mut tunnel = self.slab.rare(slot).and_then(|rare| rare.tunnel);
+        if let Some(tunnel) = &mut tunnel
+            && initiator == HIGH
+        {
+            (tunnel.src, tunnel.dst) = (tunnel.dst, tunnel.src);
+        }
+        Ended {
+            id: full_number(self.stats.begun, cold.id),
+            initiator: addrs[initiator],
+            responder: addrs[responder],
+            src_port: ports[initiator],
+            dst_port: ports[responder],
+            proto: hot.key.proto(),
+            forward,
+            backward,
+            first_ns: cold.first_ns,
+            last_ns: hot.last_ns,
+            reason,
+            input,
+            output,
+            tunnel,
+        }
+    }
+
+    fn side(&self, slot: u32, side: usize, icmp: Option<(u8, u8)>) -> Side {
+        let (hot, cold) = (self.slab.hot(slot), self.slab.cold(slot).sides[side]);
+        let rare = self.slab.rare(slot);
+        let packets = u64::from(hot.packets[side]) + rare.map_or(0, |rare| rare.packets[side]);
+        if packets == 0 {
+            return Side { icmp, ..Side::default() };
+        }
+        let octets = u64::from(hot.octets[side]) + rare.map_or(0, |rare| rare.octets[side]);
+        let [src_mac, dst_mac] = cold.macs();
+        Side {
+            packets,
+            octets,
+            tos: hot.tos[side],
+            tcp_flags: hot.flags[side],
+            min_ttl: hot.min_ttl[side],
+            max_ttl: hot.max_ttl[side],
+            fragment_flags: fragment_flags(hot.state, side),
+            icmp,
+            src_mac,
+            dst_mac,
+            vlan: cold.vlan,
+            inner_vlan: cold.inner_vlan,
+            flow_label: cold.flow_label,
+            interface: cold.interface,
+            direction: direction(hot.state, side),
+            labels: rare.map_or_else(Labels::default, |rare| rare.labels[side]),
+        }
+    }
+
+    /// Interfaces by which packets of the initiator come in and go out. Answers go the other way.
+    fn interfaces(&self, forward: &Side, backward: &Side) -> (u32, u32) {
+        match self.config.interfaces {
+            InterfaceIndex::Unknown => (0, 0),
+            InterfaceIndex::Fixed(index) => (index, index),
+            InterfaceIndex::OfPacket => {
+                let (mut input, mut output) = (0, 0);
+                let is_out = |side: &Side| side.direction == Direction::Outbound;
+                for (side, is_output) in [(backward, !is_out(backward)), (forward, is_out(forward))]
+                {
+                    let place = if is_output { &mut output } else { &mut input };
+                    *place = if side.interface == 0 { *place } else { side.interface };
+                }
+                // One link where nothing says which way a packet goes.
+                let is_same = input == output && forward.direction == Direction::Unknown;
+                (input, if is_same { 0 } else { output })
+            }
+        }
+    }
+
+    /// Octets of memory the cache holds.
+    fn memory(&self) -> usize {
+        self.slab.memory()
+            + self.index.memory()
+            + self.fragments.memory()
+            + self.recent.as_ref().map_or(0, Recent::memory)
+    }
+
+    pub(crate) fn note_sizes(&mut self) {
+        self.stats.active = self.slab.len() as u64;
+        self.stats.memory = self.memory() as u64;
+        self.stats.clock_steps = self.clock.steps();
+    }
+}
+
+const TCP: u8 = 6;
+
+#[inline]
+fn decode<'a>(frame: &Packet<'a>, depth: Depth) -> packet::Packet<'a> {
+    packet::decode(LinkType::from_dlt(frame.link), frame.bytes, frame.wire_len, depth)
+}
+
+/// What TCP flags say of how a conversation ends.
+#[inline]
+const fn closing(flags: u8, side: usize) -> u16 {
+    const FIN: u8 = 1;
+    const RST: u8 = 4;
+    let reset = if flags & RST != 0 { state::RESET } else { 0 };
+    let fin = if flags & FIN != 0 { state::FIN << side } else { 0 };
+    reset | fin
+}
+
+#[inline]
+fn fragment_bits(ip: &Ip) -> u16 {
+    let dont = if ip.dont_fragment { state::DONT_FRAGMENT } else { 0 };
+    let more = ip.fragment.is_some_and(|fragment| fragment.more);
+    dont | if more { state::MORE_FRAGMENTS } else { 0 }
+}
+
+const fn direction_bits(direction: Direction) -> u16 {
+    match direction {
+        Direction::Unknown => 0,
+        Direction::Inbound => state::INBOUND,
+        Direction::Outbound => state::OUTBOUND,
+    }
+}
+
+const fn direction(bits: u16, side: usize) -> Direction {
+    match bits >> (2 * side) & (state::INBOUND | state::OUTBOUND) {
+        state::INBOUND => Direction::Inbound,
+        state::OUTBOUND => Direction::Outbound,
+        _ => Direction::Unknown,
+    }
+}
+
+/// Element 197, fragmentFlags.
+const fn fragment_flags(bits: u16, side: usize) -> u8 {
+    let bits = bits >> (2 * side);
+    let dont = if bits & state::DONT_FRAGMENT != 0 { 0x40 } else { 0 };
+    dont | if bits & state::MORE_FRAGMENTS != 0 { 0x20 } else { 0 }
+}
+
+/// The number of which the low bits are known, if it is not greater than `most`.
+const fn full_number(most: u64, low: u32) -> u64 {
+    most.wrapping_sub((most as u32).wrapping_sub(low) as u64)
 }

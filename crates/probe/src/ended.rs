@@ -1,7 +1,9 @@
 //! What the cache says of a conversation, and the flows it becomes.
 
+use capture::Direction;
+use record::code::Proto;
 use record::{Addr, Field, Flow, Mac};
-use wire::packet::{MAX_LABELS, MplsLabel, Tunnel};
+use wire::packet::{MAX_LABELS, MplsLabel, Tunnel, TunnelKind};
 
 /// Why a conversation was handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -131,6 +133,8 @@ pub struct Side {
     pub flow_label: u32,
     /// Index of the interface where the first packet was seen, 0 if unknown.
     pub interface: u32,
+    /// Which way the first packet went.
+    pub direction: Direction,
     /// MPLS labels.
     pub labels: Labels,
 }
@@ -194,10 +198,145 @@ impl Ended {
         }
     }
 
-    /// Makes `flow` the flow of this way, replacing what it was. Fields are set where they are known.
+    /// Makes `flow` the flow of this way, replacing what it was. Fields are set where something is
+    /// known.
+    ///
+    /// * ICMP type and code go into the destination port.
+    /// * The source VLAN is the outermost tag; a second one is told by `VlanId` and `CustomerVlanId`,
+    ///   elements 243 and 245.
+    /// * The destination address of the frame becomes both `InDstMac`, element 80, which it is, and
+    ///   `OutDstMac`, where sfcapd and nfpcapd put it.
     pub fn fill(&self, way: Way, flow: &mut Flow) {
         flow.clear();
-        let _ = way;
-        flow.set_addr(Field::SrcAddr, self.initiator);
+        flow.set(Field::First, self.first_ns / NS_PER_MS);
+        flow.set(Field::Last, self.last_ns / NS_PER_MS);
+        flow.set(Field::Proto, u64::from(self.proto));
+        flow.set(Field::EndReason, u64::from(self.reason.end_reason()));
+        let (side, from, to, ports, interfaces) = match way {
+            Way::Forward | Way::Both => (
+                &self.forward,
+                self.initiator,
+                self.responder,
+                (self.src_port, self.dst_port),
+                (self.input, self.output),
+            ),
+            Way::Backward => (
+                &self.backward,
+                self.responder,
+                self.initiator,
+                (self.dst_port, self.src_port),
+                (self.output, self.input),
+            ),
+        };
+        flow.set_addr(Field::SrcAddr, from);
+        flow.set_addr(Field::DstAddr, to);
+        set_known(flow, Field::Input, u64::from(interfaces.0));
+        set_known(flow, Field::Output, u64::from(interfaces.1));
+        self.fill_ports(ports, side, flow);
+        self.fill_side(side, flow);
+        if let Some(tunnel) = &self.tunnel {
+            fill_tunnel(tunnel, way, flow);
+        }
+        if way == Way::Both {
+            flow.set(Field::OutPackets, self.backward.packets);
+            flow.set(Field::OutBytes, self.backward.octets);
+            flow.set(Field::BiflowDir, INITIATOR);
+            if self.backward.packets > 0 {
+                flow.set(Field::DstTos, u64::from(self.backward.tos));
+            }
+        }
+    }
+
+    fn fill_ports(&self, (src, dst): (u16, u16), side: &Side, flow: &mut Flow) {
+        let (src, dst) = match side.icmp {
+            Some((kind, code)) => (0, u16::from_be_bytes([kind, code])),
+            None if has_ports(self.proto) => (src, dst),
+            None => return,
+        };
+        flow.set(Field::SrcPort, u64::from(src));
+        flow.set(Field::DstPort, u64::from(dst));
+    }
+
+    fn fill_side(&self, side: &Side, flow: &mut Flow) {
+        flow.set(Field::Packets, side.packets);
+        flow.set(Field::Bytes, side.octets);
+        if self.proto == Proto::TCP.0 {
+            flow.set(Field::TcpFlags, u64::from(side.tcp_flags));
+        }
+        if side.packets == 0 {
+            return;
+        }
+        flow.set(Field::SrcTos, u64::from(side.tos));
+        flow.set(Field::MinTtl, u64::from(side.min_ttl));
+        flow.set(Field::MaxTtl, u64::from(side.max_ttl));
+        match side.direction {
+            Direction::Unknown => false,
+            Direction::Inbound => flow.set(Field::Direction, 0),
+            Direction::Outbound => flow.set(Field::Direction, 1),
+        };
+        flow.set(Field::FragmentFlags, u64::from(side.fragment_flags));
+        for (field, mac) in [
+            (Field::InSrcMac, side.src_mac),
+            (Field::InDstMac, side.dst_mac),
+            (Field::OutDstMac, side.dst_mac),
+        ] {
+            if let Some(Mac(number)) = mac {
+                flow.set(field, number);
+            }
+        }
+        set_known(flow, Field::SrcVlan, u64::from(side.vlan));
+        if side.inner_vlan != 0 {
+            flow.set(Field::VlanId, u64::from(side.vlan));
+            flow.set(Field::CustomerVlanId, u64::from(side.inner_vlan));
+        }
+        for (field, label) in LABELS.iter().zip(side.labels.as_slice()) {
+            flow.set(*field, u64::from(label.section()));
+        }
+    }
+}
+
+const NS_PER_MS: u64 = 1_000_000;
+/// Element 239, biflowDirection: the source is the initiator (RFC 5103, 6.3).
+const INITIATOR: u64 = 1;
+
+/// Where a flow has its labels, the top of the stack first.
+const LABELS: [Field; MAX_LABELS] = [
+    Field::Mpls1,
+    Field::Mpls2,
+    Field::Mpls3,
+    Field::Mpls4,
+    Field::Mpls5,
+    Field::Mpls6,
+    Field::Mpls7,
+    Field::Mpls8,
+    Field::Mpls9,
+    Field::Mpls10,
+];
+
+/// Sets what is not 0.
+fn set_known(flow: &mut Flow, field: Field, value: u64) {
+    if value != 0 {
+        flow.set(field, value);
+    }
+}
+
+/// Whether the header of this protocol has ports, or what is put in their place.
+const fn has_ports(proto: u8) -> bool {
+    const DCCP: u8 = 33;
+    const UDP_LITE: u8 = 136;
+    matches!(Proto(proto), Proto::TCP | Proto::UDP | Proto::SCTP | Proto::ICMP | Proto::ICMP6)
+        || matches!(proto, DCCP | UDP_LITE)
+}
+
+fn fill_tunnel(tunnel: &Tunnel, way: Way, flow: &mut Flow) {
+    let (src, dst) = match way {
+        Way::Forward | Way::Both => (tunnel.src, tunnel.dst),
+        Way::Backward => (tunnel.dst, tunnel.src),
+    };
+    flow.set_addr(Field::TunSrcAddr, src);
+    flow.set_addr(Field::TunDstAddr, dst);
+    flow.set(Field::TunProto, u64::from(tunnel.proto));
+    if let (TunnelKind::Vxlan, Some(id)) = (tunnel.kind, tunnel.id) {
+        flow.set(Field::VxLan, u64::from(id));
     }
 }

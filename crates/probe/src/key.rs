@@ -1,6 +1,14 @@
 //! What makes packets belong to one conversation.
 
+use record::Addr;
+use wire::packet::{Ip, Link, Packet, Transport, TunnelKind};
+
+use crate::sampling::Lots;
+
 /// How much of a packet tells conversations apart: softflowd's `-T`.
+///
+/// MPLS labels never do, unlike in softflowd: they differ by direction. Where tunnels are followed,
+/// the network identifier of VXLAN and GENEVE does at every level: tenants may use the same addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Addresses.
@@ -38,5 +46,263 @@ impl Level {
     /// The level of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|level| level.name() == name)
+    }
+}
+
+/// The side with the lower endpoint, and the one with the higher.
+pub(crate) const LOW: usize = 0;
+pub(crate) const HIGH: usize = 1;
+
+/// What follows an IP header, as far as it tells conversations apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Ports {
+    /// Nothing known.
+    #[default]
+    None,
+    /// Source and destination port.
+    Pair(u16, u16),
+    /// ICMP type and code. Answers, if there are any, are other conversations.
+    Icmp(u8, u8),
+    /// Request or reply of an echo with this identifier.
+    Echo { id: u16, is_reply: bool },
+}
+
+impl Ports {
+    pub(crate) const fn new(proto: u8, transport: Transport) -> Self {
+        match transport {
+            Transport::Absent => Self::None,
+            Transport::Tcp { src, dst, .. } | Transport::Ports { src, dst } => Self::Pair(src, dst),
+            Transport::Icmp { kind, code, id } => match (proto, kind, id) {
+                (1, 8, Some(id)) | (58, 128, Some(id)) => Self::Echo { id, is_reply: false },
+                (1, 0, Some(id)) | (58, 129, Some(id)) => Self::Echo { id, is_reply: true },
+                _ => Self::Icmp(kind, code),
+            },
+        }
+    }
+}
+
+/// The key of a conversation, the same for both directions: what the hot part of an entry holds.
+///
+/// IPv6 addresses and MAC addresses are here as hashes; the cold part has them as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// IPv4: the lower address, then the higher. IPv6: their hash.
+    addrs: u64,
+    /// From bit 0: port of the lower endpoint, port of the higher, protocol, then flags.
+    ports: u64,
+    /// From bit 0: outer VLAN, inner VLAN (12 bits each), network identifier (24 bits), and 16 bits of
+    /// a hash of the MAC addresses.
+    realm: u64,
+}
+
+impl Key {
+    const V6: u64 = 1 << 40;
+    const ECHO: u64 = 1 << 41;
+    /// ICMP that is no echo: the port of the higher endpoint is type and code.
+    const ONE_WAY: u64 = 1 << 42;
+    /// Of `ONE_WAY`: which side sends.
+    const HIGH_SENDS: u64 = 1 << 43;
+
+    #[inline]
+    pub(crate) const fn is_v6(&self) -> bool {
+        self.ports & Self::V6 != 0
+    }
+
+    #[inline]
+    pub(crate) const fn proto(&self) -> u8 {
+        (self.ports >> 32) as u8
+    }
+
+    /// IPv4 addresses, the lower first.
+    pub(crate) const fn v4(&self) -> [u32; 2] {
+        [(self.addrs >> 32) as u32, self.addrs as u32]
+    }
+
+    /// Ports of the lower and the higher endpoint; none for ICMP.
+    pub(crate) const fn ports(&self) -> [u16; 2] {
+        if self.ports & (Self::ECHO | Self::ONE_WAY) != 0 {
+            return [0, 0];
+        }
+        [self.ports as u16, (self.ports >> 16) as u16]
+    }
+
+    /// ICMP type and code of what the initiator sends, and of what it gets.
+    pub(crate) const fn icmp(&self) -> Option<[(u8, u8); 2]> {
+        if self.ports & Self::ECHO != 0 {
+            let is_v6 = self.is_v6();
+            return Some(if is_v6 { [(128, 0), (129, 0)] } else { [(8, 0), (0, 0)] });
+        }
+        if self.ports & Self::ONE_WAY != 0 {
+            let one = ((self.ports >> 24) as u8, (self.ports >> 16) as u8);
+            return Some([one, one]);
+        }
+        None
+    }
+}
+
+/// What is known of the endpoints of a packet, in the order of its key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ends {
+    /// IPv6 addresses.
+    pub(crate) wide: [u128; 2],
+    /// MAC addresses, where the level asks for them.
+    pub(crate) macs: [u64; 2],
+}
+
+/// A packet's key, with its place in it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Keyed {
+    pub(crate) key: Key,
+    pub(crate) ends: Ends,
+    /// The side that sent it.
+    pub(crate) sender: u8,
+    /// The side that began, if nothing is known but this packet.
+    pub(crate) initiator: u8,
+}
+
+/// Makes keys.
+#[derive(Clone, Debug)]
+pub(crate) struct Keyer {
+    level: Level,
+    seeds: [u64; 8],
+}
+
+/// Multiplies and folds: a change of any bit changes about half of the bits.
+#[inline]
+pub(crate) const fn fold(a: u64, b: u64) -> u64 {
+    let product = a as u128 * b as u128;
+    product as u64 ^ (product >> 64) as u64
+}
+
+impl Keyer {
+    pub(crate) fn new(level: Level, seed: u64) -> Self {
+        let mut lots = Lots(seed);
+        Self { level, seeds: std::array::from_fn(|_| lots.next()) }
+    }
+
+    /// The hash of a key.
+    #[inline]
+    pub(crate) const fn hash(&self, key: &Key) -> u32 {
+        let [a, b, c, d, ..] = self.seeds;
+        let ends = fold(key.addrs ^ a, key.ports ^ b);
+        (fold(ends ^ c, key.realm ^ d) >> 16) as u32
+    }
+
+    const fn wide_hash(&self, wide: [u128; 2]) -> u64 {
+        let [.., a, b, c, d] = self.seeds;
+        let [low, high] = wide;
+        let low = fold(low as u64 ^ a, (low >> 64) as u64 ^ b);
+        let high = fold(high as u64 ^ c, (high >> 64) as u64 ^ d);
+        low ^ high.rotate_left(32)
+    }
+
+    /// The key of a packet with this IP header and these ports.
+    #[inline]
+    pub(crate) fn key(&self, packet: &Packet<'_>, ip: &Ip, ports: Ports) -> Keyed {
+        let macs = self.macs(&packet.link);
+        let ([src, dst], flags) = self.ports(ports);
+        let mut keyed = Keyed::default();
+        match (ip.src, ip.dst) {
+            (Addr::V4(from), Addr::V4(to)) => {
+                let low_sends = ((from, src), macs[0]) <= ((to, dst), macs[1]);
+                let (low, high) = if low_sends { (from, to) } else { (to, from) };
+                keyed.key.addrs = u64::from(low) << 32 | u64::from(high);
+                keyed.sender = u8::from(!low_sends);
+            }
+            (from, to) => {
+                let (from, to) = (wide(from), wide(to));
+                let low_sends = ((from, src), macs[0]) <= ((to, dst), macs[1]);
+                keyed.ends.wide = if low_sends { [from, to] } else { [to, from] };
+                keyed.key.addrs = self.wide_hash(keyed.ends.wide);
+                keyed.key.ports = Key::V6;
+                keyed.sender = u8::from(!low_sends);
+            }
+        }
+        let low_sends = keyed.sender == LOW as u8;
+        keyed.ends.macs = if low_sends { macs } else { [macs[1], macs[0]] };
+        // Type and code have their place whoever sends them.
+        let is_one_way = flags & Key::ONE_WAY != 0;
+        let (low, high) = if low_sends || is_one_way { (src, dst) } else { (dst, src) };
+        let proto = if self.level == Level::Ip { 0 } else { ip.proto };
+        keyed.key.ports |= u64::from(low) | u64::from(high) << 16 | u64::from(proto) << 32 | flags;
+        if is_one_way && !low_sends {
+            keyed.key.ports |= Key::HIGH_SENDS;
+        }
+        keyed.key.realm = self.realm(packet, keyed.ends.macs);
+        let answers = is_answer(packet.transport, ports);
+        keyed.initiator = keyed.sender ^ u8::from(answers);
+        if ip.src == ip.dst && src == dst && macs[0] == macs[1] {
+            // Somebody talks to himself. Only an echo tells what is an answer.
+            let is_reply = answers && matches!(ports, Ports::Echo { .. });
+            (keyed.sender, keyed.initiator) = (u8::from(is_reply), LOW as u8);
+        }
+        keyed
+    }
+
+    #[inline]
+    fn macs(&self, link: &Link) -> [u64; 2] {
+        if self.level < Level::Ether {
+            return [0; 2];
+        }
+        [link.src_mac.map_or(0, |mac| mac.0), link.dst_mac.map_or(0, |mac| mac.0)]
+    }
+
+    /// What stands for source and destination port, and flags.
+    #[inline]
+    const fn ports(&self, ports: Ports) -> ([u16; 2], u64) {
+        if matches!(self.level, Level::Ip | Level::Proto) {
+            return ([0; 2], 0);
+        }
+        match ports {
+            Ports::None => ([0; 2], 0),
+            Ports::Pair(src, dst) => ([src, dst], 0),
+            Ports::Echo { id, .. } => ([id, id], Key::ECHO),
+            Ports::Icmp(kind, code) => ([0, u16::from_be_bytes([kind, code])], Key::ONE_WAY),
+        }
+    }
+
+    #[inline]
+    fn realm(&self, packet: &Packet<'_>, macs: [u64; 2]) -> u64 {
+        let mut realm = 0;
+        if let Some(tunnel) = &packet.tunnel
+            && matches!(tunnel.kind, TunnelKind::Vxlan | TunnelKind::Geneve)
+        {
+            realm |= u64::from(tunnel.id.unwrap_or(0) & 0xff_ffff) << 24;
+        }
+        if self.level >= Level::Vlan {
+            let (outer, inner) = vlans(&packet.link);
+            realm |= u64::from(outer) | u64::from(inner) << 12;
+        }
+        if self.level >= Level::Ether {
+            realm |= fold(macs[0] ^ self.seeds[6], macs[1] ^ self.seeds[7]) << 48;
+        }
+        realm
+    }
+}
+
+/// Identifiers of the outermost VLAN and of the one within it, 0 without.
+pub(crate) fn vlans(link: &Link) -> (u16, u16) {
+    match link.vlans() {
+        [] => (0, 0),
+        [one] => (one.id(), 0),
+        [outer, inner, ..] => (outer.id(), inner.id()),
+    }
+}
+
+const fn wide(addr: Addr) -> u128 {
+    match addr {
+        Addr::V4(n) => n as u128,
+        Addr::V6(n) => n,
+    }
+}
+
+/// Whether the other side must have sent something before: SYN with ACK, an echo reply.
+#[inline]
+const fn is_answer(transport: Transport, ports: Ports) -> bool {
+    const SYN_ACK: u8 = 0x12;
+    match (transport, ports) {
+        (Transport::Tcp { flags: Some(flags), .. }, _) => flags & SYN_ACK == SYN_ACK,
+        (_, Ports::Echo { is_reply, .. }) => is_reply,
+        _ => false,
     }
 }

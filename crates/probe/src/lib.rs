@@ -20,11 +20,17 @@
 
 mod cache;
 pub mod client;
+mod clock;
 pub mod control;
+mod dedup;
 mod destination;
 mod dispatch;
 mod ended;
+mod entry;
+mod expiry;
 mod files;
+mod fragments;
+mod index;
 pub mod interfaces;
 mod key;
 pub mod live;
@@ -38,8 +44,10 @@ pub mod statistics;
 mod stats;
 mod stream;
 mod timeouts;
+mod wheel;
 
-pub use cache::{Cache, CacheConfig, Dedup, InterfaceIndex, Pending};
+pub use cache::{Cache, CacheConfig, InterfaceIndex, Pending};
+pub use dedup::Dedup;
 pub use destination::{Destination, DestinationError, Transport};
 pub use dispatch::Dispatch;
 pub use ended::{Ended, Labels, Reason, Side, Way};

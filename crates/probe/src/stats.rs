@@ -1,6 +1,6 @@
 //! What became of every packet, and what the conversations that ended were like.
 
-use crate::Reason;
+use crate::{Ended, Reason};
 use wire::packet::Cause;
 
 /// Counters of a cache. What has no unit in its name counts packets or conversations.
@@ -138,6 +138,23 @@ impl Default for CacheStats {
 }
 
 impl CacheStats {
+    /// Counts what is handed over.
+    pub(crate) fn hand_over(&mut self, ended: &Ended) {
+        self.expired += 1;
+        self.forced += u64::from(ended.reason == Reason::MaxFlows);
+        self.reasons[ended.reason as usize] += 1;
+        let octets = ended.forward.octets + ended.backward.octets;
+        let packets = ended.forward.packets + ended.backward.packets;
+        let ms = ended.last_ns.saturating_sub(ended.first_ns) / 1_000_000;
+        self.flow_octets.add(octets);
+        self.flow_packets.add(packets);
+        self.flow_ms.add(ms);
+        let proto = &mut self.protocols[usize::from(ended.proto)];
+        proto.octets += octets;
+        proto.packets += packets;
+        proto.life_ms.add(ms);
+    }
+
     /// Packets that were counted in a conversation.
     pub const fn counted(&self) -> u64 {
         self.processed - self.ignored() - self.duplicates

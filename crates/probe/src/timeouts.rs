@@ -3,6 +3,9 @@
 use std::fmt;
 
 use crate::Reason;
+use crate::entry::state;
+use crate::key::Key;
+use crate::wheel::TICKS;
 use thiserror::Error;
 
 /// Timeouts in seconds, with the names and defaults of softflowd; 0 switches a rule off, so that the
@@ -147,6 +150,60 @@ pub struct Class {
     pub closed: bool,
 }
 
+/// Timeouts in ticks, as the cache asks for them.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    /// By class, in the order of [`idle`](Self::idle).
+    idle: [(u64, Reason); 7],
+    pub(crate) max_life: Option<u64>,
+    pub(crate) active: Option<u64>,
+    interval: u64,
+}
+
+impl Rules {
+    pub(crate) fn new(timeouts: &Timeouts) -> Self {
+        let ticks = |seconds: u32| u64::from(seconds.min(Timeouts::MAX)) * TICKS;
+        let tcp = Class { is_tcp: true, ..Class::default() };
+        let classes = [
+            Class::default(),
+            Class { is_udp: true, ..Class::default() },
+            Class { is_icmp: true, ..Class::default() },
+            tcp,
+            Class { closed: true, ..tcp },
+            Class { reset: true, ..tcp },
+            Class { reset: true, closed: true, ..tcp },
+        ];
+        let idle = classes.map(|class| timeouts.idle(class)).map(|(s, reason)| (ticks(s), reason));
+        let on = |seconds| Some(ticks(seconds)).filter(|ticks| *ticks > 0);
+        Self {
+            idle,
+            max_life: on(timeouts.max_life),
+            active: on(timeouts.active),
+            interval: if timeouts.interval > 1 { ticks(timeouts.interval) } else { 1 },
+        }
+    }
+
+    /// How long such a conversation may be idle, and what its end is then called.
+    #[inline]
+    pub(crate) const fn idle(&self, key: &Key, bits: u16) -> (u64, Reason) {
+        let closed = bits & state::FINS == state::FINS;
+        let class = match (key.proto(), key.is_v6()) {
+            (6, _) if bits & state::RESET != 0 => 5 + closed as usize,
+            (6, _) => 3 + closed as usize,
+            (1, false) | (58, true) => 2,
+            (17, _) => 1,
+            _ => 0,
+        };
+        self.idle[class]
+    }
+
+    /// A tick rounded up to where conversations end.
+    #[inline]
+    pub(crate) const fn round(&self, tick: u64) -> u64 {
+        if self.interval == 1 { tick } else { tick.div_ceil(self.interval) * self.interval }
+    }
+}
+
 /// Seconds of a time as softflowd reads it: numbers, each with `s`, `m`, `h`, `d`, `w` or nothing
 /// (seconds) behind it, summed. `None` if it is something else or longer than [`Timeouts::MAX`].
 pub fn parse_time(text: &str) -> Option<u32> {
@@ -208,11 +265,13 @@ mod tests {
     fn every_name_sets_what_it_gets() {
         for (i, name) in Timeouts::NAMES.iter().enumerate() {
             let mut timeouts = Timeouts::default();
-            assert_eq!(timeouts.set(&format!("{name}={}m", i + 2)), Ok(()));
+            assert_eq!(timeouts.set(&format!("{name}={}m", i + 200)), Ok(()));
             for other in Timeouts::NAMES {
-                let want = if other == *name { (i as u32 + 2) * 60 } else { 0 };
-                let got = timeouts.get(other);
-                assert_eq!(got == Some(want), other == *name, "{name} and {other}: {got:?}");
+                let mut want = Timeouts::default().get(other);
+                if other == *name {
+                    want = Some((i as u32 + 200) * 60);
+                }
+                assert_eq!(timeouts.get(other), want, "{name} and {other}");
             }
         }
         let defaults: Vec<_> =

@@ -25,6 +25,28 @@ pub fn prefer_huge_pages<T>(area: &mut [MaybeUninit<T>]) {
         unsafe { libc::madvise(area.as_mut_ptr().byte_add(skip).cast(), len, libc::MADV_HUGEPAGE) };
 }
 
+/// Asks the processor to bring the cache line where `place` begins, so that it is there when it is
+/// needed. Worth it for tables larger than the caches of the processor, some tens of nanoseconds
+/// ahead; does nothing where the processor has no such instruction.
+#[inline(always)]
+pub fn prefetch<T>(place: &T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: the instruction is part of every x86-64 processor, reads nothing that the program
+        // can see and never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>((&raw const *place).cast()) };
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above, for every AArch64 processor.
+    unsafe {
+        let place = &raw const *place;
+        std::arch::asm!("prfm pldl1keep, [{0}]", in(reg) place, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = place;
+}
+
 /// Octets that this process may still take without driving the system, or the control group it
 /// runs in, out of memory. `None` where the system does not say.
 pub fn available() -> Option<u64> {
@@ -126,6 +148,14 @@ mod tests {
         fs::write(group.path().join("memory.max"), "max\n").unwrap();
         assert_eq!(left_in(group.path()), None);
         assert!(available().is_none_or(|n| n > 1 << 20), "a test runs in more than that");
+    }
+
+    #[test]
+    fn what_is_asked_for_early_stays_as_it_is() {
+        let table: Vec<u64> = (0..10_000).collect();
+        table.iter().step_by(7).for_each(prefetch);
+        prefetch(&());
+        assert!(table.iter().zip(0..).all(|(a, b)| *a == b));
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Said {
     fn ours(packet: &Packet<'_>) -> Option<Self> {
         let ip = packet.ip?;
         let ports = match packet.transport {
-            Transport::Icmp { kind, code } => Some((kind.into(), code.into())),
+            Transport::Icmp { kind, code, .. } => Some((kind.into(), code.into())),
             other => other.ports(),
         };
         Some(Self { src: ip.src, dst: ip.dst, proto: ip.proto, ports })

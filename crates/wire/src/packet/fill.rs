@@ -136,7 +136,7 @@ fn transport(transport: Transport, flow: &mut Gaps<'_>) {
             (src, dst)
         }
         Transport::Ports { src, dst } => (src, dst),
-        Transport::Icmp { kind, code } => (0, u16::from_be_bytes([kind, code])),
+        Transport::Icmp { kind, code, .. } => (0, u16::from_be_bytes([kind, code])),
     };
     flow.set(Field::SrcPort, u64::from(src));
     flow.set(Field::DstPort, u64::from(dst));

@@ -217,6 +217,9 @@ pub enum Transport {
         kind: u8,
         /// Code.
         code: u8,
+        /// Identifier of an echo request or reply (RFC 792; RFC 4443, 4.1); absent if cut, and for
+        /// other types.
+        id: Option<u16>,
     },
 }
 

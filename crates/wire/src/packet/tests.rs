@@ -41,7 +41,7 @@ fn line(packet: &Packet<'_>) -> String {
             put(format_args!("tcp {src} {dst} {flags} "));
         }
         Transport::Ports { src, dst } => put(format_args!("ports {src} {dst} ")),
-        Transport::Icmp { kind, code } => put(format_args!("icmp {kind} {code} ")),
+        Transport::Icmp { kind, code, .. } => put(format_args!("icmp {kind} {code} ")),
     }
     put(format_args!("payload {}", packet.payload.len()));
     if let Some(stop) = packet.stop {
@@ -106,7 +106,7 @@ fn knowledge(p: &Packet<'_>) -> Vec<String> {
     all.extend(p.transport.ports().map(|ports| format!("{ports:?}")));
     match p.transport {
         Transport::Tcp { flags: Some(flags), .. } => all.push(format!("flags {flags}")),
-        Transport::Icmp { kind, code } => all.push(format!("icmp {kind} {code}")),
+        Transport::Icmp { kind, code, .. } => all.push(format!("icmp {kind} {code}")),
         _ => {}
     }
     all

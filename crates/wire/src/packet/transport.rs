@@ -40,13 +40,25 @@ pub(super) fn read<'a>(
         // RFC 792; RFC 4443, 2.1: checksum and four octets by type follow.
         proto::ICMP | proto::ICMP6 => {
             let [kind, code] = *reader.peek(Layer::Transport)?;
-            packet.transport = Transport::Icmp { kind, code };
+            let id = echo_id(proto, kind, reader.rest());
+            packet.transport = Transport::Icmp { kind, code, id };
             reader.skip(8, Layer::Transport)?;
         }
         _ => {}
     }
     packet.payload = reader.rest();
     Ok(())
+}
+
+/// What an echo request and its replies have in common.
+#[inline]
+fn echo_id(proto: u8, kind: u8, message: &[u8]) -> Option<u16> {
+    let is_echo = match proto {
+        proto::ICMP => matches!(kind, 0 | 8),
+        _ => matches!(kind, 128 | 129),
+    };
+    let [_, _, _, _, high, low] = *message.first_chunk()?;
+    is_echo.then_some(be16(high, low))
 }
 
 /// TCP (RFC 9293, 3.1).

@@ -1,0 +1,185 @@
+//! How conversations leave the cache: by time, for room, and all at once.
+
+use crate::entry::{FLOW, state};
+use crate::wheel::Wheel;
+use crate::{Cache, Ended, Pending, Reason};
+
+/// Entries that are looked at for the one to go.
+const LOOKED_AT: usize = 16;
+
+impl Cache {
+    /// Hands over what is due at `now_ns`, nanoseconds since 1970 by the clock that packets are
+    /// stamped with. For the times between packets; packets that are still on their way to the
+    /// cache should be given to it first, or `now_ns` be as old as they may be.
+    pub fn expire(&mut self, now_ns: u64, out: &mut dyn FnMut(&Ended)) {
+        let (_, tick) = self.clock.set(Some(now_ns));
+        self.advance(tick, out);
+        self.note_sizes();
+    }
+
+    /// Hands over everything, in the order in which it would have ended. Returns how many.
+    pub fn expire_all(&mut self, reason: Reason, out: &mut dyn FnMut(&Ended)) -> u64 {
+        let before = self.stats.expired;
+        for slot in self.in_order() {
+            self.end(slot, reason, out);
+        }
+        self.note_sizes();
+        self.stats.expired - before
+    }
+
+    /// Throws everything away. Returns how many conversations.
+    pub fn delete_all(&mut self) -> u64 {
+        let slots: Vec<u32> = self.slab.slots().collect();
+        for slot in &slots {
+            self.take(*slot);
+        }
+        self.stats.deleted += slots.len() as u64;
+        self.note_sizes();
+        slots.len() as u64
+    }
+
+    /// When [`expire`](Self::expire) is needed next at the earliest, in nanoseconds since 1970.
+    /// `None` if the cache is empty.
+    pub fn next_due(&self) -> Option<u64> {
+        self.wheel.next_tick().map(|tick| self.clock.time_of(tick))
+    }
+
+    /// The conversations, in the order in which they will end.
+    pub fn flows(&self) -> impl Iterator<Item = Pending> + '_ {
+        self.in_order().into_iter().map(|slot| {
+            let (due, reason) = self.due(slot);
+            Pending { flow: self.ended(slot, reason), due_ns: self.clock.time_of(due) }
+        })
+    }
+
+    fn in_order(&self) -> Vec<u32> {
+        let now = self.wheel.now();
+        let due = |slot| self.due(slot).0.saturating_sub(now) as u32;
+        let mut all: Vec<(u32, u32)> = self.slab.slots().map(|slot| (due(slot), slot)).collect();
+        all.sort_unstable_by_key(|(due, slot)| (*due, self.slab.cold(*slot).id));
+        all.into_iter().map(|(_, slot)| slot).collect()
+    }
+
+    /// When a conversation is due if no more packets come, and why.
+    pub(crate) fn due(&self, slot: u32) -> (u64, Reason) {
+        let (hot, cold) = (self.slab.hot(slot), self.slab.cold(slot));
+        let [seen, begun, since] =
+            [hot.seen, cold.begun, cold.since].map(|low| self.wheel.full(low));
+        let rules = &self.rules;
+        let (idle, reason) = rules.idle(&hot.key, hot.state);
+        let mut due = (rules.round(seen + idle + 1), reason);
+        let life = rules.max_life.map(|life| rules.round(begun + life + 1));
+        if let Some(life) = life.filter(|life| *life < due.0) {
+            due = (life, Reason::MaxLife);
+        }
+        if let Some(active) = rules.active
+            && hot.state & state::PAUSED == 0
+            && since + active + 1 < due.0
+        {
+            due = (since + active + 1, Reason::Active);
+        }
+        due
+    }
+
+    /// Goes on to a tick, and hands over what is due until then.
+    #[inline(never)]
+    pub(crate) fn advance(&mut self, to: u64, out: &mut dyn FnMut(&Ended)) {
+        while let Some(first) = self.wheel.advance(to) {
+            let mut next = Some(first);
+            while let Some(slot) = next {
+                next = Wheel::unchain(&mut self.slab, slot);
+                self.look_at(slot, out);
+            }
+        }
+    }
+
+    /// An entry that was taken out of the wheel is due, or goes back to where it is due by now.
+    fn look_at(&mut self, slot: u32, out: &mut dyn FnMut(&Ended)) {
+        let (mut due, reason) = self.due(slot);
+        if due <= self.wheel.now() {
+            if reason != Reason::Active {
+                return self.end(slot, reason, out);
+            }
+            self.pause(slot, out);
+            due = self.due(slot).0;
+        }
+        self.wheel.insert(&mut self.slab, slot, due);
+    }
+
+    /// The active timeout: what was counted is handed over, and counted anew from the next packet on.
+    fn pause(&mut self, slot: u32, out: &mut dyn FnMut(&Ended)) {
+        self.hand_over(slot, Reason::Active, out);
+        let hot = self.slab.hot_mut(slot);
+        (hot.packets, hot.octets, hot.flags) = ([0; 2], [0; 2], [0; 2]);
+        (hot.min_ttl, hot.max_ttl) = ([u8::MAX; 2], [0; 2]);
+        hot.state = hot.state & state::KEPT | state::PAUSED;
+        if self.slab.rare(slot).is_some() {
+            let rare = self.slab.rare_mut(slot);
+            (rare.packets, rare.octets) = ([0; 2], [0; 2]);
+        }
+    }
+
+    /// The first packet after the active timeout.
+    pub(crate) fn resume(&mut self, slot: u32, time_ns: u64, tick: u64) {
+        let hot = self.slab.hot_mut(slot);
+        hot.state &= !state::PAUSED;
+        hot.last_ns = time_ns;
+        let cold = self.slab.cold_mut(slot);
+        cold.first_ns = time_ns;
+        cold.since = tick as u32;
+    }
+
+    /// Moves an entry to where it is due: needed if that is earlier than before.
+    pub(crate) fn rearm(&mut self, slot: u32) {
+        let due = self.due(slot).0;
+        self.wheel.remove(&mut self.slab, slot);
+        self.wheel.insert(&mut self.slab, slot, due);
+    }
+
+    /// Lets one go if there is no room for another one.
+    pub(crate) fn make_room(&mut self, out: &mut dyn FnMut(&Ended)) {
+        while self.slab.len() >= self.config.max_flows || self.is_over_memory() {
+            let Some(slot) = self.most_idle() else { return };
+            self.end(slot, Reason::MaxFlows, out);
+        }
+    }
+
+    fn is_over_memory(&self) -> bool {
+        self.config.max_memory.is_some_and(|most| (self.slab.in_use() + FLOW) as u64 > most)
+    }
+
+    /// Of those next in turn, the one without a packet for the longest time.
+    fn most_idle(&mut self) -> Option<u32> {
+        let mut found: Option<(u64, u32)> = None;
+        for _ in 0..LOOKED_AT.min(self.slab.len()) {
+            self.hand = self.slab.next_used(self.hand)?;
+            let this = (self.wheel.full(self.slab.hot(self.hand).seen), self.hand);
+            found = Some(found.map_or(this, |found| found.min(this)));
+        }
+        found.map(|(_, slot)| slot)
+    }
+
+    /// Ends a conversation.
+    pub(crate) fn end(&mut self, slot: u32, reason: Reason, out: &mut dyn FnMut(&Ended)) {
+        if self.slab.hot(slot).state & state::PAUSED != 0 {
+            self.stats.quiet += 1;
+        } else {
+            self.hand_over(slot, reason, out);
+        }
+        self.take(slot);
+    }
+
+    fn hand_over(&mut self, slot: u32, reason: Reason, out: &mut dyn FnMut(&Ended)) {
+        let ended = self.ended(slot, reason);
+        self.stats.hand_over(&ended);
+        out(&ended);
+    }
+
+    /// Takes an entry out.
+    fn take(&mut self, slot: u32) {
+        let tag = self.keyer.hash(&self.slab.hot(slot).key);
+        self.index.remove(tag, slot);
+        self.wheel.remove(&mut self.slab, slot);
+        self.slab.free(slot);
+    }
+}
