@@ -62,6 +62,9 @@ pub struct Filters {
     compiled: Vec<Compiled>,
     /// Place of the link type of the packet before, which most often is that of the next.
     last: usize,
+    /// [`Filter::compile`], by address: so only programs that make filters need libpcap, and not all
+    /// that read captures.
+    compile: fn(&str, u32) -> Result<Filter, Error>,
 }
 
 /// An expression for one link type.
@@ -83,7 +86,8 @@ impl Filters {
     pub fn new(expression: &str, link: u32) -> Result<Self, Error> {
         let filter = Some(Filter::compile(expression, link)?);
         let compiled = vec![Compiled { link, filter }];
-        Ok(Self { expression: expression.to_owned(), compiled, last: 0 })
+        let (expression, compile) = (expression.to_owned(), Filter::compile);
+        Ok(Self { expression, compiled, last: 0, compile })
     }
 
     /// Takes an expression for link types that are not known yet: it has to be one for some.
@@ -135,7 +139,7 @@ impl Filters {
             self.compiled.truncate(MOST_LINKS / 2);
         }
         self.last = self.compiled.len();
-        let filter = Filter::compile(&self.expression, link).ok();
+        let filter = (self.compile)(&self.expression, link).ok();
         self.compiled.push(Compiled { link, filter });
     }
 }
@@ -320,6 +324,204 @@ mod compiler {
             102 => 15,      // SLIP of BSD/OS
             103 => 16,      // PPP of BSD/OS
             link => i32::try_from(link).unwrap_or(-1),
+        }
+    }
+}
+
+#[cfg(all(test, feature = "libpcap"))]
+mod tests {
+    use super::*;
+    use crate::testing::{frame_of, ipv4_packet, ipv6_packet, udp_datagram};
+
+    fn frames() -> Vec<(&'static str, Vec<u8>)> {
+        let dns = frame_of(&ipv4_packet(&udp_datagram(4000, 53, b"question"), 1, 0));
+        let mut tcp = frame_of(&ipv4_packet(&[0; 20], 1, 0));
+        (tcp[23], tcp[34], tcp[35], tcp[36], tcp[37], tcp[47]) = (6, 0x1f, 0x90, 0, 80, 0x02);
+        let mut options = dns.clone();
+        options[14] = 0x46;
+        options.splice(34..34, [1, 1, 1, 0]);
+        let six = frame_of(&ipv6_packet(17, &udp_datagram(53, 4000, b"answer")));
+        let mut vlan = dns.clone();
+        vlan.splice(12..12, [0x81, 0, 0x20, 7]);
+        let mut arp = vec![0xff; 60];
+        (arp[12], arp[13]) = (8, 6);
+        let fragment = frame_of(&ipv4_packet(&udp_datagram(4000, 53, b"part"), 1, 100));
+        let long = frame_of(&ipv4_packet(&udp_datagram(4000, 9, &[0; 1200]), 1, 0));
+        vec![
+            ("dns", dns),
+            ("tcp", tcp),
+            ("options", options),
+            ("six", six),
+            ("vlan", vlan),
+            ("arp", arp),
+            ("fragment", fragment),
+            ("long", long),
+        ]
+    }
+
+    /// What each expression means, by the names of the frames.
+    const MEANINGS: &[(&str, &[&str])] = &[
+        ("", &["dns", "tcp", "options", "six", "vlan", "arp", "fragment", "long"]),
+        ("ip", &["dns", "tcp", "options", "fragment", "long"]),
+        ("ip6", &["six"]),
+        ("arp", &["arp"]),
+        ("not ip and not ip6", &["vlan", "arp"]),
+        ("udp", &["dns", "options", "six", "fragment", "long"]),
+        ("port 53", &["dns", "options", "six"]),
+        ("dst port 53", &["dns", "options"]),
+        ("tcp port 80 or arp", &["tcp", "arp"]),
+        ("tcp[tcpflags] & tcp-syn != 0", &["tcp"]),
+        ("host 192.0.2.9", &["dns", "tcp", "options", "fragment", "long"]),
+        ("src net 192.0.2.8/29", &[]),
+        ("ip6 host 2001:db8::1", &["six"]),
+        ("vlan", &["vlan"]),
+        ("vlan 7 and port 53", &["vlan"]),
+        ("vlan 8", &[]),
+        ("greater 1000", &["long"]),
+        ("less 100", &["dns", "tcp", "options", "six", "vlan", "arp", "fragment"]),
+        ("len = 60", &["arp"]),
+        ("ether broadcast", &["arp"]),
+        ("ether[6] * 3 + 1 = 7 and ip[8] % 10 = 4", &["dns", "tcp", "options", "fragment", "long"]),
+        ("(ip[2:2] - ((ip[0]&0xf)<<2)) >> 3 = 2", &["dns", "tcp"]),
+        ("ip[6:2] & 0x1fff != 0", &["fragment"]),
+        ("portrange 50-60", &["dns", "options", "six"]),
+    ];
+
+    #[test]
+    fn expressions_mean_what_they_say() {
+        for (expression, want) in MEANINGS {
+            let filter = Filter::compile(expression, 1).unwrap();
+            assert_eq!(filter.link(), 1);
+            let matching = |(name, bytes): (&'static str, Vec<u8>)| {
+                filter.matches(&bytes, bytes.len() as u32).then_some(name)
+            };
+            let have: Vec<_> = frames().into_iter().filter_map(matching).collect();
+            assert_eq!(have, *want, "{expression}");
+        }
+    }
+
+    #[test]
+    fn libpcap_finds_the_same_in_every_frame_cut_anywhere() {
+        for (expression, _) in MEANINGS {
+            let filter = Filter::compile(expression, 1).unwrap();
+            let dead = pcap::Capture::dead(pcap::Linktype::ETHERNET).unwrap();
+            let theirs = dead.compile(expression, true).unwrap();
+            for (name, bytes) in frames() {
+                for len in (0..bytes.len()).filter(|len| *len < 100).chain([bytes.len()]) {
+                    let ours = filter.matches(&bytes[..len], len as u32);
+                    assert_eq!(ours, theirs.filter(&bytes[..len]), "{expression}: {name} {len}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_length_is_that_on_the_wire() {
+        let (_, long) = frames().pop().unwrap();
+        let filter = Filter::compile("greater 1000 and udp", 1).unwrap();
+        assert!(filter.matches(&long[..40], long.len() as u32));
+        assert!(!filter.matches(&long[..40], 40));
+    }
+
+    #[test]
+    fn link_types_have_programs_of_their_own() {
+        let ip = ipv4_packet(&udp_datagram(4000, 53, b"x"), 1, 0);
+        let mut cooked = vec![0; 16];
+        (cooked[14], cooked[15]) = (8, 0);
+        cooked.extend(&ip);
+        let mut null = vec![2, 0, 0, 0];
+        null.extend(&ip);
+        let mut filters = Filters::new("dst port 53", 1).unwrap();
+        for _ in 0..2 {
+            for (link, bytes) in
+                [(1, &frame_of(&ip)), (101, &ip), (12, &ip), (113, &cooked), (0, &null), (228, &ip)]
+            {
+                let wire_len = bytes.len() as u32;
+                let packet = Packet { link, wire_len, bytes, ..Packet::NONE };
+                assert!(filters.matches(&packet), "{link}");
+                assert!(!filters.matches(&Packet { bytes: &[], ..packet }), "{link}");
+            }
+        }
+        let packet = Packet { link: 60_000, bytes: &ip, wire_len: 29, ..Packet::NONE };
+        assert!(!filters.matches(&packet));
+        assert_eq!(filters.unfit().collect::<Vec<_>>(), [60_000]);
+        assert_eq!(filters.expression(), "dst port 53");
+        let ether = Filters::new("ether host 02:02:02:02:02:02", 101).unwrap_err().to_string();
+        assert!(ether.contains("link type 101: "), "{ether}");
+        assert!(Filters::for_any("ether host 02:02:02:02:02:02").is_ok());
+        assert!(Filters::for_any("wlan type mgt").is_ok(), "of wireless links only");
+        assert!(Filters::for_any("nonsense?").unwrap_err().to_string().contains("link type 1: "));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_the_words_of_libpcap() {
+        for (expression, said) in [
+            ("host", "syntax error"),
+            ("port 99999", "illegal port number"),
+            ("prot tcp", "syntax error"),
+            ("net 1.2.3.4/33", "mask length must be <= 32"),
+            ("ip and (udp", "syntax error"),
+        ] {
+            let e = Filter::compile(expression, 1).unwrap_err().to_string();
+            assert!(e.contains(said) && e.contains(&format!("`{expression}`")), "{e}");
+        }
+        let unknown = Filter::compile("ip", 60_000).unwrap_err().to_string();
+        assert!(unknown.contains("60000"), "{unknown}");
+        assert!(Filter::compile("ip\0", 1).is_err());
+    }
+
+    #[test]
+    fn no_program_panics_or_runs_for_ever() {
+        let mut state = 0x9e37_79b9_7f4a_7c15u64;
+        let mut random = move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let bytes = [0xff; 64];
+        let mut kept = 0;
+        for _ in 0..20_000 {
+            let program: Vec<_> = (0..random() % 40)
+                .map(|_| {
+                    let n = random();
+                    let k = if n & 1 == 0 { (n >> 32) as u32 % 80 } else { (n >> 32) as u32 };
+                    let [code, jt, jf] = [n >> 1, n >> 10, n >> 14].map(|n| n as u8);
+                    Instruction { code: code.into(), jt: jt % 16, jf: jf % 16, k }
+                })
+                .collect();
+            kept += u32::from(run(&program, &bytes, 64) != 0);
+        }
+        assert!(kept > 1000, "{kept}");
+    }
+
+    #[test]
+    fn calculations() {
+        let alu = |op: u16, a: u32, k: u32| {
+            let program = [
+                Instruction { code: LD, jt: 0, jf: 0, k: a },
+                Instruction { code: ALU | op, jt: 0, jf: 0, k },
+                Instruction { code: RET | 0x10, jt: 0, jf: 0, k: 0 },
+            ];
+            run(&program, &[], 0)
+        };
+        for (op, a, k, want) in [
+            (0x00, u32::MAX, 2, 1),
+            (0x10, 1, 2, u32::MAX),
+            (0x20, 1 << 31, 2, 0),
+            (0x30, 7, 2, 3),
+            (0x30, 7, 0, 0),
+            (0x40, 5, 2, 7),
+            (0x50, 7, 2, 2),
+            (0x60, 1, 31, 1 << 31),
+            (0x60, 1, 32, 0),
+            (0x70, 8, 3, 1),
+            (0x80, 1, 0, u32::MAX),
+            (0x90, 7, 4, 3),
+            (0x90, 7, 0, 0),
+            (0xa0, 7, 2, 5),
+        ] {
+            assert_eq!(alu(op, a, k), want, "{op:#x} {a} {k}");
         }
     }
 }

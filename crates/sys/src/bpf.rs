@@ -55,3 +55,42 @@ pub fn attach(socket: BorrowedFd<'_>, program: &[Instruction]) -> io::Result<()>
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+    use std::time::Duration;
+
+    #[test]
+    fn programs_decide_what_a_socket_receives() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let to = socket.local_addr().unwrap();
+        let receives = |payload: &[u8]| {
+            socket.send_to(payload, to).unwrap();
+            let mut buffer = [0; 64];
+            let len = socket.recv(&mut buffer).unwrap();
+            buffer[..len].to_vec()
+        };
+        assert_eq!(receives(b"all of it"), b"all of it");
+        // Programs of UDP sockets see the header, which has 8 octets.
+        attach(socket.as_fd(), &[Instruction::keep(8 + 3)]).unwrap();
+        assert_eq!(receives(b"all of it"), b"all");
+        attach(socket.as_fd(), &[Instruction::keep(0)]).unwrap();
+        socket.send_to(b"dropped", to).unwrap();
+        attach(socket.as_fd(), &[Instruction::keep(u32::MAX)]).unwrap();
+        assert_eq!(receives(b"next"), b"next");
+    }
+
+    #[test]
+    fn programs_that_are_none_are_refused() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let jump = Instruction { code: 0x05, jt: 0, jf: 0, k: 7 };
+        for program in [vec![], vec![jump], vec![Instruction::keep(1); LONGEST + 1]] {
+            let e = attach(socket.as_fd(), &program).unwrap_err();
+            assert_eq!(e.kind(), io::ErrorKind::InvalidInput, "{} instructions", program.len());
+        }
+    }
+}

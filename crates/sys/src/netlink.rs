@@ -534,3 +534,318 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..)?.first_chunk().map(|octets| u16::from_ne_bytes(*octets))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut out = [4 + value.len() as u16, kind].map(u16::to_ne_bytes).as_flattened().to_vec();
+        out.extend(value);
+        out.resize(out.len().next_multiple_of(ALIGN), 0);
+        out
+    }
+
+    fn message(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        write_message(&mut out, kind, flags, 77, body);
+        out
+    }
+
+    fn link_body() -> Vec<u8> {
+        let mut head = [0; 16];
+        head[2..4].copy_from_slice(&1u16.to_ne_bytes());
+        head[4..8].copy_from_slice(&42u32.to_ne_bytes());
+        head[8..12].copy_from_slice(&1u32.to_ne_bytes());
+        let stats: Vec<u8> = (0..24u64).flat_map(u64::to_ne_bytes).collect();
+        [
+            head.to_vec(),
+            attribute(libc::IFLA_IFNAME, b"eth0.7\0"),
+            attribute(libc::IFLA_LINK, &3u32.to_ne_bytes()),
+            attribute(libc::IFLA_ADDRESS, &[2, 0, 0, 0, 0, 9]),
+            attribute(999 | 0x8000, b"unknown"),
+            attribute(libc::IFLA_STATS64, &stats),
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn interfaces_cut_anywhere() {
+        let want = Link {
+            index: 42,
+            name: "eth0.7".to_owned(),
+            mac: Some([2, 0, 0, 0, 0, 9]),
+            hardware: 1,
+            is_up: true,
+            parent: 3,
+            missed: 14 + 15,
+        };
+        let body = link_body();
+        assert_eq!(link(&body), Some(want));
+        for len in 0..body.len() {
+            assert_eq!(link(&body[..len]).is_some(), len >= 16, "{len}");
+        }
+    }
+
+    #[test]
+    fn routes_cut_anywhere() {
+        let head = [2, 32, 0, 0, 254, 0, 0, libc::RTN_UNICAST, 0, 0, 0, 0];
+        let output = attribute(libc::RTA_OIF, &7u32.to_ne_bytes());
+        let body = [
+            head.to_vec(),
+            output.clone(),
+            attribute(libc::RTA_GATEWAY, &[192, 0, 2, 1]),
+            attribute(libc::RTA_PREFSRC, &[192, 0, 2, 9]),
+        ]
+        .concat();
+        let address = |last| Some(IpAddr::from([192, 0, 2, last]));
+        let whole = Route { output: 7, next_hop: address(1), source: address(9), is_local: false };
+        assert_eq!(parse_route(&body), Some(whole));
+        for len in 0..body.len() {
+            assert_eq!(parse_route(&body[..len]).is_some(), len >= ROUTE_HEADER, "{len}");
+        }
+        let six: IpAddr = "fe80::1".parse().unwrap();
+        let IpAddr::V6(v6) = six else { unreachable!() };
+        let via = [&(libc::AF_INET6 as u16).to_ne_bytes()[..], &v6.octets()].concat();
+        let body = [head.to_vec(), output, attribute(RTA_VIA, &via)].concat();
+        assert_eq!(parse_route(&body).unwrap().next_hop, Some(six));
+    }
+
+    #[test]
+    fn messages_and_attributes_end_where_they_are_cut() {
+        let all = [message(16, 2, b"abcde"), vec![0; 3], message(17, 0, b"")].concat();
+        let list = |bytes: &[u8]| messages(bytes).map(|m| m.body.len()).collect::<Vec<_>>();
+        assert_eq!(list(&all), [5, 0]);
+        for len in 0..all.len() {
+            let want: &[usize] = if len < HEADER + 5 { &[] } else { &[5] };
+            assert_eq!(list(&all[..len]), want, "{len}");
+        }
+        for lie in [0u32, 1, 15, u32::MAX] {
+            let mut bad = all.clone();
+            bad[..4].copy_from_slice(&lie.to_ne_bytes());
+            assert_eq!(list(&bad), [0; 0], "{lie}");
+        }
+        let two = [attribute(1, b"x"), attribute(2, b"")].concat();
+        assert_eq!(attributes(&two).collect::<Vec<_>>(), [(1, &b"x"[..]), (2, b"")]);
+        for lie in [0u16, 3, u16::MAX] {
+            let mut bad = two.clone();
+            bad[..2].copy_from_slice(&lie.to_ne_bytes());
+            assert_eq!(attributes(&bad).count(), 0, "{lie}");
+        }
+    }
+
+    #[test]
+    fn refusals_say_why() {
+        let request = message(26, 1, &[0; 12]);
+        let code = (-libc::EPERM).to_ne_bytes();
+        let text = attribute(NLMSGERR_ATTR_MSG, b"not for you\0");
+        let error = libc::NLMSG_ERROR as u16;
+        let whole = message(error, NLM_F_ACK_TLVS, &[&code[..], &request, &text].concat());
+        let capped = [&code[..], &request[..HEADER], &text].concat();
+        let capped = message(error, NLM_F_ACK_TLVS | NLM_F_CAPPED, &capped);
+        for bytes in [whole, capped] {
+            let refusal = refusal(&messages(&bytes).next().unwrap()).unwrap();
+            assert_eq!((refusal.raw_os_error(), refusal.sequence), (Some(libc::EPERM), 77));
+            let e = io::Error::from(refusal);
+            assert_eq!(e.kind(), io::ErrorKind::PermissionDenied);
+            assert!(e.to_string().ends_with("(not for you)"), "{e}");
+            for len in HEADER..bytes.len() {
+                let mut cut = bytes[..len].to_vec();
+                cut[..4].copy_from_slice(&(len as u32).to_ne_bytes());
+                let _ = super::refusal(&messages(&cut).next().unwrap());
+            }
+        }
+        let done = message(error, 0, &[&0i32.to_ne_bytes()[..], &request].concat());
+        assert_eq!(refusal(&messages(&done).next().unwrap()), None, "all is well");
+    }
+
+    #[test]
+    fn no_changed_octet_panics() {
+        for at in 0..link_body().len() {
+            for value in [0, 1, 3, 0x7f, 0xff] {
+                let mut bad = link_body();
+                bad[at] = value;
+                let _ = (link(&bad), parse_route(&bad), attributes(&bad).count());
+                let _ = messages(&bad).filter_map(|m| refusal(&m)).count();
+            }
+        }
+    }
+
+    fn ip(arguments: &str) {
+        let run = Command::new("ip").args(arguments.split(' ')).output().unwrap();
+        assert!(run.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&run.stderr));
+    }
+
+    /// Runs `test` on a thread with a network of its own.
+    fn alone(test: fn()) {
+        let run = move || {
+            // SAFETY: the flag moves this thread alone to a new network namespace.
+            let is_alone = unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0;
+            let has_ip = Command::new("ip").arg("-V").output().is_ok();
+            if is_alone && has_ip {
+                ip("link set lo up");
+                test();
+            } else {
+                println!("skipped: no network of one's own without CAP_SYS_ADMIN and `ip`");
+            }
+        };
+        std::thread::spawn(run).join().unwrap();
+    }
+
+    #[test]
+    fn the_kernel_tells_its_interfaces() {
+        alone(|| {
+            ip("link add x0 type veth peer name x1");
+            ip("link set x1 address 02:00:00:00:00:07 up");
+            let all = links().unwrap();
+            let names: Vec<_> = all.iter().map(|link| link.name.as_str()).collect();
+            assert_eq!(names[0], "lo");
+            assert_eq!(all[0].hardware, libc::ARPHRD_LOOPBACK);
+            let x1 = all.iter().find(|link| link.name == "x1").unwrap();
+            let index = crate::ring::interface_index("x1").unwrap();
+            assert_eq!((x1.index, x1.is_up, x1.hardware), (index, true, libc::ARPHRD_ETHER));
+            assert_eq!(x1.mac, Some([2, 0, 0, 0, 0, 7]));
+            let x0 = all.iter().find(|link| link.name == "x0").unwrap();
+            assert_eq!((x0.is_up, x0.parent), (false, x1.index));
+            // More than one datagram of answers.
+            for n in 0..100 {
+                ip(&format!("link add many{n} type veth peer name other{n}"));
+            }
+            assert_eq!(links().unwrap().len(), all.len() + 200);
+        });
+    }
+
+    #[test]
+    fn the_kernel_tells_its_routes() {
+        alone(|| {
+            ip("link add x0 type veth peer name x1");
+            ip("link set x0 up");
+            ip("link set x1 up");
+            ip("addr add 192.0.2.1/24 dev x0");
+            ip("route add 198.51.100.0/24 via 192.0.2.254");
+            ip("route add blackhole 203.0.113.0/24");
+            ip("-6 addr add 2001:db8::1/64 dev x0 nodad");
+            ip("-6 route add 2001:db8:1::/48 via 2001:db8::fe");
+            let output = crate::ring::interface_index("x0").unwrap();
+            let address = |text: &str| text.parse::<IpAddr>().unwrap();
+            let mut socket = RouteSocket::open().unwrap();
+            let cases = [
+                ("192.0.2.7", Some((output, None, "192.0.2.1", false))),
+                ("198.51.100.9", Some((output, Some("192.0.2.254"), "192.0.2.1", false))),
+                ("192.0.2.1", Some((1, None, "192.0.2.1", true))),
+                ("2001:db8::9", Some((output, None, "2001:db8::1", false))),
+                ("2001:db8:1::9", Some((output, Some("2001:db8::fe"), "2001:db8::1", false))),
+                ("203.0.113.1", None),
+                ("10.9.9.9", None),
+                ("2001:db8:ffff::1", None),
+            ];
+            for (destination, want) in cases {
+                let want = want.map(|(output, next_hop, source, is_local)| Route {
+                    output,
+                    next_hop: next_hop.map(address),
+                    source: Some(address(source)),
+                    is_local,
+                });
+                assert_eq!(socket.route(address(destination)).unwrap(), want, "{destination}");
+            }
+            assert_eq!(route(address("10.9.9.9")).unwrap(), None);
+        });
+    }
+
+    /// Sends UDP datagrams through connection tracking, each from a port of its own.
+    fn connections(count: u16) {
+        for _ in 0..count {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.send_to(b"x", "127.0.0.1:9").unwrap();
+        }
+    }
+
+    /// Has the kernel track connections; `false`, with a line that says so, if it cannot.
+    fn track() -> bool {
+        let rules = "add table inet t; \
+                     add chain inet t o { type filter hook output priority 0; ct state new accept; }";
+        let is_tracking = Command::new("nft").arg(rules).output().is_ok_and(|o| o.status.success())
+            && std::fs::write("/proc/sys/net/netfilter/nf_conntrack_events", "1").is_ok();
+        if !is_tracking {
+            println!("skipped: no connection tracking, or no `nft`");
+        }
+        is_tracking
+    }
+
+    #[test]
+    fn the_firewall_tells_what_is_new_and_what_there_is() {
+        alone(|| {
+            if !track() {
+                return;
+            }
+            let mut socket = NetfilterSocket::open(&CONNTRACK, 1 << 20).unwrap();
+            assert!(socket.granted() >= 1 << 20, "{}", socket.granted());
+            socket.be_reliable().unwrap();
+            let mut buffer = vec![0; 64 << 10];
+            let idle = socket.receive(&mut buffer, Some(Duration::ZERO)).unwrap();
+            assert_eq!(idle, Received::Idle);
+            connections(3);
+            let new = (libc::NFNL_SUBSYS_CTNETLINK as u16) << 8;
+            let mut events = 0;
+            while events < 3 {
+                let received = socket.receive(&mut buffer, Some(PATIENCE)).unwrap();
+                let Received::Messages(len) = received else { panic!("{received:?}") };
+                events += messages(&buffer[..len]).filter(|m| m.kind == new).count();
+            }
+            let number = socket.request_dump().unwrap();
+            let mut entries = 0;
+            'dump: loop {
+                let received = socket.receive(&mut buffer, Some(PATIENCE)).unwrap();
+                let Received::Messages(len) = received else { panic!("{received:?}") };
+                for message in messages(&buffer[..len]).filter(|m| m.sequence == number) {
+                    if i32::from(message.kind) == libc::NLMSG_DONE {
+                        break 'dump;
+                    }
+                    entries += 1;
+                }
+            }
+            assert!(entries >= 3, "{entries}");
+            let number = socket.request(0x01ff, libc::NLM_F_REQUEST as u16, &[0; 4]).unwrap();
+            let refusal = loop {
+                match socket.receive(&mut buffer, Some(PATIENCE)).unwrap() {
+                    Received::Refused(refusal) => break refusal,
+                    Received::Messages(_) => {} // news
+                    other => panic!("{other:?}"),
+                }
+            };
+            assert_eq!(refusal.sequence, number);
+        });
+    }
+
+    #[test]
+    fn what_the_firewall_could_not_tell_is_told() {
+        alone(|| {
+            if !track() {
+                return;
+            }
+            let mut socket = NetfilterSocket::open(&CONNTRACK, 1).unwrap();
+            connections(200);
+            let mut buffer = vec![0; 64 << 10];
+            let mut overruns = 0;
+            let mut messages = 0;
+            loop {
+                match socket.receive(&mut buffer, Some(Duration::ZERO)).unwrap() {
+                    Received::Overrun => overruns += 1,
+                    Received::Messages(_) => messages += 1,
+                    Received::Idle => break,
+                    refused @ Received::Refused(_) => panic!("{refused:?}"),
+                }
+            }
+            assert!(overruns > 0 && messages > 0 && messages < 200, "{overruns} {messages}");
+        });
+    }
+
+    #[test]
+    fn groups_that_cannot_be() {
+        for group in [0, 33] {
+            let e = NetfilterSocket::open(&[group], 1 << 16).unwrap_err().to_string();
+            assert!(e.contains("groups"), "{e}");
+        }
+    }
+}
