@@ -24,6 +24,7 @@ use crate::destination::{Destination, Transport};
 use crate::stream::Streams;
 use datagrams::Datagrams;
 pub(crate) use line::{Cause, Item, Line};
+use lookup::Names;
 pub(crate) use lookup::{Lookup, News};
 pub(crate) use told::Told;
 
@@ -115,15 +116,15 @@ impl Sender {
     /// If there is no destination, a socket with these options is refused, or a name has no address
     /// and is to have one.
     pub fn start(config: SendConfig) -> Result<Self, SendError> {
-        Self::start_with(config, &lookup::system())
+        Self::start_with(config, &Names::system())
     }
 
-    fn start_with(config: SendConfig, resolve: &lookup::Resolve) -> Result<Self, SendError> {
+    fn start_with(config: SendConfig, names: &Names) -> Result<Self, SendError> {
         if config.destinations.is_empty() {
             return Err(SendError::NoDestination);
         }
         let lookups = config.destinations.iter().map(|destination| {
-            let mut lookup = Lookup::new(destination.clone(), Arc::clone(resolve));
+            let mut lookup = Lookup::new(destination.clone(), names.clone());
             if let Some(within) = config.resolve_within {
                 lookup.settle(within).map_err(|problem| SendError::Unresolved {
                     destination: destination.to_string(),
@@ -246,3 +247,6 @@ fn check_options(
         Err(source) => Err(SendError::Socket { destination: destination.to_string(), source }),
     }
 }
+
+#[cfg(test)]
+mod tests;

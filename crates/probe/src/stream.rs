@@ -118,7 +118,7 @@ impl Streams {
 
     /// How long there is nothing to do but wait for the queue.
     fn nap(&self) -> Duration {
-        const ACKNOWLEDGED_SOON: Duration = Duration::from_millis(20);
+        const ACKNOWLEDGED_SOON: Duration = Duration::from_millis(5);
         const IDLE: Duration = Duration::from_millis(250);
         match &self.link {
             Link::Up(c) if !self.backlog.is_empty() && !c.is_opening => Duration::ZERO,

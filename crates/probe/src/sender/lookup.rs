@@ -12,23 +12,34 @@ use sys::clock;
 
 use crate::destination::Destination;
 
-/// How often a name that works is looked up again.
-const REFRESH: Duration = Duration::from_secs(600);
-/// How often one that does not.
-const RETRY: Duration = Duration::from_secs(10);
+/// Finds the addresses of a host, with a port.
+pub(crate) type Find = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
-/// Finds addresses.
-pub(crate) type Resolve = Arc<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
+/// Who finds addresses, and how often it is asked.
+#[derive(Clone)]
+pub(crate) struct Names {
+    pub(crate) find: Arc<Find>,
+    /// Between two questions about a name that works.
+    pub(crate) refresh: Duration,
+    /// About one that does not.
+    pub(crate) retry: Duration,
+}
 
-/// The system's resolver.
-pub(crate) fn system() -> Resolve {
-    Arc::new(|host, port| Ok((host, port).to_socket_addrs()?.collect()))
+impl Names {
+    /// The system's resolver.
+    pub(crate) fn system() -> Self {
+        Self {
+            find: Arc::new(|host, port| Ok((host, port).to_socket_addrs()?.collect())),
+            refresh: Duration::from_secs(600),
+            retry: Duration::from_secs(10),
+        }
+    }
 }
 
 /// The addresses of one destination.
 pub(crate) struct Lookup {
     destination: Destination,
-    resolve: Resolve,
+    names: Names,
     under_way: Option<Receiver<io::Result<Vec<SocketAddr>>>>,
     /// When it was asked last.
     asked: Option<Instant>,
@@ -48,11 +59,11 @@ pub(crate) enum News {
 }
 
 impl Lookup {
-    pub(crate) fn new(destination: Destination, resolve: Resolve) -> Self {
+    pub(crate) fn new(destination: Destination, names: Names) -> Self {
         let literal = destination.address().map(|ip| SocketAddr::new(ip, destination.port));
         Self {
             destination,
-            resolve,
+            names,
             under_way: None,
             asked: None,
             addresses: literal.into_iter().collect(),
@@ -109,7 +120,8 @@ impl Lookup {
                 Err(TryRecvError::Disconnected) => self.under_way = None,
             }
         }
-        let pause = if is_in_doubt || self.addresses.is_empty() { RETRY } else { REFRESH };
+        let is_wrong = is_in_doubt || self.addresses.is_empty();
+        let pause = if is_wrong { self.names.retry } else { self.names.refresh };
         if self.asked.is_none_or(|asked| now.duration_since(asked) >= pause) {
             self.asked = Some(now);
             return self.ask();
@@ -119,8 +131,8 @@ impl Lookup {
 
     fn ask(&mut self) -> News {
         let (tell, found) = bounded(1);
-        let (resolve, to) = (Arc::clone(&self.resolve), self.destination.clone());
-        let ask = move || drop(tell.send(resolve(&to.host, to.port)));
+        let (find, to) = (Arc::clone(&self.names.find), self.destination.clone());
+        let ask = move || drop(tell.send(find(&to.host, to.port)));
         // It ends by itself, however long the resolver takes; nobody waits for it.
         match Builder::new().name("look up".to_owned()).spawn(ask) {
             Ok(_) => {

@@ -26,7 +26,7 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// There is trouble. `failures` are those so far, this one included.
+    /// There is trouble. `failures` are those so far, this one included. Returns whether it is told.
     pub(crate) fn trouble(
         &mut self,
         now: Instant,
@@ -34,11 +34,11 @@ impl Told {
         cause: Cause,
         problem: &dyn fmt::Display,
         failures: u64,
-    ) {
+    ) -> bool {
         self.last = Some(now);
         let is_quiet = self.quiet_until.is_some_and(|until| now < until);
         if self.trouble == Some(cause) || is_quiet {
-            return;
+            return false;
         }
         log::warn!("Exporting to {name}: {problem}; what is lost is counted");
         if self.trouble.is_none() {
@@ -46,21 +46,26 @@ impl Told {
         }
         self.trouble = Some(cause);
         self.quiet_until = Some(now + QUIET);
+        true
     }
 
-    /// Something went out.
-    pub(crate) fn fine(&mut self, now: Instant, name: &dyn fmt::Display, failures: u64) {
-        if self.last.is_some_and(|last| now.duration_since(last) >= CALM) {
-            self.over(name, failures);
-        }
+    /// Something went out. If trouble that was told is over by that, returns what it has cost.
+    pub(crate) fn fine(
+        &mut self,
+        now: Instant,
+        name: &dyn fmt::Display,
+        failures: u64,
+    ) -> Option<u64> {
+        let is_calm = self.last.is_some_and(|last| now.duration_since(last) >= CALM);
+        is_calm.then(|| self.over(name, failures)).flatten()
     }
 
-    /// The trouble is over for certain.
-    pub(crate) fn over(&mut self, name: &dyn fmt::Display, failures: u64) {
+    /// The trouble is over for certain. Likewise.
+    pub(crate) fn over(&mut self, name: &dyn fmt::Display, failures: u64) -> Option<u64> {
         self.last = None;
-        if self.trouble.take().is_some() {
-            let lost = failures.saturating_sub(self.before);
-            log::info!("Exporting to {name}: works again, {lost} datagrams were lost meanwhile");
-        }
+        self.trouble.take()?;
+        let lost = failures.saturating_sub(self.before);
+        log::info!("Exporting to {name}: works again, {lost} datagrams were lost meanwhile");
+        Some(lost)
     }
 }
