@@ -18,7 +18,7 @@ use record::{Exporter, Field, Flow, FlowSink as _, Meta, NameTable, Sampler};
 use store::loss::{Loss, Place as Where};
 use store::recover::{claim, temporary_name};
 use store::rotate::{Place, Slot, SubDirs, slot_of};
-use store::{Creator, Extensions, Packing, Pool, StoreError, Writer, WriterOptions};
+use store::{Creator, Extensions, Packing, Pool, StoreError, Writer, WriterOptions, check_ident};
 
 use finish::{Ended, Finisher, Job};
 
@@ -145,6 +145,7 @@ impl Files {
     /// no thread.
     pub fn open(config: FilesConfig) -> Result<Self, FilesError> {
         check_directory(&config.dir)?;
+        check_ident(&config.ident)?;
         let place =
             Place { dir: config.dir.clone(), sub_dirs: config.sub_dirs, has_zone: config.has_zone };
         let pool = Arc::new(Pool::new(1)?);

@@ -155,8 +155,11 @@ impl Appendix {
     }
 }
 
-/// Checks that an ident can be stored.
-pub(crate) fn check_ident(ident: &str) -> Result<(), StoreError> {
+/// Checks that an ident can be stored: at most 122 octets, none of them 0.
+///
+/// # Errors
+/// If it cannot.
+pub fn check_ident(ident: &str) -> Result<(), StoreError> {
     let max = Appendix::IDENT_MAX;
     if ident.len() > max || ident.contains('\0') {
         return Err(StoreError::Ident { len: ident.len(), max });

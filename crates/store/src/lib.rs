@@ -75,7 +75,7 @@ mod v4;
 pub mod verify;
 mod writer;
 
-pub use appendix::Statistics;
+pub use appendix::{Statistics, check_ident};
 pub use block::{BlockKind, BlockRef};
 pub use compress::{Compression, Packing, UnknownPacking};
 pub use crypt::Passphrase;
