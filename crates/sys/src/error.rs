@@ -181,6 +181,14 @@ pub enum Error {
         /// The kernel's reason.
         source: io::Error,
     },
+    /// Single privileges cannot be kept while the others are given up.
+    #[error("cannot keep single capabilities: {step}: {source}")]
+    Capabilities {
+        /// Step that failed.
+        step: &'static str,
+        /// What is wrong.
+        source: io::Error,
+    },
     /// After the change the process could still go back.
     #[error("privileges could be regained after changing to user {uid}: refusing to go on")]
     StillPrivileged {

@@ -245,6 +245,98 @@ pub fn drop_privileges(user: Option<&str>, group: Option<&str>) -> Result<(), Er
     if is_final { Ok(()) } else { Err(Error::StillPrivileged { uid: uid.as_raw() }) }
 }
 
+/// A single privilege (capabilities(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    /// CAP_NET_ADMIN: asking the firewall for its connections.
+    NetAdmin = 12,
+    /// CAP_NET_RAW: capturing packets.
+    NetRaw = 13,
+}
+
+/// As [`drop_privileges`], but keeps those of `keep` that the process has, and no others: a probe can
+/// then open an interface again that was away. With neither user nor group nothing changes, and
+/// neither does it for a process that stays root.
+///
+/// To be called before any thread is started: the kernel keeps capabilities for each of them.
+///
+/// # Errors
+/// As [`drop_privileges`]; if threads run already.
+pub fn drop_privileges_but(
+    keep: &[Capability],
+    user: Option<&str>,
+    group: Option<&str>,
+) -> Result<(), Error> {
+    if keep.is_empty() || user.is_none() && group.is_none() {
+        return drop_privileges(user, group);
+    }
+    let failed = |step| move |source| Error::Capabilities { step, source };
+    let threads = threads();
+    if threads > 1 {
+        return Err(failed("start")(io::Error::other(format!("{threads} threads run already"))));
+    }
+    let wanted = keep.iter().fold(0, |mask, capability| mask | 1 << *capability as u32);
+    let has = capabilities().map_err(failed("capget"))?;
+    keep_capabilities(true).map_err(failed("PR_SET_KEEPCAPS"))?;
+    let dropped = drop_privileges(user, group);
+    keep_capabilities(false).map_err(failed("PR_SET_KEEPCAPS"))?;
+    dropped?;
+    if !nix::unistd::geteuid().is_root() {
+        set_capabilities(has & wanted).map_err(failed("capset"))?;
+    }
+    Ok(())
+}
+
+/// Whether permitted capabilities outlive a change of the user, until the next program is run.
+fn keep_capabilities(keep: bool) -> io::Result<()> {
+    // SAFETY: plain numbers.
+    let result = unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, libc::c_ulong::from(keep), 0, 0, 0) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The header of capget(2) and capset(2), for the calling thread.
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: i32,
+}
+
+/// Half of the capabilities, as bits; the second half has those from 32 on.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct CapabilityHalf {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+impl CapabilityHeader {
+    /// _LINUX_CAPABILITY_VERSION_3.
+    const OWN: Self = Self { version: 0x2008_0522, pid: 0 };
+}
+
+/// Permitted capabilities below 32, as bits.
+fn capabilities() -> io::Result<u32> {
+    let mut header = CapabilityHeader::OWN;
+    let mut halves = [CapabilityHalf::default(); 2];
+    let (to, into) = (&raw mut header, halves.as_mut_ptr());
+    // SAFETY: the kernel reads a header and writes two halves, which live during the call.
+    let result = unsafe { libc::syscall(libc::SYS_capget, to, into) };
+    if result == 0 { Ok(halves[0].permitted) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Has these capabilities and no others.
+fn set_capabilities(mask: u32) -> io::Result<()> {
+    let mut header = CapabilityHeader::OWN;
+    let only = CapabilityHalf { effective: mask, permitted: mask, inheritable: 0 };
+    let halves = [only, CapabilityHalf::default()];
+    let (to, from) = (&raw mut header, halves.as_ptr());
+    // SAFETY: the kernel reads a header and two halves, which live during the call; where it does
+    // not know the version it writes the one it knows into the header.
+    let result = unsafe { libc::syscall(libc::SYS_capset, to, from) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Whether real, effective and saved ids are these.
 fn is_already(uid: Uid, gid: Gid) -> bool {
     let users = getresuid().is_ok_and(|r| [r.real, r.effective, r.saved] == [uid; 3]);
@@ -390,6 +482,46 @@ mod tests {
         assert!(setgid(Gid::from_raw(0)).is_err());
         drop_privileges(Some("65534"), Some("65534")).expect("already there");
         assert!(matches!(drop_privileges(Some("root"), None), Err(Error::Privileges { .. })));
+    }
+
+    #[test]
+    fn single_capabilities_are_kept() {
+        if !nix::unistd::getuid().is_root() {
+            return; // nothing to keep
+        }
+        // Threads of the test harness are in the way, so a process of its own forks once more.
+        let dir = tempfile::tempdir().unwrap();
+        let out = run_alone("process::tests::alone_keep_capabilities", dir.path());
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
+        let threads = drop_privileges_but(&[Capability::NetRaw], Some("65534"), None);
+        assert!(matches!(threads, Err(Error::Capabilities { step: "start", .. })));
+    }
+
+    #[test]
+    #[ignore = "run by single_capabilities_are_kept, in a process of its own"]
+    fn alone_keep_capabilities() {
+        let _ = test_dir();
+        // SAFETY: the child calls only what needs no lock that another thread may hold: system
+        // calls, and the allocator, which is made for forks.
+        match unsafe { fork() }.unwrap() {
+            ForkResult::Parent { child } => {
+                let end = nix::sys::wait::waitpid(child, None).unwrap();
+                assert_eq!(end, nix::sys::wait::WaitStatus::Exited(child, 0));
+            }
+            ForkResult::Child => {
+                let keep = [Capability::NetRaw];
+                let has = capabilities().unwrap_or(0);
+                let dropped = drop_privileges_but(&keep, Some("65534"), Some("65534"));
+                let is_right = dropped.is_ok()
+                    && is_already(Uid::from_raw(65534), Gid::from_raw(65534))
+                    && capabilities().is_ok_and(|kept| kept == has & 1 << 13)
+                    && setuid(Uid::from_raw(0)).is_err()
+                    && fs::read_to_string("/proc/self/status")
+                        .is_ok_and(|status| status.contains("CapEff:\t0000000000002000\n"));
+                // SAFETY: ends the child at once.
+                unsafe { libc::_exit(i32::from(!is_right)) }
+            }
+        }
     }
 
     #[test]

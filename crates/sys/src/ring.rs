@@ -410,11 +410,16 @@ const BLOCKS: usize = 128;
 /// Octets of a ring, at most: the kernel counts in 32 bits.
 const LARGEST: usize = 2 << 30;
 
+/// Octets of a block and number of blocks for a ring of `buffer` octets.
+fn division(buffer: usize) -> (usize, usize) {
+    let buffer = buffer.clamp(2 * BLOCK.start(), LARGEST);
+    let block = (buffer / BLOCKS).next_power_of_two().clamp(*BLOCK.start(), *BLOCK.end());
+    (block, buffer / block)
+}
+
 impl Memory {
     fn new(socket: &OwnedFd, options: &Options<'_>) -> io::Result<Self> {
-        let buffer = options.buffer.clamp(2 * BLOCK.start(), LARGEST);
-        let block = (buffer / BLOCKS).next_power_of_two().clamp(*BLOCK.start(), *BLOCK.end());
-        let blocks = buffer / block;
+        let (block, blocks) = division(options.buffer);
         // One frame for each block: the kernel does not divide blocks of this version.
         let request = libc::tpacket_req3 {
             tp_block_size: block as u32,
@@ -544,4 +549,171 @@ fn get_option<T: Copy>(
     // callers use types that any octets are valid for.
     let result = unsafe { libc::getsockopt(fd, level, name, value.cast(), &raw mut len) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::poll::{self, Ready};
+    use std::io::Write;
+    use std::process::Command;
+
+    /// What the kernel writes for a frame with a tag: header, address, room, frame.
+    fn written(frame: &[u8], captured: usize, status: u32, tpid: u16, tci: u16) -> Vec<u8> {
+        const START: usize = 96;
+        let mut out = vec![0xee; START];
+        let mut put = |at: usize, octets: &[u8]| out[at..at + octets.len()].copy_from_slice(octets);
+        put(FRAME_SECS, &7u32.to_ne_bytes());
+        put(FRAME_NANOS, &9u32.to_ne_bytes());
+        put(FRAME_CAPTURED, &(captured as u32).to_ne_bytes());
+        put(FRAME_LEN, &(frame.len() as u32).to_ne_bytes());
+        put(FRAME_STATUS, &status.to_ne_bytes());
+        put(FRAME_MAC, &(START as u16).to_ne_bytes());
+        put(FRAME_NETWORK, &(START as u16 + 14).to_ne_bytes());
+        put(FRAME_TCI, &u32::from(tci).to_ne_bytes());
+        put(FRAME_TPID, &tpid.to_ne_bytes());
+        put(FRAME_ADDRESS + 2, &0x0800u16.to_be_bytes());
+        put(FRAME_ADDRESS + 4, &3u32.to_ne_bytes());
+        put(FRAME_ADDRESS + 8, &libc::ARPHRD_ETHER.to_ne_bytes());
+        put(FRAME_ADDRESS + 10, &[libc::PACKET_OUTGOING]);
+        out.extend(&frame[..captured]);
+        out
+    }
+
+    const TAGGED: u32 = libc::TP_STATUS_USER | libc::TP_STATUS_VLAN_VALID;
+    const TYPED: u32 = TAGGED | libc::TP_STATUS_VLAN_TPID_VALID;
+
+    #[test]
+    fn tags_are_put_back_as_far_as_there_is_room() {
+        let plain: Vec<u8> = (0..60).collect();
+        let with = |kind: [u8; 2], tci: [u8; 2]| [&plain[..12], &kind, &tci, &plain[12..]].concat();
+        for (name, status, captured, snap, want) in [
+            ("none", libc::TP_STATUS_USER, 60, 100, plain.clone()),
+            ("tag", TAGGED, 60, 100, with([0x81, 0], [0x20, 7])),
+            ("other type", TYPED, 60, 100, with([0x88, 0xa8], [0x20, 7])),
+            ("cut", TAGGED, 30, 30, with([0x81, 0], [0x20, 7])[..30].to_vec()),
+            ("addresses only", TAGGED, 12, 12, plain[..12].to_vec()),
+            ("less", TAGGED, 11, 100, plain[..11].to_vec()),
+        ] {
+            let mut bytes = written(&plain, captured, status, 0x88a8, 0x2007);
+            let frame = frame(&mut bytes, snap);
+            assert_eq!(frame.bytes, want, "{name}");
+            let is_tagged = status != libc::TP_STATUS_USER;
+            assert_eq!(frame.wire_len, 60 + 4 * u32::from(is_tagged), "{name}");
+            assert_eq!(frame.is_retagged, is_tagged, "{name}");
+            assert_eq!((frame.time_ns, frame.interface), (7_000_000_009, 3));
+            assert_eq!((frame.protocol, frame.is_outgoing), (0x0800, true));
+        }
+        let mut bytes = written(&plain, 60, TAGGED, 0, 1);
+        bytes[FRAME_MAC..FRAME_MAC + 2].copy_from_slice(&50u16.to_ne_bytes());
+        let before = bytes[50..54].to_vec();
+        assert_eq!(frame(&mut bytes, 100).bytes[..4], before, "no room behind the header");
+    }
+
+    #[test]
+    fn no_frame_header_panics() {
+        let plain: Vec<u8> = (0..60).collect();
+        let whole = written(&plain, 60, TYPED, 0x8100, 1);
+        for len in 0..whole.len() {
+            let _ = frame(&mut whole[..len].to_vec(), u32::MAX);
+        }
+        for at in 0..FRAME_ADDRESS + 20 {
+            for value in [0, 1, 47, 0x7f, 0xff] {
+                let mut bad = whole.clone();
+                bad[at] = value;
+                let frame = frame(&mut bad, u32::MAX);
+                assert!(frame.network <= frame.bytes.len());
+            }
+        }
+    }
+
+    #[test]
+    fn rings_of_any_size() {
+        for (buffer, blocks, block) in [
+            (0, 2, 16 << 10),
+            (1 << 20, 64, 16 << 10),
+            (16 << 20, 128, 128 << 10),
+            (1 << 30, 1024, 1 << 20),
+        ] {
+            assert_eq!(division(buffer), (block, blocks), "{buffer}");
+        }
+        let (block, blocks) = division(usize::MAX);
+        assert!(block * blocks <= LARGEST);
+    }
+
+    /// A tunnel to this process, on a network of this thread's own.
+    fn tunnel() -> Option<std::fs::File> {
+        // SAFETY: the flag moves this thread alone to a new network namespace.
+        if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+            return None;
+        }
+        let file = std::fs::File::options().read(true).write(true).open("/dev/net/tun").ok()?;
+        // SAFETY: all-zero octets are a valid ifreq, which is plain numbers.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        for (place, octet) in request.ifr_name.iter_mut().zip(b"tun7") {
+            *place = *octet as libc::c_char;
+        }
+        request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as i16;
+        // SAFETY: the call reads and writes the ifreq, which lives meanwhile.
+        if unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) } != 0 {
+            return None;
+        }
+        let up = Command::new("ip").args(["link", "set", "tun7", "up"]).status().ok()?;
+        up.success().then_some(file)
+    }
+
+    #[test]
+    fn links_without_ethernet_say_where_the_network_header_is() {
+        let run = || {
+            let Some(mut tunnel) = tunnel() else {
+                println!(
+                    "skipped: no tunnel of one's own without CAP_SYS_ADMIN, /dev/net/tun and `ip`"
+                );
+                return;
+            };
+            let interface = interface_index("tun7").unwrap();
+            let mut ring = Ring::open(&Options {
+                interface,
+                promiscuous: true,
+                snap_len: 1000,
+                buffer: 1 << 20,
+                block_timeout: Duration::from_millis(1),
+                fanout: Fanout::Alone,
+                filter: &[],
+            })
+            .unwrap();
+            let mut packet = [0; 28];
+            packet[..4].copy_from_slice(&[0x45, 0, 0, 28]);
+            packet[9] = 17;
+            tunnel.write_all(&packet).unwrap();
+            loop {
+                let found = ring.frames().find(|frame| frame.protocol == 0x0800).map(|frame| {
+                    assert_eq!((frame.hardware, frame.is_outgoing), (libc::ARPHRD_NONE, false));
+                    assert_eq!((frame.interface, frame.wire_len), (interface, 28));
+                    assert_eq!(frame.bytes[frame.network..], packet);
+                });
+                if found.is_some() {
+                    break;
+                }
+                poll::wait(&[(ring.as_fd(), Ready::READ)], None).unwrap();
+            }
+            assert!(ring.seen() >= 1 && ring.stats().unwrap().received >= ring.seen());
+            drop(tunnel);
+            let gone = loop {
+                poll::wait(&[(ring.as_fd(), Ready::READ)], None).unwrap();
+                let _ = ring.frames().count();
+                if let Some(e) = ring.take_error() {
+                    break e;
+                }
+            };
+            assert_eq!(gone.kind(), io::ErrorKind::NetworkDown);
+        };
+        std::thread::spawn(run).join().unwrap();
+    }
+
+    #[test]
+    fn interfaces_by_name() {
+        assert!(interface_index("lo").is_ok_and(|index| index > 0));
+        assert!(matches!(interface_index("no-such-if"), Err(Error::Interface { .. })));
+    }
 }

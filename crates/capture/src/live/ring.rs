@@ -294,3 +294,45 @@ fn program(filter: &Filter) -> Vec<Instruction> {
     program.extend(filter.instructions());
     program
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_frame_begins_with() {
+        let bytes: Vec<u8> = (0..40).collect();
+        // Hardware, Ethernet type; link type, and octets before the packet.
+        for (hardware, protocol, link, before) in [
+            (1, 0x0800, 1, 0),
+            (772, 0x86dd, 1, 0),
+            (1, 0x88cc, 1, 0),
+            (65534, 0x0800, 101, 6), // tunnels of programs, WireGuard
+            (512, 0x86dd, 101, 6),   // PPP
+            (778, 0x0800, 101, 6),   // GRE
+            (778, 0x8847, 219, 6),
+            (776, 0x1234, 147, 0),
+            (801, 0x0019, 105, 0),
+            (803, 0x0019, 127, 0),
+            (513, 0x0800, 104, 0),
+        ] {
+            let frame = Frame {
+                time_ns: 5,
+                wire_len: 1000,
+                interface: 3,
+                hardware,
+                protocol,
+                is_outgoing: true,
+                is_retagged: false,
+                network: 6,
+                bytes: &bytes,
+            };
+            let packet = packet(&frame);
+            let wire_len = 1000 - before as u32;
+            let direction = Direction::Outbound;
+            let bytes = &bytes[before..];
+            let want = Packet { time_ns: Some(5), link, wire_len, interface: 3, direction, bytes };
+            assert_eq!(packet, want, "{hardware} {protocol:#x}");
+        }
+    }
+}

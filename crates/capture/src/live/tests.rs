@@ -386,6 +386,57 @@ fn an_interface_that_goes_is_captured_again_when_it_is_back() {
 }
 
 #[test]
+fn a_group_comes_back_as_a_group() {
+    with_wires(|| {
+        let wait = Duration::from_millis(5);
+        let mut group = Live::open_group(&LiveOptions { wait, ..options("b0") }, 2).unwrap();
+        ip("link del b0");
+        add_wire(0);
+        for live in &mut group {
+            let mut is_back = false;
+            while !is_back {
+                let _ = live.batch(&mut |_| panic!("nothing was sent")).unwrap();
+                is_back = live.take_event().is_some_and(|event| event.change == Change::Back);
+            }
+        }
+        let frames: Vec<_> = (0..300).map(|n| numbered(n, 10)).collect();
+        Sender::new("a0").send(&frames);
+        while group.iter_mut().map(|live| live.stats().received).sum::<u64>() < 300 {
+            std::thread::yield_now();
+        }
+        let mut all = HashSet::new();
+        for live in &mut group {
+            live.stop();
+            let part = take_rest(live);
+            assert!(!part.is_empty() && part.len() < 300, "{}", part.len());
+            assert!(part.into_iter().all(|seen| all.insert(seen.bytes)), "twice");
+        }
+        assert!(all == frames.into_iter().collect(), "{} packets", all.len());
+    });
+}
+
+#[test]
+fn an_interface_takes_what_is_for_others_if_asked() {
+    with_wires(|| {
+        let shown = || {
+            let run = Command::new("ip").args(["-d", "link", "show", "b0"]).output().unwrap();
+            let text = String::from_utf8(run.stdout).unwrap();
+            let mut words = text.split_whitespace().skip_while(|word| *word != "promiscuity");
+            words.nth(1).map(str::to_owned)
+        };
+        for backend in [Backend::Ring, Backend::Libpcap] {
+            for (promiscuous, want) in [(false, "0"), (true, "1")] {
+                let live =
+                    Live::open(&LiveOptions { promiscuous, backend, ..options("b0") }).unwrap();
+                assert_eq!(shown().as_deref(), Some(want), "{backend:?}");
+                drop(live);
+                assert_eq!(shown().as_deref(), Some("0"), "{backend:?}");
+            }
+        }
+    });
+}
+
+#[test]
 fn the_kernel_and_we_agree_on_what_is_wanted() {
     with_wires(|| {
         let plain = numbered(5, 60);
@@ -476,6 +527,38 @@ fn alone_as_nobody() {
     Sender::new("a0").send(&[numbered(1, 10)]);
     assert_eq!(bytes_of(&take(&mut live, 1)), [numbered(1, 10)]);
     drop(group);
+}
+
+#[test]
+fn privileges_may_be_given_up_once_it_is_open() {
+    with_wires(|| {
+        let exe = std::env::current_exe().unwrap();
+        let alone = ["--exact", "--ignored", "--nocapture", "--test-threads=1"];
+        let run =
+            Command::new(exe).args(alone).arg("live::tests::alone_given_up").output().unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout));
+        assert!(String::from_utf8_lossy(&run.stdout).contains("1 passed"));
+    });
+}
+
+#[test]
+#[ignore = "run by privileges_may_be_given_up_once_it_is_open, in a process of its own"]
+fn alone_given_up() {
+    let wait = Duration::from_millis(5);
+    let mut live = Live::open(&LiveOptions { wait, ..options("b0") }).unwrap();
+    let mut sender = Sender::new("a0");
+    sys::process::drop_privileges(Some("65534"), Some("65534")).unwrap();
+    sender.send(&[numbered(1, 10)]);
+    let mut all = Vec::new();
+    while all.is_empty() {
+        all = take(&mut live, 1);
+    }
+    assert_eq!(bytes_of(&all), [numbered(1, 10)]);
+    assert_eq!(live.stats().received, 1);
+    live.stop();
+    assert_eq!(take_rest(&mut live), []);
+    let again = Live::open(&options("b0")).unwrap_err().to_string();
+    assert!(again.contains("b0") && again.contains("CAP_NET_RAW"), "{again}");
 }
 
 #[test]
