@@ -396,3 +396,6 @@ fn be64(attribute: u16, value: &[u8]) -> Result<u64, DecodeError> {
 fn be128(attribute: u16, value: &[u8]) -> Result<u128, DecodeError> {
     fixed(attribute, value).map(u128::from_be_bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,12 +32,13 @@ pub(crate) struct Core {
     /// Number of the last dump.
     dump: u32,
     pub(crate) is_dumping: bool,
-    dump_began_ns: u64,
     /// When the last dump ended, whole or not.
     dump_ended_ns: Option<u64>,
+    /// When the last dump began.
+    pub(crate) dump_began_ns: u64,
     /// When the last whole dump ended.
     dump_whole_ns: Option<u64>,
-    /// When the last whole dump began: suspects were gone by then.
+    /// When the last whole dump ended: suspects were gone by then.
     suspect_ns: u64,
     pub(crate) suspects: u64,
     is_dump_wanted: bool,
@@ -59,8 +60,8 @@ impl Core {
             untracked: 0,
             dump: 0,
             is_dumping: false,
-            dump_began_ns: 0,
             dump_ended_ns: None,
+            dump_began_ns: 0,
             dump_whole_ns: None,
             suspect_ns: 0,
             suspects: 0,
@@ -117,17 +118,24 @@ impl Core {
         if let Some(slot) = table.find(entry)
             && let Some(conn) = table.get_mut(slot)
         {
-            let is_later = match at {
-                Some(at) => at > conn.start_ns.saturating_add(SLACK_NS),
-                None => !conn.flags.has(Flags::FROM_DUMP),
+            let order = match at {
+                Some(at) => order(conn, at),
+                None if conn.flags.has(Flags::FROM_DUMP) => Order::Same,
+                None => Order::Later,
             };
-            // A dump had it before its event was read.
+            // A dump may have it before its event is read.
             conn.flags.set(Flags::FROM_DUMP, false);
-            if !is_later {
-                self.counts.duplicates += 1;
-                return;
+            match order {
+                Order::Same => {
+                    self.counts.duplicates += 1;
+                    return;
+                }
+                Order::Earlier => {
+                    let later_ns = conn.start_ns;
+                    return self.tell_replaced::<A>(later_ns, now_ns, entry, out);
+                }
+                Order::Later => self.replace(table, slot, at.unwrap_or(now_ns), out),
             }
-            self.replace(table, slot, at.unwrap_or(now_ns), out);
         }
         if self.is_wanted(entry) {
             let mut conn = Conn::new(entry);
@@ -152,7 +160,7 @@ impl Core {
         if let Some(conn) = known.and_then(|slot| table.get(slot))
             && let Some(slot) = known
         {
-            match order(conn, entry) {
+            match order_of(conn, entry) {
                 Order::Same => {}
                 Order::Later => {
                     self.replace(table, slot, start, out);
@@ -195,11 +203,11 @@ impl Core {
         if let Some(slot) = table.find(entry)
             && let Some(conn) = table.get_mut(slot)
         {
-            match order(conn, entry) {
+            match order_of(conn, entry) {
                 Order::Same => return self.seen_again(conn, now_ns, entry, out),
                 Order::Earlier => {
-                    self.counts.stale += 1;
-                    return;
+                    let later_ns = conn.start_ns;
+                    return self.tell_replaced::<A>(later_ns, now_ns, entry, out);
                 }
                 Order::Later => self.replace(table, slot, entry.start_ns.unwrap_or(now_ns), out),
             }
@@ -223,6 +231,28 @@ impl Core {
             self.counts.resync_begins += 1;
             self.begin(table, conn, entry.labels, Sure::Resync, out);
         }
+    }
+
+    /// A message speaks of a connection whose place a later one has taken since. If it was never
+    /// heard of, which the note of its end would tell, this is all that is known of it.
+    fn tell_replaced<A: Width>(
+        &mut self,
+        later_ns: u64,
+        now_ns: u64,
+        entry: &Entry,
+        out: &mut Out<'_>,
+    ) {
+        let start = entry.start_ns.or(entry.event_ns).unwrap_or(0);
+        let is_noted = self.notes.has(key_hash::<u128>(entry), start);
+        if is_noted || self.untracked > 0 || !self.is_wanted(entry) {
+            self.counts.stale += 1;
+            return;
+        }
+        let mut conn = Conn::<A>::new(entry);
+        set_start(&mut conn, now_ns, entry);
+        self.begin_late(&conn, now_ns, entry, Sure::Resync, out);
+        self.counts.replaced += 1;
+        self.end_unseen(&conn, later_ns, Cause::Replaced, out);
     }
 
     /// A dump has a connection that is known: interim records come from here.
@@ -333,7 +363,9 @@ impl Core {
             session.has_start = true;
         }
         session.labels = entry.labels;
-        session.held_ns = held.max(session.from_ns);
+        // A dump is read a moment after it was made.
+        session.from_ns = session.from_ns.min(held).max(session.start_ns);
+        session.held_ns = held.max(session.start_ns);
         session.until_ns = session.held_ns;
         if is_idle {
             let waited = u64::from(self.config.timeouts.of(entry)) * SECOND;
@@ -444,9 +476,9 @@ impl Core {
     }
 
     pub(crate) const fn dump_begin(&mut self, now_ns: u64) {
+        self.dump_began_ns = now_ns;
         self.dump = self.dump.wrapping_add(1);
         self.is_dumping = true;
-        self.dump_began_ns = now_ns;
         self.counts.dumps += 1;
     }
 
@@ -454,7 +486,7 @@ impl Core {
         self.is_dumping = false;
         self.dump_ended_ns = Some(now_ns);
         self.dump_whole_ns = Some(now_ns);
-        self.suspect_ns = self.dump_began_ns;
+        self.suspect_ns = now_ns;
         self.is_dump_wanted = false;
         let Some(gap) = self.gap else { return };
         self.is_dump_wanted = true;
@@ -540,16 +572,23 @@ enum Order {
     Earlier,
 }
 
-/// By the kernel's start, where both have one.
-fn order<A: Width>(conn: &Conn<A>, entry: &Entry) -> Order {
-    match entry.start_ns.filter(|_| conn.flags.has(Flags::HAS_START)) {
-        Some(start) if start > conn.start_ns.saturating_add(SLACK_NS) => Order::Later,
-        Some(start) if start.saturating_add(SLACK_NS) < conn.start_ns => Order::Earlier,
-        _ => Order::Same,
+/// By the kernel's start. What has none is taken for the same.
+fn order<A: Width>(conn: &Conn<A>, start_ns: u64) -> Order {
+    if !conn.flags.has(Flags::HAS_START) || start_ns.abs_diff(conn.start_ns) <= SLACK_NS {
+        Order::Same
+    } else if start_ns > conn.start_ns {
+        Order::Later
+    } else {
+        Order::Earlier
     }
 }
 
-/// The start of a connection of which only the end was heard.
+/// The same for messages that may lack the start.
+fn order_of<A: Width>(conn: &Conn<A>, entry: &Entry) -> Order {
+    entry.start_ns.map_or(Order::Same, |start| order(conn, start))
+}
+
+/// The start of a connection that is heard of too late, or only at its end.
 fn set_start<A: Width>(conn: &mut Conn<A>, now_ns: u64, entry: &Entry) {
     let known = entry.start_ns;
     conn.start_ns = known.or(entry.stop_ns).or(entry.event_ns).unwrap_or(now_ns);

@@ -222,6 +222,11 @@ impl Tracker {
         self.core.dump_begin(now_ns);
     }
 
+    /// When the dump began that is not over yet: one that takes too long is to be abandoned.
+    pub fn dumping_since_ns(&self) -> Option<u64> {
+        self.core.is_dumping.then_some(self.core.dump_began_ns)
+    }
+
     /// Takes the octets of one read of the socket that asked for the dump.
     pub fn dump(&mut self, now_ns: u64, octets: &[u8], out: &mut Out<'_>) -> DumpState {
         let mut messages = Messages::new(octets);
