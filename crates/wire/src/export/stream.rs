@@ -270,8 +270,8 @@ impl Stream {
             Version::Ipfix => carries.records + carries.options,
             _ => 1,
         };
-        if self.boot.ms().is_none() {
-            // Uptimes that nobody needs, in headers of v9.
+        if self.boot.ms().is_none() && cx.config.version == Version::V9 {
+            // Headers have an uptime even if nothing else has.
             self.boot.move_to((cx.now / 1000).saturating_sub(1) * 1000);
         }
         let export_ms = self.export_ms(cx);

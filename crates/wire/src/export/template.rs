@@ -22,7 +22,7 @@ pub(super) struct Template {
     pub(super) plan: Plan,
     /// In which epoch it was sent last, 0 for never.
     sent: u32,
-    /// In which epoch it was used last.
+    /// In which period it was used last.
     used: u32,
     /// How many templates had been looked up when it was used last.
     age: u64,
@@ -46,6 +46,10 @@ pub(super) struct Templates {
     resting: VecDeque<(u16, u64)>,
     /// Counts how often all had to be sent anew; from 1.
     epoch: u32,
+    /// Counts those of them between which flows came.
+    period: u32,
+    /// Whether any came in this one.
+    is_busy: bool,
     clock: u64,
 }
 
@@ -58,6 +62,8 @@ impl Templates {
             next_id: FIRST_ID,
             resting: VecDeque::new(),
             epoch: 1,
+            period: 1,
+            is_busy: false,
             clock: 0,
         }
     }
@@ -78,8 +84,9 @@ impl Templates {
         if let Some(template) = self.all.get_mut(at) {
             self.clock += 1;
             template.age = self.clock;
-            template.used = self.epoch;
+            template.used = self.period;
         }
+        self.is_busy = true;
         Some(at)
     }
 
@@ -106,7 +113,8 @@ impl Templates {
         now: u64,
     ) -> (usize, Option<Evicted>) {
         self.clock += 1;
-        let (used, age) = (self.epoch, self.clock);
+        self.is_busy = true;
+        let (used, age) = (self.period, self.clock);
         let template = |id| Template { key, id, plan, sent: 0, used, age };
         let oldest = self.all.iter().enumerate().min_by_key(|(_, t)| t.age).map(|(at, _)| at);
         let Some(at) = oldest.filter(|_| self.is_full()) else {
@@ -164,12 +172,15 @@ impl Templates {
     /// From now on the receiver knows none. Returns how many there are.
     pub(super) const fn forget(&mut self) -> usize {
         self.epoch += 1;
+        self.period += self.is_busy as u32;
+        self.is_busy = false;
         self.all.len()
     }
 
-    /// Whether it was in use lately. Others are sent when they are used again.
+    /// Whether it was in use lately, when flows came at all. Others are sent when they are used
+    /// again.
     pub(super) fn is_in_use(&self, at: usize) -> bool {
-        self.all.get(at).is_some_and(|t| self.epoch - t.used <= 2)
+        self.all.get(at).is_some_and(|t| self.period - t.used <= 2)
     }
 }
 

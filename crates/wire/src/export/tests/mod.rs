@@ -1,6 +1,9 @@
 //! Tests: what is written against what the decoder reads, and against the text of the RFCs.
 
 mod fields;
+mod random;
+mod rules;
+mod streams;
 
 use super::*;
 use crate::testing::Collect;
@@ -97,4 +100,25 @@ fn with(mut flow: Flow, values: &[(Field, u64)]) -> Flow {
         assert!(flow.set(*field, *value), "{field:?}");
     }
     flow
+}
+
+/// A set of a datagram: id and what lies behind its header.
+fn sets(datagram: &[u8], header_len: usize) -> Vec<(u16, &[u8])> {
+    let (mut rest, mut all) = (&datagram[header_len..], Vec::new());
+    while !rest.is_empty() {
+        let number = |at: usize| u16::from_be_bytes([rest[at], rest[at + 1]]);
+        let (id, len) = (number(0), usize::from(number(2)));
+        assert_eq!(len % 4, 0, "sets are padded");
+        all.push((id, &rest[4..len]));
+        rest = &rest[len..];
+    }
+    all
+}
+
+fn u32_at(datagram: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes(datagram[at..at + 4].try_into().unwrap())
+}
+
+fn u16_at(datagram: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes(datagram[at..at + 2].try_into().unwrap())
 }
