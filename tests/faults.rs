@@ -355,7 +355,7 @@ fn a_disk_that_hangs_is_no_reason_to_end_the_service() {
     let said = || std::fs::read_to_string(&log).unwrap_or_default();
     wait_until(|| !manager.heard("READY=1").is_empty(), said);
     let is_waiting = || {
-        let page = collector::http::fetch(http.parse().expect("address"), "/status");
+        let page = web::fetch(http.parse().expect("address"), "/status");
         page.is_ok_and(|page| String::from_utf8_lossy(&page).contains("\"waits_for_disk\":true"))
     };
     assert!(!is_waiting());

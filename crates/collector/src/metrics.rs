@@ -22,25 +22,8 @@ use wire::{Counters, ExporterCounts};
 use crate::Account;
 use crate::status::{SourceStatus, Status};
 
-/// Which dialect is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// Text format 0.0.4, which everything reads.
-    #[default]
-    Prometheus,
-    /// OpenMetrics 1.0.
-    OpenMetrics,
-}
-
-impl Format {
-    /// What the answer says it is.
-    pub const fn content_type(self) -> &'static str {
-        match self {
-            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        }
-    }
-}
+pub use web::Format;
+use web::{Kind, Text};
 
 /// How many have lines of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +55,7 @@ pub struct Host {
 
 /// All metrics of a status.
 pub fn render(status: &Status, host: &Host, limits: Limits, format: Format) -> String {
-    let mut text = Text { out: String::new(), format };
+    let mut text = Text::new(format);
     process(&mut text, status, host);
     let sources = Sources::new(status, limits.sources);
     accounts(&mut text, status, &sources);
@@ -82,78 +65,7 @@ pub fn render(status: &Status, host: &Host, limits: Limits, format: Format) -> S
     sockets(&mut text, status);
     streams(&mut text, status);
     repeaters(&mut text, status);
-    if format == Format::OpenMetrics {
-        text.out.push_str("# EOF\n");
-    }
-    text.out
-}
-
-/// What a metric is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// Never goes down; its name ends in `_total`.
-    Counter,
-    Gauge,
-}
-
-type Labels<'a> = &'a [(&'a str, &'a str)];
-
-/// The text as it grows.
-struct Text {
-    out: String,
-    format: Format,
-}
-
-impl Text {
-    /// Begins a metric; its samples follow. A counter is named without its `_total`.
-    fn begin(&mut self, name: &str, kind: Kind, help: &str) {
-        let (kind, suffix) = match (kind, self.format) {
-            (Kind::Counter, Format::Prometheus) => ("counter", "_total"),
-            (Kind::Counter, Format::OpenMetrics) => ("counter", ""),
-            (Kind::Gauge, _) => ("gauge", ""),
-        };
-        let help = help.replace('\\', "\\\\").replace('\n', "\\n");
-        let _ = write!(self.out, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}\n");
-    }
-
-    fn sample(&mut self, name: &str, kind: Kind, labels: Labels<'_>, value: f64) {
-        self.out.push_str(name);
-        if kind == Kind::Counter {
-            self.out.push_str("_total");
-        }
-        for (n, (label, text)) in labels.iter().enumerate() {
-            let _ = write!(self.out, "{}{label}=\"", if n == 0 { '{' } else { ',' });
-            for c in text.chars() {
-                match c {
-                    '\\' => self.out.push_str("\\\\"),
-                    '"' => self.out.push_str("\\\""),
-                    '\n' => self.out.push_str("\\n"),
-                    c => self.out.push(c),
-                }
-            }
-            self.out.push('"');
-        }
-        if !labels.is_empty() {
-            self.out.push('}');
-        }
-        let _ = writeln!(self.out, " {value}");
-    }
-
-    /// A metric with all its samples.
-    fn family<'a, const N: usize>(
-        &mut self,
-        (name, kind, help): (&str, Kind, &str),
-        samples: impl IntoIterator<Item = ([(&'a str, &'a str); N], f64)>,
-    ) {
-        self.begin(name, kind, help);
-        for (labels, value) in samples {
-            self.sample(name, kind, &labels, value);
-        }
-    }
-
-    fn single(&mut self, name: &str, kind: Kind, help: &str, value: f64) {
-        self.family((name, kind, help), [([], value)]);
-    }
+    text.finish()
 }
 
 fn process(text: &mut Text, status: &Status, host: &Host) {

@@ -3,15 +3,15 @@
 use crate::args::flowcapd::Args;
 use crate::exit::Exit;
 use anyhow::Context as _;
+use collector::nfmetrics;
 use collector::run::Beside;
-use collector::{http, nfmetrics};
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::thread;
 
 /// Starts the threads of what the options ask for. They end with the process.
 pub(super) fn start(
-    server: Option<http::Server>,
+    server: Option<web::Server>,
     args: &Args,
     beside: &Beside,
 ) -> anyhow::Result<()> {
@@ -45,7 +45,7 @@ fn spawn(
 /// Prints the templates of the collector that serves HTTP at `addr`.
 pub(super) fn print_templates(addr: &str) -> anyhow::Result<Exit> {
     let addr: SocketAddr = addr.parse().with_context(|| format!("--templates {addr}"))?;
-    let page = http::fetch(addr, "/templates?format=text")
+    let page = web::fetch(addr, "/templates?format=text")
         .context("is a collector running there with --http?")?;
     std::io::stdout().write_all(&page)?;
     Ok(Exit::Success)

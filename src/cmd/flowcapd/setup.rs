@@ -94,10 +94,10 @@ pub(super) fn listeners(args: &Args, inherited: &mut Inherited) -> anyhow::Resul
 }
 
 /// The server of `--http`, bound.
-pub(super) fn server(args: &Args, board: &Board) -> anyhow::Result<Option<http::Server>> {
+pub(super) fn server(args: &Args, board: &Board) -> anyhow::Result<Option<web::Server>> {
     let Some(addr) = &args.http else { return Ok(None) };
     let addr = addr.parse().with_context(|| format!("--http {addr}: write ADDRESS:PORT"))?;
-    Ok(Some(http::Server::bind(addr, board.clone(), http::Options::default())?))
+    Ok(Some(http::bind(addr, board.clone(), http::Options::default())?))
 }
 
 /// The targets of `-R`, which keep the address of senders with `-A`.
