@@ -1,6 +1,6 @@
 //! A probe at work, as all its threads see it: caches, and what becomes of flows.
 //!
-//! Each thread that captures has a [`Lane`] with a cache of its own; all lanes share the way out. A
+//! Each thread that captures has a lane with a cache of its own; all lanes share the way out. A
 //! lock is held for a batch of packets or a few hundred flows, so whoever looks on waits, and
 //! capturing hardly ever does. Locks are taken in one order: that of a cache, then that of the way
 //! out.
