@@ -23,8 +23,11 @@
 //! | 5 | lack of resources | [`Sure::Degraded`]: exact, but messages of others were lost then |
 //!
 //! A [`RecordKind::Gap`] is a flow without addresses, protocol and counters, with value 5, from
-//! the start of the loss to its end. In files, records that are not exact also say so in
-//! [`Field::Label`] (extension 28), which nfdump prints with `%lbl`.
+//! the start of the loss to its end. nfdump prints the value in `-o raw` and JSON. In files,
+//! records that are not exact also say so in [`Field::Label`] (extension 28).
+//!
+//! [`Field::FlowId`] is extension 39, which nfdump 1.7.1 skips with a warning: files for it are
+//! written without.
 
 use crate::outcome::{Cause, Gap, Outcome, Session, Sure};
 use crate::translate::{NatKind, Translation};
@@ -236,6 +239,9 @@ impl Records {
             if self.config.event_counters && !begins && session.has_counters {
                 counters(flow, session.totals);
             }
+        }
+        // Plain NEL has no such element: there only if it says something.
+        if !is_nel || session.sure != Sure::Exact {
             certainty(flow, session);
         }
         *if is_nel { &mut self.counts.nel } else { &mut self.counts.event } += 1;
@@ -261,6 +267,9 @@ impl Records {
         times(flow, times_ns);
         if event != 1 && session.has_counters {
             counters(flow, session.counters);
+        }
+        if session.sure != Sure::Exact {
+            certainty(flow, session);
         }
         self.counts.nsel += 1;
         each(Made { kind: RecordKind::Nsel, flow, times_ns });

@@ -220,25 +220,41 @@ impl Search {
         };
         let xlate_src = after(Field::XlateSrcAddr, Field::XlateSrcPort, Some(src));
         let xlate_dst = after(Field::XlateDstAddr, Field::XlateDstPort, dst);
-        if let Some(public) = xlate_src.filter(|x| self.is_asked(*x) && *x != src) {
-            let peer = dst.filter(|d| !d.addr.is_unspecified());
-            self.connection(row, Key { inside: src, public, peer, proto, is_forward: false });
+        // What stands there for ICMP is type and code, which the answers have of their own.
+        let is_icmp = is_icmp(proto);
+        let plain = |e: Endpoint| if is_icmp { Endpoint::new(e.addr, 0) } else { e };
+        let peer = |e: Option<Endpoint>| e.filter(|d| !d.addr.is_unspecified()).map(plain);
+        let key =
+            |inside, public, peer, is_forward| Key { inside, public, peer, proto, is_forward };
+        if let Some(public) = xlate_src.filter(|x| *x != src) {
+            if self.is_asked(public) {
+                self.connection(row, key(src, public, peer(dst), false), false);
+            } else if self.is_asked(src) && !is_icmp {
+                // The answers of a forwarded port, as a flow of their own.
+                self.connection(row, key(public, src, peer(dst), true), true);
+            }
         }
-        if let (Some(public), Some(inside)) = (dst.filter(|d| self.is_asked(*d)), xlate_dst)
-            && public != inside
-            && !is_icmp(proto)
+        if let (Some(dst), Some(after)) = (dst, xlate_dst)
+            && (dst.addr != after.addr || dst != after && !is_icmp)
         {
-            let key = Key { inside, public, peer: Some(src), proto, is_forward: true };
-            self.connection(row, key);
+            if self.is_asked(dst) && !is_icmp {
+                self.connection(row, key(after, dst, Some(src), true), false);
+            } else if self.is_asked(after) {
+                // The answers to a translated source: here the destination before translation.
+                self.connection(row, key(plain(dst), after, peer(Some(src)), false), true);
+            }
         }
     }
 
-    /// A row that speaks of the connection `key`.
-    fn connection(&mut self, row: &Row<'_>, key: Key) {
+    /// A row that speaks of the connection `key`; `is_answer` if its source is the responder.
+    fn connection(&mut self, row: &Row<'_>, key: Key, is_answer: bool) {
         let (first, last) = (row.number(Field::First), row.number(Field::Last));
         let nat_time = row.u64(Field::NatEventTime).filter(|t| *t != 0);
         let fw_time = row.u64(Field::FwEventTime).filter(|t| *t != 0);
-        let counted = [Field::Bytes, Field::OutBytes].map(|f| row.u64(f));
+        let mut counted = [Field::Bytes, Field::OutBytes].map(|f| row.u64(f));
+        if is_answer {
+            counted.reverse();
+        }
         let octets = counted.iter().any(|c| c.is_some_and(|n| n > 0));
         let octets = octets.then_some(counted.map(|c| c.unwrap_or(0)));
         let goes_on = row.number(Field::EndReason) == END_ACTIVE;
