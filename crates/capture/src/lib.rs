@@ -1,11 +1,16 @@
-//! Captured packets: pcap and pcapng files, and the UDP datagrams in them.
+//! Packets: captured ones from pcap and pcapng files, and live ones from interfaces; filters on them,
+//! and the UDP datagrams in them.
 //!
 //! ```text
-//! file or stdin → gunzip / unzstd → Capture (pcap, pcapng) → Packet ─┬→ a packet decoder
-//!                                                                    └→ udp::Extractor → Datagram
+//! file or stdin → gunzip / unzstd → Capture ─┐
+//! file, mapped ──────────────────→ Capture ─┼─[Packet]s─┬→ a packet decoder
+//! interfaces → ring or libpcap ──→ Live ────┘           └→ udp::Extractor → Datagram
 //! ```
 //!
-//! * [`Capture`] hands out one packet after the other, borrowed, without an allocation for each.
+//! * [`Source::batch`] hands over packets where they lie: in a mapped file, in a window over a stream,
+//!   in a ring of the kernel. Nothing is copied and nothing allocated for a packet.
+//! * [`Capture`] reads files, [`live::Live`] interfaces.
+//! * [`Filter`] is an expression of tcpdump, compiled by libpcap and run by the kernel or here.
 //! * [`udp::Extractor`] finds the UDP payload in a frame and puts IP fragments together, so that
 //!   export datagrams in a capture can be decoded as if they had just arrived.
 //!
