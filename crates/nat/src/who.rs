@@ -408,16 +408,15 @@ impl Question {
     }
 }
 
-/// Ends those without an end where another inside host had the same place later: towards one peer,
-/// a public port serves one connection at a time.
+/// Ends those without an end where another one had the same place later: towards one peer, a public
+/// port serves one connection at a time.
 fn end_reused(holders: &mut [Holder]) {
     holders.sort_by_key(|h| (h.public, h.peer, h.proto, h.is_forward, h.from_ms));
     for at in 1..holders.len() {
         let Some([before, after]) = holders.get_mut(at - 1..=at) else { continue };
         let is_same_place = (before.public, before.peer, before.proto, before.is_forward)
             == (after.public, after.peer, after.proto, after.is_forward);
-        // Many connect to a forwarded port; blocks may be given to several at once.
-        if is_same_place && before.peer.is_some() && before.to_ms.is_none() {
+        if is_same_place && before.to_ms.is_none() {
             before.to_ms = after.from_ms;
             before.sure = before.sure.max(Sure::Degraded);
         }
@@ -481,15 +480,8 @@ impl Life {
         let holder = &mut self.holder;
         let is_near = |a: Option<u64>, b: u64| a.is_some_and(|a| a.abs_diff(b) <= SAME_MS);
         let is_of = match piece.what {
-            What::Begin if is_near(holder.from_ms, piece.at_ms) => true,
-            What::Begin => {
-                // It ended without a record: at the latest when the next one had its place.
-                if holder.to_ms.is_none() {
-                    holder.to_ms = Some(piece.at_ms);
-                    holder.sure = holder.sure.max(Sure::Degraded);
-                }
-                false
-            }
+            // Another begin is another life: `end_reused` ends this one.
+            What::Begin => is_near(holder.from_ms, piece.at_ms),
             What::End(first) => {
                 let is_same_start = first.is_none_or(|f| is_near(holder.from_ms, f));
                 let is_of = is_same_start && !self.is_ended || is_near(holder.to_ms, piece.at_ms);
