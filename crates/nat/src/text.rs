@@ -252,19 +252,19 @@ impl Fields<'_> {
                 self.current()?.dst = address(value).ok_or(TextError::Value("dst"))?;
                 self.is_started = true;
             }
-            "sport" | "srckey" => self.current()?.src_port = number("sport", value)? as u16,
-            "dport" | "dstkey" => self.current()?.dst_port = number("dport", value)? as u16,
+            "sport" | "srckey" => self.current()?.src_port = number("sport", value)?,
+            "dport" | "dstkey" => self.current()?.dst_port = number("dport", value)?,
             "type" => self.icmp(number("type", value)?, 8)?,
             "code" => self.icmp(number("code", value)?, 0)?,
-            "id" => self.id(number("id", value)?)?,
+            "id" => self.id(value)?,
             "packets" => self.counter()?.packets = number("packets", value)?,
             "bytes" => self.counter()?.octets = number("bytes", value)?,
-            "mark" => entry.mark = number("mark", value)? as u32,
-            "use" => entry.uses = number("use", value)? as u32,
-            "zone" => entry.zone = number("zone", value)? as u16,
-            "zone-orig" => entry.orig.zone = number("zone-orig", value)? as u16,
-            "zone-reply" => entry.reply.zone = number("zone-reply", value)? as u16,
-            "portid" => entry.portid = number("portid", value)? as u32,
+            "mark" => entry.mark = number("mark", value)?,
+            "use" => entry.uses = number("use", value)?,
+            "zone" => entry.zone = number("zone", value)?,
+            "zone-orig" => entry.orig.zone = number("zone-orig", value)?,
+            "zone-reply" => entry.reply.zone = number("zone-reply", value)?,
+            "portid" => entry.portid = number("portid", value)?,
             "helper" => entry.helper = Some(Helper::new(value.as_bytes())),
             "start" => entry.start_ns = date(value),
             "stop" => entry.stop_ns = date(value),
@@ -306,21 +306,20 @@ impl Fields<'_> {
         self.entry.counters.get_or_insert_default().get_mut(at).ok_or(TextError::NoTuple)
     }
 
-    fn icmp(&mut self, value: u64, shift: u32) -> Result<(), TextError> {
-        let value = u8::try_from(value).map_err(|_| TextError::Value("type"))?;
+    fn icmp(&mut self, value: u8, shift: u32) -> Result<(), TextError> {
         self.current()?.dst_port |= u16::from(value) << shift;
         Ok(())
     }
 
     /// The echo id of each ICMP tuple, then that of the connection.
-    fn id(&mut self, value: u64) -> Result<(), TextError> {
+    fn id(&mut self, value: &str) -> Result<(), TextError> {
         let at = self.tuple.wrapping_sub(1);
         match self.has_echo_id.get_mut(at) {
             Some(has) if is_icmp(self.proto) && !*has => {
                 *has = true;
-                self.current()?.src_port = value as u16;
+                self.current()?.src_port = number("id", value)?;
             }
-            _ => self.entry.id = value as u32,
+            _ => self.entry.id = number("id", value)?,
         }
         Ok(())
     }
@@ -330,12 +329,12 @@ fn address(text: &str) -> Option<Addr> {
     text.parse::<IpAddr>().ok().map(Addr::from)
 }
 
-fn number(name: &'static str, text: &str) -> Result<u64, TextError> {
-    let value = match text.strip_prefix("0x") {
+fn number<T: TryFrom<u64>>(name: &'static str, text: &str) -> Result<T, TextError> {
+    let value: Result<u64, _> = match text.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16),
         None => text.parse(),
     };
-    value.map_err(|_| TextError::Value(name))
+    value.ok().and_then(|n| T::try_from(n).ok()).ok_or(TextError::Value(name))
 }
 
 /// Numbers of states by the names `conntrack` prints; 0 for none.
