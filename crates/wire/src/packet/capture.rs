@@ -1,7 +1,7 @@
 //! Headers of links other than Ethernet, and of those that exist in capture files only.
 
 use super::ether::{kind, mac};
-use super::link::{Next, Version};
+use super::link::{LinkType, Next, Version};
 use super::reader::{Reader, be16};
 use super::{Cause, Layer, Link, Stop};
 
@@ -160,4 +160,41 @@ pub(super) fn nflog(reader: &mut Reader<'_>) -> Result<Next, Stop> {
         reader.skip(len.next_multiple_of(4), Layer::Link)?;
     }
     Err(reader.stop(Cause::TooDeep, Layer::Link))
+}
+
+/// Addresses, an Ethernet type and two octets of nothing (RFC 4391, 6).
+pub(super) fn infiniband(reader: &mut Reader<'_>) -> Result<Next, Stop> {
+    reader.skip(40, Layer::Link)?;
+    let [high, low, _, _] = *reader.take(Layer::Link)?;
+    Ok(Next::EtherType(be16(high, low)))
+}
+
+/// 24 octets: version, address family of Solaris, and what says where the packet went by.
+pub(super) fn ipnet(reader: &mut Reader<'_>) -> Result<Next, Stop> {
+    let [_, family, ..] = *reader.peek::<24>(Layer::Link)?;
+    let version = match family {
+        2 => Version::V4,
+        26 => Version::V6,
+        _ => return Err(reader.stop(Cause::NotIp, Layer::Link)),
+    };
+    reader.skip(24, Layer::Link)?;
+    Ok(Next::Ip(version))
+}
+
+/// The header's length, a record type, and the link type of the packet behind it, each in four
+/// octets, little-endian as all systems that write it; then the interface, the process and more.
+pub(super) fn pktap(reader: &mut Reader<'_>) -> Result<Next, Stop> {
+    const PACKET: u32 = 1;
+    const SHORTEST: u32 = 12;
+    const LONGEST: u32 = 1024;
+    let [l0, l1, l2, l3, t0, t1, t2, t3, d0, d1, d2, d3] = *reader.peek(Layer::Link)?;
+    let [len, kind, dlt] =
+        [[l0, l1, l2, l3], [t0, t1, t2, t3], [d0, d1, d2, d3]].map(u32::from_le_bytes);
+    if kind != PACKET || !(SHORTEST..=LONGEST).contains(&len) {
+        return Err(reader.stop(Cause::NotIp, Layer::Link));
+    }
+    let next = LinkType::from_dlt(dlt).first();
+    let next = next.ok_or_else(|| reader.stop(Cause::UnknownLink, Layer::Link))?;
+    reader.skip(len as usize, Layer::Link)?;
+    Ok(next)
 }

@@ -29,6 +29,8 @@ pub(super) mod kind {
     pub(in super::super) const SERVICE_CHAIN: u16 = 0x894f;
     /// IEEE 802.1BR, 7.5.
     pub(in super::super) const PORT_EXTENDER: u16 = 0x893f;
+    /// Arista: when a switch saw the frame.
+    pub(in super::super) const TIMESTAMP: u16 = 0xd28b;
     /// From here on it is a type, below it a length (IEEE 802.3, 3.2.6).
     pub(in super::super) const FIRST: u16 = 0x0600;
 }
@@ -84,6 +86,7 @@ pub(super) fn by_type(link: &mut Link, reader: &mut Reader<'_>, kind: u16) -> Re
         }
         kind::MACSEC => macsec(reader)?,
         kind::SERVICE_CHAIN => Next::ServiceChain,
+        kind::TIMESTAMP => timestamp(reader)?,
         // Eight octets, of which the last two are the next type.
         kind::PORT_EXTENDER | kind::METADATA => {
             let [.., high, low] = *reader.take::<8>(Layer::Vlan)?;
@@ -118,6 +121,21 @@ fn macsec(reader: &mut Reader<'_>) -> Result<Next, Stop> {
         return Err(reader.stop(Cause::NotIp, Layer::Vlan));
     }
     reader.skip(if control & CHANNEL != 0 { 14 } else { 6 }, Layer::Vlan)?;
+    let [high, low] = *reader.take(Layer::Vlan)?;
+    Ok(Next::EtherType(be16(high, low)))
+}
+
+/// Arista's header with the time a switch saw the frame: subtype, version, time, next type. The
+/// version says how many octets the time has.
+fn timestamp(reader: &mut Reader<'_>) -> Result<Next, Stop> {
+    const SUBTYPE: [u8; 2] = [0, 1];
+    let [s0, s1, _, format] = *reader.peek(Layer::Vlan)?;
+    let len = match format >> 4 {
+        1 if [s0, s1] == SUBTYPE => 8,
+        2 if [s0, s1] == SUBTYPE => 6,
+        _ => return Err(reader.stop(Cause::NotIp, Layer::Vlan)),
+    };
+    reader.skip(4 + len, Layer::Vlan)?;
     let [high, low] = *reader.take(Layer::Vlan)?;
     Ok(Next::EtherType(be16(high, low)))
 }

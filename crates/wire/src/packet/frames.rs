@@ -286,6 +286,12 @@ fn over_ethernet() -> Vec<(&'static str, LinkType, Vec<u8>)> {
         ("ipv6-first", ethernet(0x86dd, &ipv6(44, &ipv6_fragment(17, 1, &udp(53, &[7; 24]))))),
         ("ipv6-last", ethernet(0x86dd, &ipv6(44, &ipv6_fragment(17, 32, &[7; 24])))),
         ("ipv6-atomic", ethernet(0x86dd, &ipv6(44, &ipv6_fragment(17, 0, &udp(53, &[7; 24]))))),
+        ("timestamp", ethernet(0xd28b, &[&[0, 1, 0, 0x10], &[7; 8][..], &[8, 0], udp4].concat())),
+        (
+            "timestamp-short",
+            ethernet(0xd28b, &[&[0, 1, 1, 0x21], &[7; 6][..], &[0x86, 0xdd], udp6].concat()),
+        ),
+        ("timestamp-other", ethernet(0xd28b, &[&[0, 2, 0, 0x10], udp4].concat())),
         ("arp", ethernet(0x0806, &[0, 1, 8, 0, 6, 4, 0, 1])),
         ("spanning-tree", ethernet(38, &[0x42, 0x42, 3, 0, 0])),
     ]
@@ -338,7 +344,49 @@ fn over_other_links() -> Vec<(&'static str, LinkType, Vec<u8>)> {
         ("pflog", LinkType::Pflog, join(&pflog, udp4)),
         ("nflog", LinkType::Nflog, nflog(udp6)),
         ("unknown-link", LinkType::Other(147), udp4.to_vec()),
+        ("infiniband", LinkType::Infiniband, join(&[&[7; 40][..], &[8, 0, 0, 0]].concat(), udp4)),
+        ("ipnet-4", LinkType::Ipnet, ipnet(2, udp4)),
+        ("ipnet-6", LinkType::Ipnet, ipnet(26, udp6)),
+        ("pktap", LinkType::Pktap, pktap(1, &ethernet(0x0800, udp4))),
+        ("pktap-null", LinkType::Pktap, pktap(0, &join(&[30, 0, 0, 0], udp6))),
+        ("pktap-unknown", LinkType::Pktap, pktap(147, udp4)),
     ]
+    .into_iter()
+    .chain(over_switches())
+    .collect()
+}
+
+fn over_switches() -> Vec<(&'static str, LinkType, Vec<u8>)> {
+    let udp4 = &ipv4(17, &udp(53, b"query"))[..];
+    let addresses = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
+    let tagged =
+        |tag: &[u8], kind: [u8; 2], payload: &[u8]| [&addresses[..], tag, &kind, payload].concat();
+    let vlan = vlan(5, 0x0800, udp4);
+    let frame = ethernet(0x0800, udp4);
+    vec![
+        ("dsa", LinkType::Dsa, tagged(&[0xc0, 0x0a, 0, 9], [8, 0], udp4)),
+        ("dsa-tagged", LinkType::Dsa, tagged(&[0xe0, 0x0b, 0x70, 9], [8, 0], udp4)),
+        ("dsa-vlan", LinkType::Dsa, tagged(&[0xc0, 0x0a, 0, 0], [0x81, 0], &vlan)),
+        (
+            "edsa-tagged",
+            LinkType::Edsa,
+            tagged(&[0xda, 0xda, 0, 0, 0x20, 0x0a, 0, 100], [8, 0], udp4),
+        ),
+        ("broadcom", LinkType::BroadcomTag, tagged(&[0, 0, 0x20, 5], [8, 0], udp4)),
+        ("broadcom-first", LinkType::BroadcomTagFirst, join(&[0, 0, 0x20, 5], &frame)),
+    ]
+}
+
+fn ipnet(family: u8, payload: &[u8]) -> Vec<u8> {
+    let mut header = [0; 24];
+    header[..2].copy_from_slice(&[1, family]);
+    join(&header, payload)
+}
+
+fn pktap(link: u8, frame: &[u8]) -> Vec<u8> {
+    let mut header = [0; 108];
+    header[..12].copy_from_slice(&[108, 0, 0, 0, 1, 0, 0, 0, link, 0, 0, 0]);
+    join(&header, frame)
 }
 
 fn tunnels() -> Vec<(&'static str, LinkType, Vec<u8>)> {

@@ -1,8 +1,9 @@
 //! What a frame begins with, and the way from there to its IP header.
 
 use super::reader::Reader;
+use super::switch::Switch;
 use super::{Cause, Layer, Link, Stop};
-use super::{capture, ether, mpls, wlan};
+use super::{capture, ether, mpls, switch, wlan};
 
 /// What a frame begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +43,20 @@ pub enum LinkType {
     Pflog,
     /// Linux netfilter log.
     Nflog,
+    /// Ethernet with a tag of a Marvell switch behind the addresses (DSA).
+    Dsa,
+    /// The same behind an Ethernet type (EDSA).
+    Edsa,
+    /// Ethernet with a tag of a Broadcom switch behind the addresses.
+    BroadcomTag,
+    /// The same before the addresses.
+    BroadcomTagFirst,
+    /// IP over InfiniBand (RFC 4391, 6), behind 40 octets of addresses.
+    Infiniband,
+    /// Solaris ipnet.
+    Ipnet,
+    /// macOS pktap: any other link type behind a header that says which.
+    Pktap,
     /// Another one, by its number in capture files.
     Other(u32),
 }
@@ -62,11 +77,19 @@ impl LinkType {
             113 => Self::Cooked1,
             117 => Self::Pflog,
             127 => Self::Radiotap,
+            // The second is for private use; macOS uses it.
+            258 | 149 => Self::Pktap,
             219 => Self::Mpls,
+            226 => Self::Ipnet,
             228 => Self::Ipv4,
             229 => Self::Ipv6,
             239 => Self::Nflog,
+            242 => Self::Infiniband,
             276 => Self::Cooked2,
+            281 => Self::BroadcomTag,
+            282 => Self::BroadcomTagFirst,
+            284 => Self::Dsa,
+            285 => Self::Edsa,
             other => Self::Other(other),
         }
     }
@@ -127,6 +150,13 @@ impl LinkType {
             Self::Radiotap => Next::Radiotap,
             Self::Pflog => Next::Pflog,
             Self::Nflog => Next::Nflog,
+            Self::Dsa => Next::Switch(Switch::Dsa),
+            Self::Edsa => Next::Switch(Switch::Edsa),
+            Self::BroadcomTag => Next::Switch(Switch::Broadcom),
+            Self::BroadcomTagFirst => Next::Switch(Switch::BroadcomFirst),
+            Self::Infiniband => Next::Infiniband,
+            Self::Ipnet => Next::Ipnet,
+            Self::Pktap => Next::Pktap,
             Self::Other(_) => return None,
         })
     }
@@ -159,6 +189,10 @@ pub(super) enum Next {
     Radiotap,
     Pflog,
     Nflog,
+    Switch(Switch),
+    Infiniband,
+    Ipnet,
+    Pktap,
     Ip(Version),
 }
 
@@ -188,6 +222,10 @@ pub(super) fn open(link: &mut Link, reader: &mut Reader<'_>, first: Next) -> Res
             Next::Radiotap => wlan::radiotap(reader)?,
             Next::Pflog => capture::pflog(reader)?,
             Next::Nflog => capture::nflog(reader)?,
+            Next::Switch(tag) => switch::frame(link, reader, tag)?,
+            Next::Infiniband => capture::infiniband(reader)?,
+            Next::Ipnet => capture::ipnet(reader)?,
+            Next::Pktap => capture::pktap(reader)?,
         };
     }
     Err(reader.stop(Cause::TooDeep, Layer::Link))

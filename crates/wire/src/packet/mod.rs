@@ -9,8 +9,8 @@
 //! what was not is absent, and [`Packet::stop`] says where decoding ended and why, so that callers
 //! can count by [`Cause`]. No fragments are put together here and no flows made.
 //!
-//! In reading order: `link` says what a frame begins with; `ether`, `wlan`, `capture` and `mpls`
-//! lead to the IP header; `ip` and `transport` read it and what follows; `tunnel` finds the packet inside;
+//! In reading order: `link` says what a frame begins with; `ether`, `wlan`, `switch`, `capture` and
+//! `mpls` lead to the IP header; `ip` and `transport` read it and what follows; `tunnel` finds the packet inside;
 //! `fill` writes flows. All of them move a `Reader`, which knows how much of the packet is there
 //! and how much of it was on the wire.
 
@@ -23,6 +23,7 @@ mod ip;
 mod link;
 mod mpls;
 mod reader;
+mod switch;
 #[cfg(test)]
 mod tests;
 mod transport;
