@@ -391,6 +391,11 @@ impl Cache {
         slot
     }
 
+    /// The number of a conversation.
+    pub(crate) fn number(&self, slot: u32) -> u64 {
+        full_number(self.stats.begun, self.slab.cold(slot).id)
+    }
+
     /// The conversation in an entry.
     pub(crate) fn ended(&self, slot: u32, reason: Reason) -> Ended {
         let (hot, cold) = (self.slab.hot(slot), self.slab.cold(slot));
@@ -413,7 +418,7 @@ impl Cache {
             (tunnel.src, tunnel.dst) = (tunnel.dst, tunnel.src);
         }
         Ended {
-            id: full_number(self.stats.begun, cold.id),
+            id: self.number(slot),
             initiator: addrs[initiator],
             responder: addrs[responder],
             src_port: ports[initiator],

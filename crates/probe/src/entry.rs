@@ -347,6 +347,11 @@ impl Slab {
         None
     }
 
+    /// Whether there is an entry in this place.
+    pub(crate) fn is_used(&self, slot: u32) -> bool {
+        slot < self.high && self.hot(slot).state & state::USED != 0
+    }
+
     /// All entries in use.
     pub(crate) fn slots(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.high).filter(|slot| self.hot(*slot).state & state::USED != 0)

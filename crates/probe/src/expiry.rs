@@ -46,10 +46,13 @@ impl Cache {
 
     /// The conversations, in the order in which they will end.
     pub fn flows(&self) -> impl Iterator<Item = Pending> + '_ {
-        self.in_order().into_iter().map(|slot| {
-            let (due, reason) = self.due(slot);
-            Pending { flow: self.ended(slot, reason), due_ns: self.clock.time_of(due) }
-        })
+        self.in_order().into_iter().map(|slot| self.pending(slot))
+    }
+
+    /// A conversation that goes on.
+    pub(crate) fn pending(&self, slot: u32) -> Pending {
+        let (due, reason) = self.due(slot);
+        Pending { flow: self.ended(slot, reason), due_ns: self.clock.time_of(due) }
     }
 
     fn in_order(&self) -> Vec<u32> {

@@ -57,8 +57,6 @@ pub enum End {
 const HANDFUL: usize = 256;
 /// How long collectors may take for the last of it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
-/// Bits of the number of a conversation's place that say where in its cache it is.
-const PLACE_BITS: u32 = 26;
 
 impl Probe {
     /// A probe with these caches.
@@ -185,17 +183,13 @@ impl Controlled for &Probe {
     fn outline(&mut self) -> Vec<Outline> {
         let mut all = Vec::new();
         for (number, lane) in (0..).zip(&self.lanes) {
-            let place = |place| place | number << PLACE_BITS;
-            let cache = lock(&lane.cache);
-            all.extend(cache.outline().map(|o| Outline { slot: place(o.slot), ..o }));
+            all.extend(lock(&lane.cache).outline().map(|o| Outline { lane: number, ..o }));
         }
         all
     }
 
     fn conversation(&self, at: &Outline) -> Option<Pending> {
-        let lane = self.lanes.get((at.slot >> PLACE_BITS) as usize)?;
-        let slot = at.slot & ((1 << PLACE_BITS) - 1);
-        lock(&lane.cache).conversation(&Outline { slot, ..*at })
+        lock(&self.lanes.get(usize::from(at.lane))?.cache).conversation(at)
     }
 
     fn expire_all(&mut self) -> u64 {

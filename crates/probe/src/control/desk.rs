@@ -13,6 +13,8 @@ pub struct Outline {
     pub id: u64,
     /// Where the cache has it.
     pub slot: u32,
+    /// Which cache that is.
+    pub lane: u16,
 }
 
 /// A probe, as those see it who give it commands.

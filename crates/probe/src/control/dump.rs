@@ -91,7 +91,8 @@ mod tests {
     use crossbeam_channel::{Receiver, bounded};
 
     fn dump(dues: &[(u64, u64)], format: Format) -> (Dump, Receiver<Vec<u8>>) {
-        let outline = dues.iter().map(|&(id, due_ns)| Outline { due_ns, id, slot: 0 }).collect();
+        let outline =
+            dues.iter().map(|&(id, due_ns)| Outline { due_ns, id, slot: 0, lane: 0 }).collect();
         let (sender, receiver) = bounded(Reply::PIECES);
         (Dump::new(outline, &Speaker::new("x", 1), format, Reply(sender)), receiver)
     }

@@ -71,7 +71,7 @@ impl Controlled for Fake {
     }
 
     fn outline(&mut self) -> Vec<Outline> {
-        let outline = |p: &Pending| Outline { due_ns: p.due_ns, id: p.flow.id, slot: 0 };
+        let outline = |p: &Pending| Outline { due_ns: p.due_ns, id: p.flow.id, slot: 0, lane: 0 };
         self.flows.values().map(outline).collect()
     }
 
