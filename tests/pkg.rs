@@ -106,10 +106,20 @@ fn units() -> Vec<(String, String)> {
     units
 }
 
+fn is_collector(name: &str) -> bool {
+    name.starts_with("flowcapd")
+}
+
 #[test]
 fn units_are_sections_of_keys() {
     let names: Vec<_> = units().into_iter().map(|u| u.0).collect();
-    let want = ["flowcapd.service", "flowcapd.socket", "flowcapd@.service", "flowcapd@.socket"];
+    let want = [
+        "flowcapd.service",
+        "flowcapd.socket",
+        "flowcapd@.service",
+        "flowcapd@.socket",
+        "flowprobe@.service",
+    ];
     assert_eq!(names, want);
     for (name, text) in units() {
         let kind = if name.ends_with(".service") { "[Service]" } else { "[Socket]" };
@@ -125,16 +135,18 @@ fn units_are_sections_of_keys() {
         }
         assert_eq!(sections, ["[Unit]", kind, "[Install]"], "{name}");
         if kind == "[Service]" {
-            for key in ["Type", "WatchdogSec", "NoNewPrivileges", "FileDescriptorStoreMax"] {
+            for key in ["Type", "WatchdogSec", "NoNewPrivileges", "SystemCallFilter"] {
                 assert!(keys.contains(key), "{name}: no {key}");
             }
+            assert_eq!(keys.contains("FileDescriptorStoreMax"), is_collector(&name), "{name}");
         }
     }
 }
 
 #[test]
 fn receivers_may_raise_their_priority_as_a_service() {
-    for (name, text) in units().into_iter().filter(|u| u.0.ends_with(".service")) {
+    let is_ours = |name: &str| is_collector(name) && name.ends_with(".service");
+    for (name, text) in units().into_iter().filter(|u| is_ours(&u.0)) {
         assert!(text.lines().any(|l| l == "LimitNICE=-10"), "{name}");
         // Later lines win; what is refused is an error, not the end.
         let filters: Vec<_> = text.lines().filter(|l| l.starts_with("SystemCallFilter=")).collect();
@@ -155,7 +167,9 @@ fn systemd_takes_the_units() {
     let dir = tempfile::tempdir().expect("directory");
     let mut paths = Vec::new();
     for (name, text) in units() {
-        let text = text.replace("/usr/bin/flowcapd", env!("CARGO_BIN_EXE_flowcapd"));
+        let text = text
+            .replace("/usr/bin/flowcapd", env!("CARGO_BIN_EXE_flowcapd"))
+            .replace("/usr/bin/flowprobe", env!("CARGO_BIN_EXE_flowprobe"));
         let path = dir.path().join(name.replace('@', "@2055"));
         // Where the template is, so that units of the instance are found.
         std::fs::write(dir.path().join(&name), &text).expect("unit");
@@ -170,8 +184,54 @@ fn systemd_takes_the_units() {
         .expect("systemd-analyze");
     let told = String::from_utf8_lossy(&answer.stderr);
     // What is wrong with other units of the machine is not ours.
-    let ours: Vec<_> = told.lines().filter(|line| line.contains("flowcapd")).collect();
+    let is_ours = |line: &&str| line.contains("flowcapd") || line.contains("flowprobe");
+    let ours: Vec<_> = told.lines().filter(is_ours).collect();
     assert!(ours.is_empty() && answer.status.success(), "{told}");
+}
+
+/// The words that systemd makes of a command line with these variables: `${x}` is one word, `$x` as
+/// many as it has.
+fn command_line(line: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    let of = |name: &str| variables.iter().find(|v| v.0 == name).map_or("", |v| v.1);
+    line.split_whitespace()
+        .flat_map(|word| match word.strip_prefix('$') {
+            Some(rest) => match rest.strip_prefix('{').and_then(|r| r.strip_suffix('}')) {
+                Some(name) => vec![of(name).to_owned()],
+                None => of(rest).split_whitespace().map(str::to_owned).collect(),
+            },
+            None => vec![word.replace("%i", "eth0")],
+        })
+        .collect()
+}
+
+#[test]
+fn a_probe_takes_the_options_of_its_files() {
+    use clap::Parser as _;
+    use flowsuite::args::flowprobe::{Args, settings::Settings};
+    let unit = read("pkg/systemd/flowprobe@.service");
+    let value = |key: &str| unit.lines().find_map(|l| l.strip_prefix(key)).expect("a line");
+    assert_eq!(value("CapabilityBoundingSet="), "CAP_NET_RAW");
+    assert_eq!(value("AmbientCapabilities="), "CAP_NET_RAW");
+    let start = value("ExecStart=");
+    let environment = read("pkg/flowprobe.env");
+    let lines = environment.lines().map(|line| line.trim_start_matches('#'));
+    let mut examples: Vec<_> = lines
+        .filter_map(|line| line.strip_prefix("options="))
+        .map(|quoted| quoted.trim_matches('"').to_owned())
+        .collect();
+    assert!(examples.len() > 2, "{examples:?}");
+    // Debian's own example, and nothing at all.
+    examples.extend(["-n 127.0.0.1:9995".to_owned(), String::new()]);
+    for options in examples {
+        let words = command_line(start, &[("interface", "eth0"), ("options", &options)]);
+        let args = Args::try_parse_from(&words).unwrap_or_else(|e| panic!("{options}: {e}"));
+        let settings = Settings::new("flowprobe", args).expect("options");
+        assert!(!settings.process.in_background, "systemd keeps it");
+        let control = settings.control.expect("a control socket");
+        assert_eq!(control, Path::new("/run/flowprobe/eth0.ctl"));
+        let directory = format!("/run/{}", value("RuntimeDirectory="));
+        assert_eq!(control.parent(), Some(Path::new(&directory)));
+    }
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod index;
 pub mod interfaces;
 mod key;
 pub mod live;
+pub mod metrics;
 pub mod offline;
 mod outlet;
 mod outline;

@@ -15,6 +15,7 @@ use wire::export::InterfaceName;
 
 use crate::control::{Controlled, Outline};
 use crate::interfaces::{Interfaces, LookupCounts};
+use crate::metrics::Status;
 use crate::statistics::{Captured, Exported, Report};
 use crate::{Cache, CacheStats, Ended, Outlet, OutletCounts, Pending, Reason, Timeouts};
 
@@ -148,6 +149,17 @@ impl Probe {
     /// What became of questions for interfaces.
     pub fn lookups(&self) -> LookupCounts {
         lock(&self.exit).interfaces.as_ref().map(Interfaces::counts).unwrap_or_default()
+    }
+
+    /// Everything that can be shown of it.
+    pub fn status(&self, now_ms: u64) -> Status {
+        Status {
+            now_ms,
+            report: self.report(),
+            outlet: lock(&self.exit).outlet.counts(),
+            paused: self.paused(),
+            lookups: self.lookups(),
+        }
     }
 
     /// What was counted.

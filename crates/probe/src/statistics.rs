@@ -151,6 +151,10 @@ impl Report {
 
     /// One object, with a line end.
     pub fn to_json(&self) -> String {
+        line(&self.to_value())
+    }
+
+    pub(crate) fn to_value(&self) -> Value {
         let cache = &self.cache;
         let spread = |s: &Spread| json!({"min": s.min, "average": s.average(), "max": s.max});
         let reasons = Reason::ALL.map(|r| (r.name().replace(' ', "_"), cache.by_reason(r)));
@@ -160,7 +164,7 @@ impl Report {
                 "packets": p.packets, "flows": p.life_ms.count, "life_ms": spread(&p.life_ms),
             })
         });
-        let value = json!({
+        json!({
             "since_ms": self.since_ms,
             "active_flows": cache.active,
             "most_active_flows": cache.most_active,
@@ -188,8 +192,7 @@ impl Report {
                 "datagrams": self.exported.datagrams, "failures": self.exported.failures,
             },
             "protocols": protocols.collect::<Vec<_>>(),
-        });
-        line(&value)
+        })
     }
 }
 

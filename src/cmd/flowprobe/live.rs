@@ -3,15 +3,18 @@
 use super::outlet::{self, Manner};
 use crate::args::flowprobe::settings::{Capture, Interface, Process, Settings};
 use crate::exit::Exit;
+use anyhow::Context as _;
 use capture::live::{Backend, Live, LiveOptions};
 use probe::control::{Desk, Server};
 use probe::interfaces::Interfaces;
 use probe::live::{self, Beside};
+use probe::metrics::{self, Board};
 use probe::probe::Probe;
 use probe::statistics::Speaker;
 use probe::{Cache, CacheConfig, InterfaceIndex};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::path::{Path, PathBuf};
+use std::thread;
 use sys::caretaker::Caretaker;
 use sys::clock;
 use sys::process::{self, Background, PidFile};
@@ -31,6 +34,11 @@ pub(super) fn run(interfaces: &[Interface], settings: &Settings) -> anyhow::Resu
     let lanes = lanes(interfaces, settings)?;
     let server = settings.control.as_deref().map(|path| Server::bind(path, control_options()));
     let server = server.transpose()?;
+    let board = Board::new();
+    let pages = settings.metrics.map(|addr| {
+        metrics::bind(addr, board.clone()).with_context(|| format!("--metrics={addr}"))
+    });
+    let pages = pages.transpose()?;
     let mut pid_file = process.pid_file.as_deref().map(PidFile::create).transpose()?;
     let background = process.in_background.then(process::daemonize).transpose()?;
     if background.is_some() {
@@ -53,7 +61,10 @@ pub(super) fn run(interfaces: &[Interface], settings: &Settings) -> anyhow::Resu
         }
     };
     let signals = Signals::install()?;
-    let mut show = |_: &Probe| {};
+    if let Some(pages) = pages {
+        serve(pages, &signals)?;
+    }
+    let mut show = |probe: &Probe| board.publish(probe.status(clock::now_ms()));
     let beside = Beside { signals, notify, desk, show: &mut show };
     log::info!("Startup {}.", settings.program);
     background.map_or(Ok(()), Background::ready)?;
@@ -67,6 +78,18 @@ pub(super) fn run(interfaces: &[Interface], settings: &Settings) -> anyhow::Resu
     log::info!("Terminating {}.", settings.program);
     result?;
     Ok(Exit::Success)
+}
+
+/// Answers whoever asks for pages; capturing goes on whatever becomes of it.
+fn serve(pages: web::Server, signals: &Signals) -> anyhow::Result<()> {
+    let stop = signals.stop.clone();
+    let work = move || {
+        if let Err(e) = pages.run(&stop) {
+            log::error!("HTTP: {e}: not served any more");
+        }
+    };
+    thread::Builder::new().name("http".to_owned()).spawn(work).context("start a thread")?;
+    Ok(())
 }
 
 fn control_options() -> probe::control::Options {
