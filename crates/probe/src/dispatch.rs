@@ -69,6 +69,8 @@ impl Dispatch {
 
     /// Takes one flow, as [`Encoder::flow`] does.
     pub fn flow(&mut self, now_ms: u64, row: Row<'_>, times_ns: Option<(u64, u64)>) {
+        // Not only at each tick: what waits may wait for that.
+        self.open(now_ms);
         if self.spread != Spread::Shares {
             self.each(|encoder, out| encoder.flow(now_ms, row, times_ns, out));
             return;

@@ -262,6 +262,30 @@ fn a_collector_over_tcp_can_be_restarted() {
     assert_eq!((counts.connections, counts.lost(), counts.waiting()), (2, 0, 0), "{counts:?}");
 }
 
+#[test]
+fn who_waits_for_a_connection_opens_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = listener.local_addr().unwrap();
+    let mut send = send_to(&[to], Transport::Tcp, Version::Ipfix);
+    send.queue_bytes = 5000; // some datagrams
+    let mut dispatch = Dispatch::start(ExportConfig::new(Version::Ipfix), send, false).unwrap();
+    let reader = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut collector = Collector::new();
+        while let Some(message) = next_message(&mut stream) {
+            collector.take(&message);
+        }
+        collector
+    });
+    // Without a tick.
+    (1..5000).for_each(|n| dispatch.flow(NOW, flow(n).as_row(), None));
+    dispatch.finish(NOW, LONG);
+    let collector = reader.join().unwrap();
+    collector.has_no_complaint();
+    assert!(numbers(&collector.got.flows).into_iter().eq(1..5000));
+    assert_eq!(dispatch.destinations()[0].1.lost(), 0);
+}
+
 fn ended(number: u64, is_v6: bool, answers: u64) -> Ended {
     let addr = |host: u32| match is_v6 {
         true => Addr::V6(0x2001_0db8 << 96 | u128::from(host)),

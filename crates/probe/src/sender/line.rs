@@ -1,6 +1,7 @@
 //! The bounded queue between whoever sends and the thread of a destination.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -171,6 +172,8 @@ pub(crate) struct Line {
     /// There is room, or the thread has ended.
     drained: Condvar,
     limit: usize,
+    /// As `wants_opening` of the state, or a little later: to be asked for each flow.
+    may_want_opening: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -208,18 +211,31 @@ impl Line {
             has_ended: false,
             counts: DestinationCounts::default(),
         };
-        Self { state: Mutex::new(state), filled: Condvar::new(), drained: Condvar::new(), limit }
+        Self {
+            state: Mutex::new(state),
+            filled: Condvar::new(),
+            drained: Condvar::new(),
+            limit,
+            may_want_opening: AtomicBool::new(false),
+        }
     }
 
-    /// Offers a datagram. Waits for room only if asked to, and the destination is up.
+    /// Offers a datagram. Waits for room only if asked to, and the destination is up. It does not wait
+    /// for a connection that has to be opened, which may be up to whoever waits: then there is room
+    /// for twice as much.
     pub(crate) fn put(&self, bytes: &Arc<[u8]>, what: Carries, waits: bool) {
         let mut item = Item { bytes: Arc::clone(bytes), what, missing: 0, is_opening: false };
         let mut state = self.lock();
         state.counts.offered += 1;
-        let is_full = |s: &State| s.weight > 0 && s.weight + item.weight() > self.limit;
+        let is_full = |s: &State| {
+            let may_open = waits && s.wants_opening;
+            let limit = if may_open { self.limit.saturating_mul(2) } else { self.limit };
+            s.weight > 0 && s.weight + item.weight() > limit
+        };
         if waits && is_full(&state) {
             let is_hopeful = |s: &mut State| {
-                is_full(s) && s.down.is_none() && s.deadline.is_none() && !s.has_ended
+                let is_up = s.down.is_none() && !s.wants_opening;
+                is_full(s) && is_up && s.deadline.is_none() && !s.has_ended
             };
             let waited = self.drained.wait_while(state, is_hopeful);
             state = waited.unwrap_or_else(PoisonError::into_inner);
@@ -239,7 +255,14 @@ impl Line {
     }
 
     /// Gives a connection what it begins with: all that `f` puts out. Nothing if none waits for it.
+    #[inline]
     pub(crate) fn open(&self, f: impl FnOnce(&mut dyn FnMut(&[u8], Carries))) {
+        if self.may_want_opening.load(Ordering::Relaxed) {
+            self.open_now(f);
+        }
+    }
+
+    fn open_now(&self, f: impl FnOnce(&mut dyn FnMut(&[u8], Carries))) {
         if !self.lock().wants_opening {
             return;
         }
@@ -252,6 +275,7 @@ impl Line {
         state.weight += items.iter().map(Item::weight).sum::<usize>();
         state.opening.append(&mut items);
         state.wants_opening = false;
+        self.may_want_opening.store(false, Ordering::Relaxed);
         drop(state);
         self.filled.notify_one();
     }
@@ -353,11 +377,14 @@ impl Line {
     pub(crate) fn want_opening(&self, is_wanted: bool) {
         let mut state = self.lock();
         state.wants_opening = is_wanted;
+        self.may_want_opening.store(is_wanted, Ordering::Relaxed);
         let stale = std::mem::take(&mut state.opening);
         for item in &stale {
             state.weight = state.weight.saturating_sub(item.weight());
             state.lose(Cause::Superseded, item);
         }
+        drop(state);
+        self.drained.notify_all();
     }
 
     /// The destination takes nothing, for this cause, or does again.
