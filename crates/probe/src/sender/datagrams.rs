@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use sys::udp::{self, BATCH};
@@ -28,6 +29,8 @@ pub(super) struct Datagrams {
     way: Option<udp::Sender>,
     /// Whether another address may do better.
     is_in_doubt: bool,
+    /// Whether another socket may do better: its interface or its source address may be gone.
+    has_failed: bool,
     /// When a socket was tried last.
     tried: Option<Instant>,
     /// When templates were asked for because nobody had listened.
@@ -44,6 +47,7 @@ impl Datagrams {
             told: Told::default(),
             way: None,
             is_in_doubt: false,
+            has_failed: false,
             tried: None,
             asked: None,
             batch: VecDeque::new(),
@@ -76,13 +80,15 @@ impl Datagrams {
                 std::thread::sleep(SOON);
             }
         }
-        line.end(if self.way.is_none() { Cause::Unresolved } else { Cause::LeftOver });
+        line.end(match (self.way, self.lookup.address()) {
+            (Some(_), _) => Cause::LeftOver,
+            (None, Some(_)) => Cause::Unreachable,
+            (None, None) => Cause::Unresolved,
+        });
     }
 
-    /// Opens a socket to the address, if there is one and none is open to it.
+    /// Looks for a new address, and opens a socket to it.
     fn find_way(&mut self, line: &Line) {
-        /// How long a socket that could not be had is left alone.
-        const RETRY: Duration = Duration::from_secs(1);
         let now = clock::monotonic();
         match self.lookup.look(now, self.is_in_doubt) {
             News::Nothing => {}
@@ -93,18 +99,35 @@ impl Datagrams {
             }
             News::Failed(problem) => log::debug!("Exporting to {}: {problem}", self.name),
         }
-        let Some(to) = self.lookup.address() else { return };
-        if self.way.is_some() || self.tried.is_some_and(|at| now.duration_since(at) < RETRY) {
+        if let Some(to) = self.lookup.address() {
+            self.open_way(to, now, line);
+        }
+    }
+
+    /// Opens a socket if there is none. One that is there is replaced after a failure, and when the
+    /// source address has changed: it keeps the one it had, which may no longer be ours.
+    fn open_way(&mut self, to: SocketAddr, now: Instant, line: &Line) {
+        /// How long a socket that does not work, or could not be had, is left alone.
+        const RETRY: Duration = Duration::from_secs(1);
+        /// How often the source address is looked at.
+        const LOOK: Duration = Duration::from_secs(10);
+        let is_bad = self.way.is_none() || self.has_failed;
+        let pause = if is_bad { RETRY } else { LOOK };
+        if self.tried.is_some_and(|at| now.duration_since(at) < pause) {
             return;
         }
         self.tried = Some(now);
+        let source = |way: &udp::Sender| way.local_addr().map(|at| at.ip()).ok();
         match udp::Sender::open(to, &self.leave) {
             Ok(way) => {
-                self.way = Some(way);
-                self.is_in_doubt = false;
+                if is_bad || self.way.as_ref().and_then(source) != source(&way) {
+                    log::debug!("Exporting to {} at {to} from {:?}", self.name, source(&way));
+                    (self.way, self.has_failed, self.is_in_doubt) = (Some(way), false, false);
+                }
                 line.set_down(None);
-                log::debug!("Exporting to {} at {to}", self.name);
             }
+            // What is there may still do.
+            Err(_) if self.way.is_some() => {}
             Err(e) => {
                 line.set_down(Some(Cause::Unreachable));
                 self.tell(now, Cause::Unreachable, &e.to_string(), line);
@@ -135,7 +158,8 @@ impl Datagrams {
                     let cause = cause_of(&e);
                     line.lost(cause, [first]);
                     rest = others;
-                    self.is_in_doubt |= matches!(cause, Cause::Unreachable | Cause::Failed);
+                    self.has_failed = matches!(cause, Cause::Unreachable | Cause::Failed);
+                    self.is_in_doubt |= self.has_failed;
                     self.tell(clock::monotonic(), cause, &e.to_string(), line);
                 }
             }
