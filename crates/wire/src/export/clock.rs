@@ -7,6 +7,10 @@ use super::TimeFormat;
 /// both read it right.
 const REACH_MS: u64 = (24 * 24 + 20) * 60 * 60 * 1000;
 
+/// How much earlier than it has to be a clock is begun: flows that end soon after may have begun
+/// before.
+const SPARE_MS: u64 = 60 * 60 * 1000;
+
 /// When uptimes count from. It moves, in whole datagrams, so that no uptime is 0 (which receivers
 /// take for missing) and none is more than 32 bits hold: a device of 50 days does not send times
 /// of its first day.
@@ -49,10 +53,8 @@ impl Boot {
         let fits = |boot: u64| boot <= latest && last.max(first).max(now) - boot <= u32::MAX.into();
         match self.ms {
             Some(boot) if fits(boot) => Fit::Same,
-            // Whole seconds of a header and of the clock go together.
-            Some(boot) if boot > latest => Fit::Moved(latest / 1000 * 1000),
-            Some(_) => Fit::Moved(now.saturating_sub(1 << 31).min(latest)),
-            None => Fit::Moved(latest / 1000 * 1000),
+            Some(boot) if boot <= latest => Fit::Moved(now.saturating_sub(1 << 31).min(latest)),
+            _ => Fit::Moved(latest.saturating_sub(SPARE_MS).max(1000) / 1000 * 1000),
         }
     }
 
@@ -105,22 +107,22 @@ mod tests {
         let at = |ago: u64| NOW - ago;
         for (name, boot, first, last, want) in [
             ("as told", at(DAY), at(10), at(5), Fit::Same),
-            ("none yet", 0, at(5000), at(10), Fit::Moved(1_794_999_995_000)),
-            ("none yet, flow of this second", 0, at(1), at(0), Fit::Moved(1_794_999_999_000)),
-            ("booted this second", at(20), at(10), at(10), Fit::Moved(1_794_999_999_000)),
-            ("flow before boot", at(DAY), at(DAY + 9), at(9), Fit::Moved(1_794_913_600_000)),
+            ("none yet", 0, at(5000), at(10), Fit::Moved(1_794_996_395_000)),
+            ("none yet, flow of this second", 0, at(1), at(0), Fit::Moved(1_794_996_399_000)),
+            ("booted this second", at(20), at(10), at(10), Fit::Moved(1_794_996_399_000)),
+            ("flow before boot", at(DAY), at(DAY + 9), at(9), Fit::Moved(1_794_910_000_000)),
             (
                 "flow at boot",
                 1_794_990_000_000,
                 1_794_990_000_000,
                 NOW,
-                Fit::Moved(1_794_989_999_000),
+                Fit::Moved(1_794_986_399_000),
             ),
             ("flow a moment after", 1_794_990_000_000, 1_794_990_000_001, NOW, Fit::Same),
             ("49.7 days", at(u32::MAX.into()), at(1), at(0), Fit::Same),
             ("a moment more", at((1 << 32) + 1), at(1), at(0), Fit::Moved(at(1 << 31))),
             ("end beyond", at(u32::MAX.into()), at(1), NOW + 1, Fit::Moved(at(1 << 31))),
-            ("as old as can be", at(DAY), at(REACH_MS), at(0), Fit::Moved(1_792_854_400_000)),
+            ("as old as can be", at(DAY), at(REACH_MS), at(0), Fit::Moved(1_792_850_800_000)),
             ("older", at(DAY), at(REACH_MS + 1), at(0), Fit::Never),
             ("no start", at(DAY), 0, at(0), Fit::Never),
             ("beyond", at(DAY), at(1), u64::MAX, Fit::Never),

@@ -36,8 +36,6 @@ pub(super) struct Nature {
     pub(super) is_nat: bool,
     /// A firewall event: [`Field::FwEvent`], over v9 [`Field::FwXEvent`], too.
     pub(super) is_firewall: bool,
-    /// An event with the time it happened.
-    pub(super) is_dated: bool,
     /// Addresses, beside which a packet section is one more field and not the flow itself.
     pub(super) has_addresses: bool,
 }
@@ -47,13 +45,8 @@ impl Nature {
         let has = |field: Field| present & bit(field) != 0;
         let has_xevent = has(Field::FwXEvent) && matches!(version, Version::V9);
         let (is_nat, is_firewall) = (has(Field::NatEvent), has(Field::FwEvent) || has_xevent);
-        let is_dated = match (is_firewall, is_nat) {
-            (true, _) => has(Field::FwEventTime),
-            (false, true) => has(Field::NatEventTime),
-            _ => false,
-        };
         let has_addresses = has(Field::SrcAddr) || has(Field::DstAddr);
-        Self { is_nat, is_firewall, is_dated, has_addresses }
+        Self { is_nat, is_firewall, has_addresses }
     }
 }
 
@@ -124,12 +117,7 @@ impl Version {
 
 /// The elements of a field in a record of its own kind, `None` if there are none.
 pub(super) fn element_in(config: &ExportConfig, nature: Nature, field: Field) -> Wire {
-    let is_v9 = config.version == Version::V9;
     match field {
-        // NetFlow event logging has no flow times, and of them nfdump keeps the event's only.
-        // Firewall events have a start.
-        Field::First if is_v9 && nature.is_dated && !nature.is_firewall => Wire::None,
-        Field::Last if is_v9 && nature.is_dated => Wire::None,
         Field::FwEventTime if !nature.is_firewall => Wire::None,
         Field::NatEventTime if !nature.is_nat || nature.is_firewall => Wire::None,
         Field::NatPool if !nature.is_nat => Wire::None,

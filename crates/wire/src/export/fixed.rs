@@ -40,10 +40,10 @@ struct Form {
 impl Form {
     const fn of(version: Version) -> Self {
         match version {
-            // Cisco's record of 52 octets, which nfcapd insists on.
+            // As flow-tools and nfcapd read it; documents with 52 octets have more padding.
             Version::V1 => Self {
                 header_len: v1::HEADER_LEN,
-                record_len: v1::LONG_RECORD_LEN,
+                record_len: v1::RECORD_LEN,
                 records_max: 24,
                 carried: element::V1,
             },

@@ -35,17 +35,16 @@ fn number(id: u16, value: u32, len: u16) -> Value {
 }
 
 /// Options of one record: `scope` is that of IPFIX, in place of which v9 has its scope "system".
-fn one(config: &ExportConfig, id: u16, scope: Value, values: Vec<Value>) -> Options {
+fn one(config: &ExportConfig, id: u16, scope: Vec<Value>, values: Vec<Value>) -> Options {
     const V9_SYSTEM: u16 = 1;
     let (pen, scope) = match config.version {
         Version::Ipfix => (0, scope),
-        _ => (PEN_V9_SCOPE, number(V9_SYSTEM, config.domain, 4)),
+        _ => (PEN_V9_SCOPE, vec![number(V9_SYSTEM, config.domain, 4)]),
     };
-    let mut fields = vec![FieldSpec { pen, id: scope.0, len: scope.1.len() as u16 }];
-    let rest = values.iter().map(|v| FieldSpec { pen: 0, id: v.0, len: v.1.len() as u16 });
-    fields.extend(rest);
-    let record = [scope].into_iter().chain(values).flat_map(|v| v.1).collect();
-    let template = options_record(config.version, id, 1, &fields);
+    let spec = |pen| move |v: &Value| FieldSpec { pen, id: v.0, len: v.1.len() as u16 };
+    let fields: Vec<_> = scope.iter().map(spec(pen)).chain(values.iter().map(spec(0))).collect();
+    let template = options_record(config.version, id, scope.len(), &fields);
+    let record = scope.into_iter().chain(values).flat_map(|v| v.1).collect();
     Options { id, template, records: vec![record] }
 }
 
@@ -56,7 +55,7 @@ fn domain(config: &ExportConfig) -> Value {
 
 /// When uptimes count from: systemInitTimeMilliseconds. v9 says it in each header.
 fn boot(config: &ExportConfig, boot_ms: u64) -> Options {
-    one(config, BOOT_ID, domain(config), vec![Value(160, boot_ms.to_be_bytes().to_vec())])
+    one(config, BOOT_ID, vec![domain(config)], vec![Value(160, boot_ms.to_be_bytes().to_vec())])
 }
 
 fn sampling(config: &ExportConfig, sampling: Sampling) -> Options {
@@ -75,34 +74,36 @@ fn sampling(config: &ExportConfig, sampling: Sampling) -> Options {
             // Beside a random choice too: what most collectors take a rate from.
             values.extend([number(305, 1, 4), number(306, one_of - 1, 4)]);
             let scope = selector.map_or_else(|| domain(config), |id| number(302, id, 8));
-            one(config, SAMPLING_ID, scope, values)
+            one(config, SAMPLING_ID, vec![scope], values)
         }
         (_, None) => {
             let values = vec![number(34, one_of, 4), number(35, mode, 1)];
-            one(config, SAMPLING_ID, domain(config), values)
+            one(config, SAMPLING_ID, vec![domain(config)], values)
         }
         (_, Some(id)) => {
             let values = vec![number(48, id, 4), number(49, mode, 1), number(50, one_of, 4)];
-            one(config, SAMPLING_ID, domain(config), values)
+            one(config, SAMPLING_ID, vec![domain(config)], values)
         }
     }
 }
 
 /// Names of interfaces: interfaceName, and interfaceDescription, which is the name too where there
-/// is no other; some collectors read the one, some the other. Lengths are fixed, because some read
-/// no others in options.
+/// is no other; some collectors read the one, some the other.
+///
+/// Lengths are fixed, because some read no others in options. nfcapd 1.7.1 takes a record to be the
+/// scope, the index and the description: over IPFIX the name belongs to the scope, as index and
+/// description are those of the interface of this name.
 fn interfaces(config: &ExportConfig) -> Options {
     let mut all = Options::default();
     for InterfaceName { index, name, description } in &config.interfaces {
         let about = if description.is_empty() { name } else { description };
-        let names = [text(82, name, 32), text(83, about, 64)];
-        let index = number(10, *index, 4);
+        let (index, name) = (number(10, *index, 4), text(82, name, 32));
+        let about = text(83, about, 64);
         let options = match config.version {
-            Version::Ipfix => one(config, INTERFACES_ID, index, names.into()),
-            _ => {
-                let values = [index].into_iter().chain(names).collect();
-                one(config, INTERFACES_ID, domain(config), values)
+            Version::Ipfix => {
+                one(config, INTERFACES_ID, vec![domain(config), name], vec![index, about])
             }
+            _ => one(config, INTERFACES_ID, Vec::new(), vec![index, name, about]),
         };
         all.id = options.id;
         all.template = options.template;

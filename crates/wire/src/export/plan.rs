@@ -187,7 +187,6 @@ impl Plan {
         let rest = Field::ALL.iter().filter(|f| !LEADING.contains(f));
         for field in LEADING.iter().chain(rest).copied().filter(|f| key.has(*f)) {
             match element::element_in(config, nature, field) {
-                Wire::None if is_told_by_event(nature, field) => {}
                 Wire::None => draft.left_out += 1,
                 wire => draft.add(config, key, field, wire),
             }
@@ -237,12 +236,6 @@ impl Plan {
     }
 }
 
-/// Whether the time of an event stands for this one.
-fn is_told_by_event(nature: Nature, field: Field) -> bool {
-    let times = [Field::First, Field::Last, Field::NatEventTime];
-    nature.is_dated && times.contains(&field)
-}
-
 /// Octets or text of a row.
 #[inline]
 fn value<'a>(row: Row<'a>, field: Field) -> &'a [u8] {
@@ -272,7 +265,9 @@ impl Draft {
                 self.left_out += u32::from(!key.has(Field::DstPort));
             }
             Wire::Number(..) if key.icmp != Icmp::No && field == Field::DstPort => {
-                let id = if key.icmp == Icmp::V4 { 32 } else { 139 };
+                // v9 has one element for both families (RFC 3954, 8), and nfcapd reads no other.
+                let is_v9 = config.version == Version::V9;
+                let id = if is_v9 || key.icmp == Icmp::V4 { 32 } else { 139 };
                 self.push(field, Op::Number2, (0, id, 2));
             }
             Wire::Number(pen, id, len) => self.push(field, number(len), (pen, id, len)),

@@ -89,8 +89,6 @@ fn received(config: &ExportConfig, flow: &Flow) -> Option<Flow> {
         (Field::NatEventTime, is_nat && !is_firewall),
         (Field::NatPool, is_nat),
         (Field::Frame, has(Field::SrcAddr)),
-        (Field::First, !(is_v9 && event.is_some() && !is_firewall)),
-        (Field::Last, !(is_v9 && event.is_some())),
     ] {
         if !is_sent {
             want.unset(field);

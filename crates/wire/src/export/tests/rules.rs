@@ -42,15 +42,15 @@ fn v5_octet_by_octet() {
 }
 
 #[test]
-fn v1_has_24_records_of_52_octets() {
+fn v1_has_24_records_of_48_octets() {
     let (encoder, sent) =
         send(ExportConfig { mtu: 1472, ..config(Version::V1) }, &vec![plain(); 25]);
     assert_eq!(encoder.counts().records, 25);
     let counts: Vec<_> = sent.0.iter().map(|(d, _)| (d.len(), u16_at(d, 2))).collect();
-    assert_eq!(counts, [(16 + 24 * 52, 24), (16 + 52, 1)]);
+    assert_eq!(counts, [(16 + 24 * 48, 24), (16 + 48, 1)]);
     let record = &sent.0[1].0[v1::HEADER_LEN..];
     assert_eq!(record[..12], [10, 1, 2, 3, 192, 0, 2, 7, 0, 0, 0, 0]);
-    assert_eq!(record[32..], [195, 80, 1, 187, 0, 0, 6, 8, 0x1b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(record[32..], [195, 80, 1, 187, 0, 0, 6, 8, 0x1b, 0, 0, 0, 0, 0, 0, 0]);
     let (_, got) = sent.decode();
     assert_eq!(got.flows.len(), 25);
     for field in [Field::First, Field::Last, Field::Bytes, Field::Proto, Field::TcpFlags] {
