@@ -239,7 +239,7 @@ impl Tracker {
                 }
                 Ok(Message::Done(errno) | Message::Error(errno)) => {
                     self.dump_abandon(now_ns);
-                    return DumpState::Failed(-errno);
+                    return DumpState::Failed(errno.saturating_neg());
                 }
                 Ok(_) => self.core.counts.other_messages += 1,
                 Err(_) => self.core.counts.undecodable += 1,

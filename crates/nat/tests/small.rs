@@ -3,8 +3,8 @@
 use nat::lines::{CSV_HEADER, CsvConfig, csv, json};
 use nat::text::{Line, Replay, TextError};
 use nat::{
-    Change, Entry, Filter, Gap, Kind, NatKind, Network, Outcome, Status, Timeouts, Tracker,
-    TrackerConfig, Translation, Unwanted, sysctl,
+    Change, DumpState, Entry, Filter, Gap, Kind, NatKind, Network, Outcome, Status, Timeouts,
+    Tracker, TrackerConfig, Translation, Unwanted, sysctl,
 };
 use record::Addr;
 
@@ -285,4 +285,33 @@ fn timeouts_by_state() {
     assert_eq!(of(&format!("tcp 6 1 ESTABLISHED {tuples} [ASSURED]")), 432_000);
     assert_eq!(of(&format!("udp 17 1 {tuples}")), 30);
     assert_eq!(of(&format!("udp 17 1 {tuples} [ASSURED]")), 120);
+}
+
+#[test]
+fn refused_and_broken_dumps() {
+    let message = |kind: u16, errno: i32| {
+        let head = [20u32.to_ne_bytes(), [0; 4], [0; 4], [0; 4]].concat();
+        let mut out = [head, errno.to_ne_bytes().to_vec()].concat();
+        out[4..6].copy_from_slice(&kind.to_ne_bytes());
+        out
+    };
+    for (kind, errno, want) in [
+        (2, -1, DumpState::Failed(1)),
+        (3, -4, DumpState::Failed(4)),
+        (3, i32::MIN, DumpState::Failed(i32::MAX)),
+        (3, 0, DumpState::Done),
+    ] {
+        let mut tracker = Tracker::new(TrackerConfig::default());
+        assert!(tracker.wants_dump(0) && tracker.dumping_since_ns().is_none());
+        tracker.dump_begin(5);
+        assert_eq!((tracker.wants_dump(u64::MAX), tracker.dumping_since_ns()), (false, Some(5)));
+        assert_eq!(tracker.dump(7, &message(kind, errno), &mut |_| ()), want);
+        let has_failed = want != DumpState::Done;
+        let c = tracker.counts();
+        assert_eq!((c.dumps, c.dumps_failed), (1, u64::from(has_failed)));
+        // At once after a failure, but for a pause; else when it is due.
+        let due = if has_failed { 1_000_000_007 } else { 60_000_000_007 };
+        assert_eq!(tracker.next_dump_ns(), Some(due));
+        assert!(!tracker.wants_dump(due - 1) && tracker.wants_dump(due));
+    }
 }

@@ -1,5 +1,6 @@
 //! Writes the seeds of the fuzz targets: one small input for each thing a format can say.
 
+mod conntrack;
 mod datagrams;
 mod files;
 mod filters;
@@ -34,6 +35,7 @@ fn write_all(dir: &Path) -> anyhow::Result<()> {
         ("nfcapd_file", files::seeds()?),
         ("filter", filters::seeds()),
         ("packet", packets::seeds()),
+        ("conntrack", conntrack::seeds()),
     ] {
         let dir = dir.join(target);
         std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
