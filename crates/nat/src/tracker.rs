@@ -171,13 +171,18 @@ impl Tracker {
     }
 
     /// Takes the octets of one read of the socket that subscribed to events. `now_ns` is when they
-    /// were read, nanoseconds since 1970.
+    /// were read, nanoseconds since 1970. The answer to a request for a dump may come among them,
+    /// if the same socket asked; its end or failure is taken as in [`dump`](Self::dump).
     pub fn events(&mut self, now_ns: u64, octets: &[u8], out: &mut Out<'_>) {
         let mut messages = Messages::new(octets);
         while let Some(message) = messages.next() {
             match message {
                 Ok(Message::Entry(kind, entry)) => self.event(now_ns, kind, entry, out),
                 Ok(Message::Overrun) => self.overrun(now_ns),
+                Ok(Message::Done(0)) if self.core.is_dumping => self.dump_end(now_ns, out),
+                Ok(Message::Done(_) | Message::Error(_)) if self.core.is_dumping => {
+                    self.dump_abandon(now_ns);
+                }
                 Ok(_) => self.core.counts.other_messages += 1,
                 Err(_) => self.core.counts.undecodable += 1,
             }

@@ -38,7 +38,7 @@ pub(crate) fn seeds() -> Vec<Seed> {
         ("events".to_owned(), events(0)),
         ("ends".to_owned(), [events(0), events(85)].concat()),
         ("ipv6".to_owned(), events(60)),
-        ("dump".to_owned(), [dump.clone(), events(80)].concat()),
+        ("dump".to_owned(), [dump, events(80)].concat()),
         ("lost".to_owned(), lost.concat()),
         ("lines".to_owned(), piece(LINES, lines.join("\n").as_bytes())),
     ];
