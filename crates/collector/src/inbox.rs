@@ -282,8 +282,8 @@ impl Inbox {
 }
 
 /// Emptied batches that are kept for reuse, and the memory each may hold.
-const SPARE: usize = 64;
-const SPARE_WEIGHT: usize = 256 << 10;
+const SPARE: usize = 32;
+const SPARE_WEIGHT: usize = 512 << 10;
 
 #[cfg(test)]
 mod tests {

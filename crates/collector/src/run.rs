@@ -36,13 +36,15 @@ const DROP_POLL: Duration = Duration::from_secs(1);
 
 /// How long a receiver that has emptied its socket leaves it alone, at most: waking up for each
 /// datagram costs more than decoding it.
-const REST: Duration = Duration::from_millis(5);
+const REST: Duration = Duration::from_millis(10);
 
-/// What may arrive meanwhile, in octets a second: an eighth of a buffer at this speed is no risk.
+/// What may arrive meanwhile, in octets a second: a quarter of a buffer at this speed is no risk.
 const FASTEST: u64 = 125_000_000;
 
-/// Datagrams of one call after which more are likely to be there already.
-const MANY: usize = 32;
+/// How long the receiver of the only socket gathers datagrams before it wakes up the decoder, and
+/// how many octets of them are enough.
+const GATHER: Duration = Duration::from_millis(20);
+const ENOUGH: usize = 128 << 10;
 
 /// Where several sockets share the datagrams of an exporter, how long one datagram waits for older
 /// ones of other sockets at most. Their threads say how far they have read, mostly much sooner.
@@ -310,14 +312,17 @@ fn collect(
             inbox.abandon();
         });
         let mut threads = Vec::with_capacity(receivers.len());
-        for (n, (mut receiver, gauge)) in receivers.into_iter().zip(&gauges).enumerate() {
+        // Several have to say soon how far they have read: the others wait for it.
+        let gather = if receivers.len() == 1 { GATHER } else { Duration::ZERO };
+        for (number, (mut receiver, gauge)) in receivers.into_iter().zip(&gauges).enumerate() {
             let (inbox, stop, repeater) = (&inbox, &signals.stop, beside.repeater.as_ref());
             let work = move || {
                 let _guard = last_words(inbox, stop);
-                receive(&mut receiver, n, gauge, inbox, repeater, stop)
+                let way = Way { number, gauge, inbox, repeater, gather };
+                receive(&mut receiver, &way, stop)
                     .map_err(|source| Error::Receive { local: local_addr(&receiver), source })
             };
-            let thread = thread::Builder::new().name(format!("receive {n}"));
+            let thread = thread::Builder::new().name(format!("receive {number}"));
             threads.push(thread.spawn_scoped(scope, work).map_err(Error::Thread)?);
         }
         for listener in listeners {
@@ -401,28 +406,48 @@ impl Gauge {
     }
 }
 
+/// Where datagrams of a socket go.
+struct Way<'a> {
+    /// Which of all sockets it is.
+    number: usize,
+    gauge: &'a Gauge,
+    inbox: &'a Inbox,
+    repeater: Option<&'a Repeater>,
+    /// How long they are gathered.
+    gather: Duration,
+}
+
+impl Way<'_> {
+    fn put(&self, batch: &mut Batch) {
+        if !batch.is_empty() {
+            (batch.socket, batch.port) = (Some(self.number), self.gauge.local.port());
+            self.inbox.put(batch);
+        }
+    }
+}
+
 /// Copies datagrams from a socket into the inbox until asked to stop, and then on until the socket
 /// is empty or what it brings is younger than the request.
-fn receive(
-    receiver: &mut Receiver,
-    number: usize,
-    gauge: &Gauge,
-    inbox: &Inbox,
-    repeater: Option<&Repeater>,
-    stop: &Stop,
-) -> io::Result<()> {
+fn receive(receiver: &mut Receiver, way: &Way<'_>, stop: &Stop) -> io::Result<()> {
     // Where it is not permitted everything goes on, only a little less safely.
     let _ = sys::process::raise_priority();
+    let Way { gauge, repeater, .. } = *way;
     let (mut batch, mut outgoing) = (Batch::default(), Outgoing::default());
     let rest = rest_between_calls(gauge.buffer_bytes);
-    let mut dropped = 0;
+    let gather_ns = way.gather.as_nanos() as u64;
+    let (mut dropped, mut oldest_ns) = (0, 0);
     let mut stopped_ns = None;
     loop {
         if stopped_ns.is_none() && stop.is_requested() {
             stopped_ns = Some(now_ns() + GRACE_NS);
         }
-        let timeout = if stopped_ns.is_some() { Duration::ZERO } else { DROP_POLL };
+        // Whoever holds something back does not wait for more of it.
+        let is_idle = stopped_ns.is_none() && batch.is_empty();
+        let timeout = if is_idle { DROP_POLL } else { Duration::ZERO };
         let (mut newest_ns, asked_ns) = (0, now_ns());
+        if batch.is_empty() {
+            oldest_ns = asked_ns;
+        }
         let got = receiver.recv(Some(stop.as_fd()), Some(timeout), |datagram| {
             newest_ns = datagram.arrived_ns.unwrap_or_else(now_ns);
             batch.push(datagram.peer.ip(), Via::Datagram, newest_ns, datagram.bytes);
@@ -430,26 +455,31 @@ fn receive(
             if repeater.is_some() {
                 outgoing.push(datagram.peer, datagram.bytes);
             }
-        })?;
+        });
+        let got = got.inspect_err(|_| way.put(&mut batch))?;
         repeater.into_iter().for_each(|r| r.repeat(&mut outgoing));
         let is_last = stopped_ns.is_some_and(|at| got.count == 0 || newest_ns > at);
         let total = if got.count == 0 || is_last { receiver.dropped() } else { got.dropped_total };
-        batch.dropped = total - dropped;
-        batch.mark = if batch.dropped > 0 { receiver.mark() } else { None };
+        if total > dropped {
+            batch.dropped += total - dropped;
+            batch.mark = receiver.mark();
+        }
         dropped = total;
         gauge.received.fetch_add(got.count as u64, Ordering::Relaxed);
         gauge.dropped.store(total, Ordering::Relaxed);
-        if !batch.is_empty() {
-            (batch.socket, batch.port) = (Some(number), gauge.local.port());
-            inbox.put(&mut batch);
-        }
         let is_emptied = got.count < sys::udp::BATCH;
-        let read_ns = if is_emptied { asked_ns.saturating_sub(UNDER_WAY_NS) } else { newest_ns };
-        gauge.read_ns.store(read_ns, Ordering::Release);
+        let is_young = asked_ns.saturating_sub(oldest_ns) < gather_ns;
+        let is_held = is_young && got.count > 0 && batch.len() < ENOUGH && stopped_ns.is_none();
+        if !is_held {
+            way.put(&mut batch);
+            let read_ns =
+                if is_emptied { asked_ns.saturating_sub(UNDER_WAY_NS) } else { newest_ns };
+            gauge.read_ns.store(read_ns, Ordering::Release);
+        }
         if is_last {
             return Ok(());
         }
-        if (1..MANY).contains(&got.count) && stopped_ns.is_none() {
+        if is_emptied && got.count > 0 && stopped_ns.is_none() {
             thread::sleep(rest);
         }
     }
@@ -461,7 +491,7 @@ const GRACE_NS: u64 = 100_000_000;
 
 /// How long a socket with this buffer may be left alone.
 fn rest_between_calls(buffer_bytes: u64) -> Duration {
-    REST.min(Duration::from_nanos(buffer_bytes.saturating_mul(1_000_000_000 / 8) / FASTEST))
+    REST.min(Duration::from_nanos(buffer_bytes.saturating_mul(1_000_000_000 / 4) / FASTEST))
 }
 
 /// Passes on messages of streams until asked to stop.
@@ -664,7 +694,7 @@ mod tests {
 
     #[test]
     fn small_buffers_are_not_left_alone_for_long() {
-        for (bytes, micros) in [(0, 0), (212_992, 212), (4 << 20, 4194), (16 << 20, 5000)] {
+        for (bytes, micros) in [(0, 0), (212_992, 425), (4 << 20, 8388), (16 << 20, 10_000)] {
             assert_eq!(rest_between_calls(bytes).as_micros(), micros, "{bytes} octets");
         }
         assert_eq!(rest_between_calls(u64::MAX), REST);
