@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use record::{Flow, FlowSink, InterfaceSample, Meta, Totals};
+use record::{Flow, FlowSink, InterfaceSample, Meta, Ready, Totals};
 use store::counters::Recorder;
 use store::recover::temporary_name;
 use store::rotate::{Place, Slot};
@@ -244,6 +244,21 @@ impl FlowSink for Spool {
         if let Some(writer) = &mut self.writer {
             self.in_file = self.in_file.saturating_add(count);
             writer.flow(flow);
+        } else {
+            self.lost = self.lost.saturating_add(count);
+        }
+    }
+
+    fn takes_records(&self) -> bool {
+        self.writer.as_ref().is_some_and(Writer::takes_records)
+    }
+
+    fn records(&mut self, ready: &Ready<'_>) {
+        let count = u64::from(ready.count);
+        self.flows = self.flows.saturating_add(count);
+        if let Some(writer) = &mut self.writer {
+            self.in_file = self.in_file.saturating_add(count);
+            writer.records(ready);
         } else {
             self.lost = self.lost.saturating_add(count);
         }

@@ -39,5 +39,5 @@ pub use flow::Flow;
 pub use interface::{InterfaceCounters, InterfaceSample};
 pub use rows::{RowRef, Rows, Selection, ShapeTable};
 pub use shape::{Row, Shape, Slot};
-pub use sink::{FlowSink, Meta};
+pub use sink::{FlowSink, Meta, Ready};
 pub use totals::{Group, Totals};

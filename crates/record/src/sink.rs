@@ -1,6 +1,6 @@
 //! Where decoded flows go.
 
-use crate::{Exporter, Flow, InterfaceSample, NameTable, Sampler};
+use crate::{Exporter, Flow, InterfaceSample, NameTable, Sampler, Totals};
 
 /// What an exporter says of itself rather than of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,20 @@ pub enum Meta<'a> {
     },
 }
 
+/// Flows of one exporter that a decoder has brought into the form of files by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready<'a> {
+    /// Records of layout 2 ([`v3`](crate::v3)), one after the other, as a [`Flow`] with the same
+    /// fields would be written.
+    pub records: &'a [u8],
+    /// How many there are. Each stands for one flow.
+    pub count: u32,
+    /// Number of their exporter.
+    pub exporter: u16,
+    /// Sums over them.
+    pub totals: &'a Totals,
+}
+
 /// Takes decoded flows: a file writer, an exporter, a printer or a test's vector.
 ///
 /// A decoder pushes borrowed values and reuses them, so an implementation copies what it keeps.
@@ -40,6 +54,16 @@ pub enum Meta<'a> {
 pub trait FlowSink {
     /// One flow. Its [`ExporterId`](crate::Field::ExporterId) names an exporter told before.
     fn flow(&mut self, flow: &Flow);
+
+    /// Whether it takes flows by [`records`](Self::records), too, which is less work for both
+    /// sides. May change from datagram to datagram.
+    fn takes_records(&self) -> bool {
+        false
+    }
+
+    /// Flows in the form of files: what [`flow`](Self::flow) does for one, for several at once. Only
+    /// called after [`takes_records`](Self::takes_records) has agreed.
+    fn records(&mut self, _ready: &Ready<'_>) {}
 
     /// Something an exporter said of itself.
     fn meta(&mut self, meta: Meta<'_>);

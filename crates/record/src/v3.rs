@@ -291,6 +291,27 @@ impl Values {
 /// Elements of the two address families that say the same thing (7).
 pub const FAMILIES: [(u16, u16); 6] = [(2, 3), (8, 9), (10, 11), (12, 13), (20, 21), (31, 32)];
 
+/// The extensions that a record with these fields gets, in their order: `present` has bit
+/// `field as usize` of each field, `v6` that of those that are IPv6 addresses. Extension 1 is in all
+/// records (file format, 14).
+pub fn needed(present: u128, v6: u128) -> impl Iterator<Item = &'static Extension> {
+    let has_source = present & 1 << Field::SrcAddr as usize != 0;
+    EXTENSIONS.iter().filter(move |e| {
+        let mut fields = e.mask() & present;
+        if has_source {
+            // Addresses say the version already. Written for it alone, extension 38 would make
+            // nfdump 1.7.1 complain about most records of many exporters (14).
+            fields &= !(1 << Field::IpVersion as usize);
+        }
+        let is_v6 = fields & v6 != 0;
+        let family_fits = match FAMILIES.iter().find(|(v4, v6)| e.id == *v4 || e.id == *v6) {
+            Some((_, v6)) => is_v6 == (e.id == *v6),
+            None => true,
+        };
+        e.id == 1 || fields != 0 && family_fits
+    })
+}
+
 /// An element's place in a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Element {

@@ -6,7 +6,7 @@
 //! place in every [`Flow`], so the runs hold for every flow with that set.
 
 use crate::extension_set::Extensions;
-use record::v3::{self, EXTENSIONS, Extension, FAMILIES, HEADER_FIELDS, Tail};
+use record::v3::{self, Extension, HEADER_FIELDS, Tail};
 use record::{Field, Flow, Kind, Slot};
 
 /// Lays out flows and remembers how.
@@ -114,22 +114,6 @@ impl Key {
     const fn has(&self, field: Field) -> bool {
         self.present & 1 << field as usize != 0
     }
-
-    /// Whether a record with this set of fields has this extension. Extension 1 is in all (14).
-    fn needs(&self, e: &Extension) -> bool {
-        let mut fields = e.mask() & self.present;
-        if self.has(Field::SrcAddr) {
-            // Addresses say the version already. Written for it alone, extension 38 would make
-            // nfdump 1.7.1 complain about most records of many exporters (14).
-            fields &= !(1 << Field::IpVersion as usize);
-        }
-        let is_v6 = fields & self.v6 != 0;
-        let family_fits = match FAMILIES.iter().find(|(v4, v6)| e.id == *v4 || e.id == *v6) {
-            Some((_, v6)) => is_v6 == (e.id == *v6),
-            None => true,
-        };
-        e.id == 1 || fields != 0 && family_fits
-    }
 }
 
 impl Plan {
@@ -146,7 +130,7 @@ impl Plan {
         for (field, at) in HEADER_FIELDS {
             plan.copy(flow, field, at);
         }
-        for e in EXTENSIONS.iter().filter(|e| keep.has(e.id) && key.needs(e)) {
+        for e in v3::needed(key.present, key.v6).filter(|e| keep.has(e.id)) {
             plan.elements += 1;
             match e.tail {
                 None => plan.add_fixed(e, flow),

@@ -17,7 +17,7 @@ use crate::outlet::Outlet;
 use crate::pool::{Job, Pool};
 use crate::tally::{self, ByExporter, Note, Runs, Tally, put_block};
 use record::v3::{self, Extension};
-use record::{ExporterStats, Field, Flow, FlowSink, Meta, Row, Totals};
+use record::{ExporterStats, Field, Flow, FlowSink, Meta, Ready, Row, Totals};
 use std::fs::{self, File};
 use std::io;
 use std::mem;
@@ -560,6 +560,22 @@ impl FlowSink for Writer {
         } else {
             self.drop_too_long(flow.as_row(), None);
         }
+    }
+
+    fn takes_records(&self) -> bool {
+        self.encoder.keeps_all()
+    }
+
+    fn records(&mut self, ready: &Ready<'_>) {
+        let at = self.begin_record();
+        if at > 0 && at + ready.records.len() > self.block_size {
+            self.write_block(at);
+            self.begin_record();
+        }
+        self.block.extend_from_slice(ready.records);
+        self.records += ready.count;
+        self.pending.merge(ready.totals);
+        self.runs.add(ready.exporter, u64::from(ready.count));
     }
 
     fn meta(&mut self, meta: Meta<'_>) {

@@ -127,6 +127,19 @@ impl Slot {
     /// How many there are.
     pub(crate) const COUNT: usize = Self::SectionOffset as usize + 1;
 
+    /// Whether it matters to ICMP alone.
+    pub(crate) const fn is_icmp(self) -> bool {
+        matches!(
+            self,
+            Self::Icmp4
+                | Self::Icmp6
+                | Self::Icmp4Type
+                | Self::Icmp4Code
+                | Self::Icmp6Type
+                | Self::Icmp6Code
+        )
+    }
+
     /// A set of slots as bits.
     pub(crate) const fn bit(self) -> u64 {
         1 << self as u8

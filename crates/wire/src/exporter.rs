@@ -443,6 +443,11 @@ impl Samplers {
         self.by_id.values().copied()
     }
 
+    /// Whether none was announced or given.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
     /// Takes a sampler in. Returns whether it is new or changed, `None` if there is no room.
     pub(crate) fn learn(
         &mut self,

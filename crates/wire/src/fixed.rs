@@ -4,6 +4,7 @@
 use crate::derive::{self, Clock, Origin};
 use crate::exporter::State;
 use crate::options::learn_sampler;
+use crate::ready::{Ready, Source, Times};
 use crate::sequence::{Step, Unit, Uptime};
 use crate::template::Memory;
 use crate::{Counters, Datagram, DecodeError, Decoder, Protocol};
@@ -14,6 +15,10 @@ use record::{Addr, Field, Flow, FlowSink, Sampler};
 pub(crate) trait Format<const LEN: usize> {
     /// What faults in its records are called.
     const RECORDS: &'static str;
+
+    /// Whether the 10 octets behind the first [`COMMON_LEN`] are as [`read_routing`] has them, and
+    /// those at the end are padding.
+    const IS_V5: bool = false;
 
     /// Sets what lies behind the first [`COMMON_LEN`] octets of a record.
     fn read_rest(record: &[u8; LEN], flow: &mut Flow);
@@ -126,7 +131,15 @@ pub(crate) fn records<F: Format<LEN>, const LEN: usize, S: FlowSink + ?Sized>(
     let body = datagram.bytes.get(head.records_at..).unwrap_or_default();
     let (records, rest) = body.as_chunks::<LEN>();
     let wanted = usize::from(head.count);
+    let mut short = Short::new(decoder, F::IS_V5 && sampler.is_none() && sink.takes_records());
     for record in records.iter().take(wanted) {
+        if short.is_open {
+            if let Some(is_sane) = short.write(decoder, record, &origin) {
+                decoder.counters.odd_uptimes += u64::from(!is_sane);
+                continue;
+            }
+            decoder.batch.deliver(origin.sysid, sink); // before this one
+        }
         let is_sane = read_record::<F, LEN>(record, &origin, &mut decoder.flow);
         decoder.counters.odd_uptimes += u64::from(!is_sane);
         if let Some(sampler) = &sampler {
@@ -134,6 +147,8 @@ pub(crate) fn records<F: Format<LEN>, const LEN: usize, S: FlowSink + ?Sized>(
         }
         sink.flow(&decoder.flow);
     }
+    decoder.batch.deliver(origin.sysid, sink);
+    decoder.batch.heads = short.heads;
     let read = wanted.min(records.len());
     decoder.counters.flows += read as u64;
     if read < wanted {
@@ -143,6 +158,77 @@ pub(crate) fn records<F: Format<LEN>, const LEN: usize, S: FlowSink + ?Sized>(
         return Err(DecodeError::Truncated { what: F::RECORDS, at: head.records_at, need, have });
     }
     Ok(head.records_at + read * LEN)
+}
+
+/// The short way for records of v5: see [`ready`](crate::ready).
+struct Short {
+    /// Whether it can be gone at all.
+    is_open: bool,
+    /// What the records of the message share, for each layout that there was one of.
+    heads: [Vec<u8>; LAYOUTS],
+    has_head: [bool; LAYOUTS],
+}
+
+/// Layouts of v5 records: with and without a next hop, with and without autonomous systems.
+const LAYOUTS: usize = 4;
+
+impl Short {
+    fn new(decoder: &mut Decoder, is_open: bool) -> Self {
+        Self {
+            is_open,
+            heads: std::mem::take(&mut decoder.batch.heads),
+            has_head: [false; LAYOUTS],
+        }
+    }
+
+    /// Appends a record to the batch. Returns whether its uptimes were plausible; `None` if it is
+    /// not plain.
+    #[inline]
+    fn write(&mut self, decoder: &mut Decoder, record: &[u8], origin: &Origin) -> Option<bool> {
+        let next_hop = record.get(at::NEXT_HOP..)?.first_chunk::<4>()?;
+        let systems = record.get(at::SRC_AS..)?.first_chunk::<4>()?;
+        let layout = usize::from(*next_hop != [0; 4]) + 2 * usize::from(*systems != [0; 4]);
+        let has_router_v6 = matches!(origin.router, Addr::V6(_));
+        let cell = decoder.ready_v5.get(layout + LAYOUTS * usize::from(has_router_v6))?;
+        let ready = cell.get_or_init(|| layout_v5(layout, has_router_v6)).as_ref()?;
+        let (head, has_head) = (self.heads.get_mut(layout)?, self.has_head.get_mut(layout)?);
+        if !*has_head {
+            *has_head = ready.begin(origin, head);
+        }
+        if !*has_head {
+            return None;
+        }
+        ready.write(record, origin, head, &mut decoder.batch)
+    }
+}
+
+/// How records of v5 become records of files.
+fn layout_v5(layout: usize, has_router_v6: bool) -> Option<Ready> {
+    let source = |field, at: usize, len| Source { field, at: at as u16, len };
+    let mut sources = vec![
+        source(Field::SrcAddr, at::SRC_ADDR, 4),
+        source(Field::DstAddr, at::DST_ADDR, 4),
+        source(Field::Input, at::INPUT, 2),
+        source(Field::Output, at::OUTPUT, 2),
+        source(Field::Packets, at::PACKETS, 4),
+        source(Field::Bytes, at::OCTETS, 4),
+        source(Field::SrcPort, at::SRC_PORT, 2),
+        source(Field::DstPort, at::DST_PORT, 2),
+        source(Field::TcpFlags, at::TCP_FLAGS, 1),
+        source(Field::Proto, at::PROTO, 1),
+        source(Field::SrcTos, at::TOS, 1),
+        source(Field::SrcMask, at::SRC_MASK, 1),
+        source(Field::DstMask, at::DST_MASK, 1),
+    ];
+    if layout & 1 != 0 {
+        sources.push(source(Field::NextHop, at::NEXT_HOP, 4));
+    }
+    if layout & 2 != 0 {
+        sources.push(source(Field::SrcAs, at::SRC_AS, 2));
+        sources.push(source(Field::DstAs, at::DST_AS, 2));
+    }
+    let times = Times::Uptime(at::FIRST as u16, at::LAST as u16);
+    Ready::new(&sources, times, at::END, has_router_v6)
 }
 
 /// What all records of a message share.
@@ -201,6 +287,15 @@ mod at {
     pub(super) const LAST: usize = 28;
     pub(super) const SRC_PORT: usize = 32;
     pub(super) const DST_PORT: usize = 34;
+    // In v5 only.
+    pub(super) const TCP_FLAGS: usize = 37;
+    pub(super) const PROTO: usize = 38;
+    pub(super) const TOS: usize = 39;
+    pub(super) const SRC_AS: usize = 40;
+    pub(super) const DST_AS: usize = 42;
+    pub(super) const SRC_MASK: usize = 44;
+    pub(super) const DST_MASK: usize = 45;
+    pub(super) const END: usize = 46;
 }
 
 /// Fills the flow. Returns whether its uptimes were plausible.

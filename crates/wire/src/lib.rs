@@ -15,6 +15,7 @@
 //! * `set`: what v9 and IPFIX have in common;
 //! * `template`, `plan`, `element`: a template is compiled once into copy steps; the element table
 //!   says which information element goes where;
+//! * `ready`: plain records straight into the form of files;
 //! * `registry`: what elements and enterprises are called;
 //! * `biflow`: records of two directions;
 //! * `section`: pieces of packets instead of flows;
@@ -48,6 +49,7 @@ mod options;
 pub mod packet;
 mod parked;
 mod plan;
+mod ready;
 mod recent;
 mod registry;
 mod section;
@@ -83,6 +85,7 @@ use plan::Kept;
 use record::{Addr, ExporterStats, Flow, FlowSink, Sampler};
 use session::Transport;
 use set::Deferred;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use template::Budgets;
 use unknown::UnknownElements;
@@ -308,6 +311,10 @@ pub struct Decoder {
     /// The other direction of a biflow.
     pub(crate) back: Flow,
     pub(crate) kept: Kept,
+    /// Records that are complete as they are.
+    pub(crate) batch: ready::Batch,
+    /// How to write those of v5: four layouts, for exporters of either family.
+    pub(crate) ready_v5: [OnceCell<Option<ready::Ready>>; 8],
     pub(crate) deferred: Vec<Deferred>,
     /// The message being read.
     pub(crate) open: Option<Open>,
@@ -333,6 +340,8 @@ impl Decoder {
             flow: Flow::new(),
             back: Flow::new(),
             kept: Kept::default(),
+            batch: ready::Batch::default(),
+            ready_v5: Default::default(),
             deferred: Vec::new(),
             open: None,
             parking: ParkingLot::default(),
@@ -369,6 +378,7 @@ impl Decoder {
         // Of a datagram whose sink has panicked these may be left.
         self.close_message();
         self.deferred.clear();
+        self.batch.clear();
         let before = self.counters.flows;
         self.counters.datagrams += 1;
         self.counters.bytes += datagram.len() as u64;

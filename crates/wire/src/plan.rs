@@ -5,9 +5,11 @@
 
 use crate::Counters;
 use crate::element::{Head, List, Op, Slot, element, forward_of};
+use crate::ready::{Ready, Source, Times};
 use crate::template::{FieldSpec, VARIABLE};
 use crate::{Protocol, cursor};
 use record::{Addr, Field, Flow};
+use std::cell::OnceCell;
 use std::collections::HashSet;
 
 /// Steps from an exporter's record to a [`Flow`].
@@ -22,6 +24,8 @@ pub(crate) struct Plan {
     pub(crate) nature: Nature,
     /// How to read the other direction of a biflow, as if the record had nothing else.
     pub(crate) reverse: Option<Box<Self>>,
+    /// The short way, if its records are plain: made when the first one comes.
+    ready: OnceCell<Option<Box<Ready>>>,
 }
 
 /// What a template as a whole says of its records.
@@ -158,13 +162,65 @@ impl Plan {
             }
         }
         let steps = steps.into_boxed_slice();
-        Self { steps, tail: usize::from(at), min_len, nature, reverse: None }
+        let ready = OnceCell::new();
+        Self { steps, tail: usize::from(at), min_len, nature, reverse: None, ready }
     }
 
     /// Octets it occupies in memory.
     pub(crate) fn cost(&self) -> usize {
+        let ready = if self.has_plain_nature() { Ready::cost(self.steps.len()) } else { 0 };
         size_of_val(&*self.steps)
+            + ready
             + self.reverse.as_ref().map_or(0, |r| size_of::<Self>() + r.cost())
+    }
+
+    /// The short way for records of an exporter with an address of this family, if they are plain.
+    pub(crate) fn ready(&self, has_router_v6: bool) -> Option<&Ready> {
+        self.ready.get_or_init(|| self.make_ready(has_router_v6).map(Box::new)).as_deref()
+    }
+
+    fn has_plain_nature(&self) -> bool {
+        // Of those with elements of ICMP the other records are as any.
+        let Nature { needs_boot, has_icmp, .. } = self.nature;
+        self.nature == Nature { needs_boot, has_icmp, ..Nature::default() }
+    }
+
+    fn make_ready(&self, has_router_v6: bool) -> Option<Ready> {
+        if !self.has_plain_nature() {
+            return None;
+        }
+        let mut sources = Vec::with_capacity(self.steps.len());
+        let (mut first, mut last) = (None, None);
+        for Step { at, len, op, is_spare } in &self.steps {
+            match *op {
+                _ if *len == VARIABLE || *is_spare => return None,
+                Op::Skip => {}
+                Op::Number(field)
+                | Op::Counter(field, _)
+                | Op::Spare(field)
+                | Op::V4(field)
+                | Op::V6(field) => sources.push(Source { field, at: *at, len: *len }),
+                Op::Bits(field) => sources.push(Source { field, at: at + len - 1, len: 1 }),
+                Op::Keep(slot) if slot.is_icmp() && *len <= 8 => {}
+                Op::Keep(slot) if matches!(slot, Slot::FirstUptime | Slot::FirstMs) => {
+                    let old = first.replace((slot, *at, *len));
+                    old.is_none().then_some(())?;
+                }
+                Op::Keep(slot) if matches!(slot, Slot::LastUptime | Slot::LastMs) => {
+                    let old = last.replace((slot, *at, *len));
+                    old.is_none().then_some(())?;
+                }
+                _ => return None,
+            }
+        }
+        let times = match (first?, last?) {
+            ((Slot::FirstUptime, first, 4), (Slot::LastUptime, last, 4)) => {
+                Times::Uptime(first, last)
+            }
+            ((Slot::FirstMs, first, 8), (Slot::LastMs, last, 8)) => Times::Millis(first, last),
+            _ => return None,
+        };
+        Ready::new(&sources, times, self.tail, has_router_v6)
     }
 
     /// Reads the record at the start of `data` and returns its length; `None` if it is cut short.

@@ -14,7 +14,7 @@ use crate::sequence::Read;
 use crate::structured;
 use crate::template::{Definition, Learned, Memory, Template, Templates};
 use crate::{Counters, DecodeError, Decoder, Protocol};
-use record::{Flow, FlowSink};
+use record::{Addr, Flow, FlowSink};
 
 /// One message being read.
 #[derive(Debug)]
@@ -203,18 +203,36 @@ impl Decoder {
             return (0, false);
         };
         let (flow, back, kept) = (&mut self.flow, &mut self.back, &mut self.kept);
+        let (batch, origin) = (&mut self.batch, &message.origin);
+        let mut head = std::mem::take(&mut batch.heads[0]);
+        let is_v6 = matches!(origin.router, Addr::V6(_));
+        let can_be = samplers.is_empty() && sink.takes_records();
+        let ready = if can_be { plan.ready(is_v6) } else { None };
+        let ready = ready.filter(|ready| ready.begin(origin, &mut head));
         let depth = self.config.depth();
         let (mut rest, mut read, mut doubled) = (records, 0, 0);
         // What is left at the end and shorter than any record is padding (RFC 7011, 3.3.1).
         while rest.len() >= *min_len {
+            if let Some(ready) = ready {
+                if let Some(is_sane) = ready.write(rest, origin, &head, batch) {
+                    self.counters.odd_uptimes += u64::from(!is_sane);
+                    read += 1;
+                    rest = rest.get(ready.len()..).unwrap_or_default();
+                    if batch.is_full() {
+                        batch.deliver(origin.sysid, sink);
+                    }
+                    continue;
+                }
+                batch.deliver(origin.sysid, sink); // before this one
+            }
             flow.clear();
             kept.clear();
             let Some(used) = plan.read(rest, flow, kept, &mut self.counters) else { break };
-            let is_sane = derive::finish(flow, kept, plan.nature, &message.origin);
+            let is_sane = derive::finish(flow, kept, plan.nature, origin);
             self.counters.odd_uptimes += u64::from(!is_sane);
             let directions = if plan.nature.is_compound() {
                 let counters = &mut self.counters;
-                let around = (&*templates, &message.origin, depth);
+                let around = (&*templates, origin, depth);
                 complete(plan, rest, (flow, back), kept, around, counters)
             } else {
                 Directions::FORWARD
@@ -231,6 +249,8 @@ impl Decoder {
             read += 1;
             rest = rest.get(used..).unwrap_or_default();
         }
+        batch.deliver(origin.sysid, sink);
+        batch.heads[0] = head;
         let is_cut = rest.len() >= *min_len;
         if let Some(template) = templates.get_mut(id) {
             template.records += read;

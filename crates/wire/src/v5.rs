@@ -93,6 +93,7 @@ struct V5;
 
 impl Format<RECORD_LEN> for V5 {
     const RECORDS: &'static str = "v5 records";
+    const IS_V5: bool = true;
 
     #[inline]
     fn read_rest(record: &[u8; RECORD_LEN], flow: &mut Flow) {

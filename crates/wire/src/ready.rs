@@ -1,0 +1,617 @@
+//! Plain records straight into the form of files, without a [`Flow`] between.
+//!
+//! Most records say nothing but numbers and addresses, and all of one template have the same
+//! fields: so each octet has its place in the file's record before the first one is read. What is
+//! not plain (ICMP, sampling, events, other directions, values too wide for their field) goes the
+//! long way by [`Plan`](crate::plan::Plan) and `derive`, record by record, and what comes out is the
+//! same: tests run both ways side by side.
+
+use crate::derive::{self, Clock, Origin};
+use record::code::Proto;
+use record::time::from_uptime;
+use record::{Addr, Field, FlowSink, Group, Kind, Totals, v3};
+
+/// How plain records of one layout become records of a file.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    /// The record with all headers in place.
+    template: Box<[u8]>,
+    moves: Box<[Move]>,
+    times: Times,
+    /// Octets of a record as it comes.
+    len: usize,
+    /// Where the address of the router goes, and whether it is one of IPv6.
+    router_at: u16,
+    has_router_v6: bool,
+}
+
+/// A field as it comes: a big-endian number, or an address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    pub(crate) field: Field,
+    pub(crate) at: u16,
+    pub(crate) len: u16,
+}
+
+/// Where the start and the end of the flow are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Times {
+    /// As uptimes of 32 bits.
+    Uptime(u16, u16),
+    /// As milliseconds since 1970, in 64 bits.
+    Millis(u16, u16),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Move {
+    from: u16,
+    to: u16,
+    how: How,
+}
+
+/// Octets as they come, and octets in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    One,
+    Two,
+    Four,
+    Eight,
+    TwoToFour,
+    FourToEight,
+    /// Any other lengths: those of the value, and those of the room for it.
+    Other(u8, u8),
+}
+
+/// What every record says of its exporter and its message.
+const STAMPED: [Field; 7] = [
+    Field::RecordFlags,
+    Field::Source,
+    Field::ExporterId,
+    Field::Received,
+    Field::Router,
+    Field::EngineType,
+    Field::EngineId,
+];
+
+/// Fields whose records are more than numbers that are copied, beside what is [`STAMPED`].
+const UNFIT: [Field; 6] = [
+    Field::First,
+    Field::Last,
+    Field::Flows,
+    Field::OutPackets,
+    Field::OutBytes,
+    Field::SelectorId,
+];
+
+/// Where extension 1, the first of all, has its data (file format, 7).
+const GENERIC: usize = v3::LEN + v3::ELEMENT_HEADER;
+const FIRST: usize = GENERIC;
+const LAST: usize = GENERIC + 8;
+const RECEIVED: usize = GENERIC + 16;
+const PACKETS: usize = GENERIC + 24;
+const BYTES: usize = GENERIC + 32;
+const PROTO: usize = GENERIC + 44;
+
+impl Ready {
+    /// For records of `len` octets with these fields. `None` if they are not plain.
+    pub(crate) fn new(
+        sources: &[Source],
+        times: Times,
+        len: usize,
+        has_router_v6: bool,
+    ) -> Option<Self> {
+        let bit = |field: Field| 1u128 << field as usize;
+        let mut present =
+            STAMPED.iter().fold(bit(Field::First) | bit(Field::Last), |m, f| m | bit(*f));
+        let mut v6 = if has_router_v6 { bit(Field::Router) } else { 0 };
+        for source in sources {
+            let (field, kind) = (source.field, source.field.kind());
+            let is_plain = match kind {
+                Kind::Addr => source.len == 4 || source.len == 16,
+                kind => kind.is_number() && (1..=8).contains(&source.len),
+            };
+            let is_new = present & bit(field) == 0;
+            if !is_plain || !is_new || field.is_part() || UNFIT.contains(&field) {
+                return None;
+            }
+            present |= bit(field);
+            v6 |= if source.len == 16 { bit(field) } else { 0 };
+        }
+        let (template, places) = lay_out(present, v6)?;
+        let place = |field: Field| places.iter().find(|(f, _)| *f == field).map(|(_, at)| *at);
+        let mut moves = Vec::with_capacity(sources.len() + 2);
+        for source in sources {
+            add_moves(source, place(source.field)?, &mut moves);
+        }
+        Some(Self {
+            template: template.into(),
+            moves: moves.into(),
+            times,
+            len,
+            router_at: place(Field::Router)?,
+            has_router_v6,
+        })
+    }
+
+    /// Octets it occupies in memory for a template of so many steps, roughly.
+    pub(crate) const fn cost(steps: usize) -> usize {
+        size_of::<Self>() + 192 + steps * size_of::<Move>()
+    }
+
+    /// The record with all in place that the records of one message share. `false` if they are not
+    /// plain.
+    pub(crate) fn begin(&self, origin: &Origin, head: &mut Vec<u8>) -> bool {
+        let is_clock = match self.times {
+            Times::Uptime(..) => matches!(origin.clock, Clock::Uptime(_)),
+            Times::Millis(..) => true,
+        };
+        let Ok(number) = u16::try_from(origin.sysid) else { return false };
+        if !is_clock || matches!(origin.router, Addr::V6(_)) != self.has_router_v6 {
+            return false;
+        }
+        head.clear();
+        head.extend_from_slice(&self.template);
+        put(head, v3::ENGINE_TYPE, &[origin.engine.0, origin.engine.1]);
+        put(head, v3::EXPORTER, &number.to_le_bytes());
+        put(head, v3::SOURCE, &[origin.source]);
+        put(head, RECEIVED, &origin.received_ms.to_le_bytes());
+        let router = origin.router.to_row();
+        let width = origin.router.width();
+        put(head, usize::from(self.router_at), router.get(..width).unwrap_or_default());
+        true
+    }
+
+    /// Octets of a record as it comes.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Appends the record that `record` begins with. Returns whether its uptimes were plausible;
+    /// `None`, with nothing appended, if it is not plain.
+    #[inline]
+    pub(crate) fn write(
+        &self,
+        record: &[u8],
+        origin: &Origin,
+        head: &[u8],
+        batch: &mut Batch,
+    ) -> Option<bool> {
+        let record = record.get(..self.len)?;
+        let (first, last, is_sane) = self.times(record, origin)?;
+        let start = batch.octets.len();
+        batch.octets.extend_from_slice(head);
+        let row = batch.octets.get_mut(start..)?;
+        let is_plain = self.fill(record, row).is_some();
+        let proto = Proto(row.get(PROTO).copied().unwrap_or(0));
+        if !is_plain || proto.is_icmp() {
+            batch.octets.truncate(start);
+            return None;
+        }
+        put(row, FIRST, &first.to_le_bytes());
+        put(row, LAST, &last.to_le_bytes());
+        let sums = &mut batch.totals;
+        let (packets, bytes) = (u64_at(row, PACKETS), u64_at(row, BYTES));
+        let group = Group::of(proto) as usize;
+        for (counters, n) in
+            [(&mut sums.flows, 1), (&mut sums.packets, packets), (&mut sums.bytes, bytes)]
+        {
+            if let Some(sum) = counters.get_mut(group) {
+                *sum = sum.saturating_add(n);
+            }
+        }
+        sums.first_ms = sums.first_ms.min(first);
+        sums.last_ms = sums.last_ms.max(last);
+        batch.count += 1;
+        Some(is_sane)
+    }
+
+    #[inline]
+    fn times(&self, record: &[u8], origin: &Origin) -> Option<(u64, u64, bool)> {
+        match (self.times, origin.clock) {
+            (Times::Uptime(first, last), Clock::Uptime(uptime)) => {
+                let at = |at: u16| Some(u32::from_be_bytes(array(record, at)?));
+                let date = |at| from_uptime(origin.export_ms, uptime, at);
+                let (first, last) = (date(at(first)?), date(at(last)?));
+                Some(derive::not_in_future(first, last, origin.export_ms))
+            }
+            (Times::Millis(first, last), _) => {
+                let at = |at: u16| Some(u64::from_be_bytes(array(record, at)?));
+                let (first, last) = (at(first)?, at(last)?);
+                // 0 means that the exporter had no time.
+                (first != 0 && last != 0).then_some((first, last, true))
+            }
+            _ => None,
+        }
+    }
+
+    /// `None` as soon as a value does not fit.
+    #[inline]
+    fn fill(&self, record: &[u8], row: &mut [u8]) -> Option<()> {
+        for Move { from, to, how } in &self.moves {
+            let to = usize::from(*to);
+            match how {
+                How::One => *row.get_mut(to)? = *record.get(usize::from(*from))?,
+                How::Two => swap::<2>(record, *from, row, to)?,
+                How::Four => swap::<4>(record, *from, row, to)?,
+                How::Eight => swap::<8>(record, *from, row, to)?,
+                How::TwoToFour => {
+                    let n = u32::from(u16::from_be_bytes(array(record, *from)?));
+                    *row.get_mut(to..)?.first_chunk_mut()? = n.to_le_bytes();
+                }
+                How::FourToEight => {
+                    let n = u64::from(u32::from_be_bytes(array(record, *from)?));
+                    *row.get_mut(to..)?.first_chunk_mut()? = n.to_le_bytes();
+                }
+                How::Other(len, width) => {
+                    let from = usize::from(*from);
+                    let value = record.get(from..from + usize::from(*len))?;
+                    let n = value.iter().fold(0, |n, b| n << 8 | u64::from(*b));
+                    if *width < 8 && n >> (8 * width) != 0 {
+                        return None;
+                    }
+                    let room = row.get_mut(to..to + usize::from(*width))?;
+                    room.iter_mut().zip(n.to_le_bytes()).for_each(|(to, octet)| *to = octet);
+                }
+            }
+        }
+        Some(())
+    }
+}
+
+/// Fields, and where in a record they lie.
+type Places = Vec<(Field, u16)>;
+
+/// The record of flows with these fields, and where each of them lies. `None` if it has parts that
+/// vary.
+fn lay_out(present: u128, v6: u128) -> Option<(Vec<u8>, Places)> {
+    let mut record = vec![0; v3::LEN];
+    let mut places = v3::HEADER_FIELDS.to_vec();
+    let mut elements = 0u16;
+    for e in v3::needed(present, v6) {
+        if e.tail.is_some() {
+            return None;
+        }
+        elements += 1;
+        record.extend_from_slice(&e.id.to_le_bytes());
+        record.extend_from_slice(&(e.len + v3::ELEMENT_HEADER as u16).to_le_bytes());
+        let data = record.len() as u16;
+        record.resize(record.len() + usize::from(e.len), 0);
+        for (field, at) in e.fields {
+            let bit = 1u128 << *field as usize;
+            if present & bit == 0 {
+                continue;
+            }
+            // Addresses of both families in one element are written in a way of their own.
+            if field.kind() == Kind::Addr && (v6 & bit != 0) != (e.family == 16) {
+                return None;
+            }
+            places.push((*field, data + at));
+        }
+    }
+    put(&mut record, 0, &v3::TYPE.to_le_bytes());
+    let len = u16::try_from(record.len()).ok()?;
+    put(&mut record, 2, &len.to_le_bytes());
+    put(&mut record, v3::ELEMENTS, &elements.to_le_bytes());
+    Some((record, places))
+}
+
+fn add_moves(source: &Source, to: u16, moves: &mut Vec<Move>) {
+    let Source { field, at: from, len } = *source;
+    if field.kind() == Kind::Addr {
+        if len == 4 {
+            moves.push(Move { from, to, how: How::Four });
+        } else {
+            // Two little-endian halves, the high one first.
+            moves.push(Move { from, to, how: How::Eight });
+            moves.push(Move { from: from + 8, to: to + 8, how: How::Eight });
+        }
+        return;
+    }
+    let width = field.kind().width().unwrap_or(0);
+    let how = match (len, width) {
+        (1, 1) => How::One,
+        (2, 2) => How::Two,
+        (4, 4) => How::Four,
+        (8, 8) => How::Eight,
+        (2, 4) => How::TwoToFour,
+        (4, 8) => How::FourToEight,
+        _ => How::Other(len as u8, width as u8),
+    };
+    moves.push(Move { from, to, how });
+}
+
+/// Records of one exporter on their way to the sink.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    octets: Vec<u8>,
+    count: u32,
+    totals: Totals,
+    /// What the records of the message share: one for each layout.
+    pub(crate) heads: [Vec<u8>; 4],
+}
+
+impl Batch {
+    /// Octets after which records are handed over.
+    const FULL: usize = 16 << 10;
+
+    pub(crate) const fn is_full(&self) -> bool {
+        self.octets.len() >= Self::FULL
+    }
+
+    /// Forgets what nobody has taken.
+    pub(crate) fn clear(&mut self) {
+        self.octets.clear();
+        self.count = 0;
+        self.totals = Totals::default();
+    }
+
+    /// Hands over what there is.
+    pub(crate) fn deliver<S: FlowSink + ?Sized>(&mut self, sysid: u32, sink: &mut S) {
+        if self.count > 0 {
+            sink.records(&record::Ready {
+                records: &self.octets,
+                count: self.count,
+                exporter: sysid as u16,
+                totals: &self.totals,
+            });
+            self.clear();
+        }
+    }
+}
+
+fn put(octets: &mut [u8], at: usize, value: &[u8]) {
+    if let Some(room) = octets.get_mut(at..at + value.len()) {
+        room.copy_from_slice(value);
+    }
+}
+
+#[inline]
+fn array<const N: usize>(octets: &[u8], at: u16) -> Option<[u8; N]> {
+    octets.get(usize::from(at)..)?.first_chunk().copied()
+}
+
+#[inline]
+fn u64_at(octets: &[u8], at: usize) -> u64 {
+    array(octets, at as u16).map_or(0, u64::from_le_bytes)
+}
+
+/// Copies a big-endian number as a little-endian one.
+#[inline]
+fn swap<const N: usize>(record: &[u8], from: u16, row: &mut [u8], to: usize) -> Option<()> {
+    let mut octets: [u8; N] = array(record, from)?;
+    octets.reverse();
+    *row.get_mut(to..)?.first_chunk_mut()? = octets;
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Collect, IpfixBuilder, V5Builder, V9Builder};
+    use crate::{Config, Decoder, ipfix, v5, v9};
+    use record::{Flow, Meta, Row};
+
+    const NOW_MS: u64 = 1_795_000_000_123;
+
+    /// Takes records, and reads them back.
+    #[derive(Default)]
+    struct Takes {
+        flows: Vec<Flow>,
+        short: u32,
+        sums: Totals,
+    }
+
+    impl FlowSink for Takes {
+        fn flow(&mut self, flow: &Flow) {
+            self.flows.push(flow.clone());
+            self.sums.add(flow.as_row());
+        }
+
+        fn takes_records(&self) -> bool {
+            true
+        }
+
+        fn records(&mut self, ready: &record::Ready<'_>) {
+            let (mut rest, mut count) = (ready.records, 0);
+            while let Some((len, _)) = rest.get(2..).and_then(|r| r.split_first_chunk::<2>()) {
+                let (record, next) = rest.split_at(usize::from(u16::from_le_bytes(*len)));
+                let elements: Vec<_> = v3::elements(record).map(Option::unwrap).collect();
+                let end = elements.last().map(|e| usize::from(e.at + e.len));
+                assert_eq!((end, record[0], record[1]), (Some(record.len()), v3::TYPE as u8, 0));
+                let shape = v3::shape(&elements, v3::Choice::default());
+                let mut flow = Flow::new();
+                assert_eq!(flow.assign(Row::new(record, &shape)), 0);
+                assert_eq!(flow.number(Field::ExporterId), u64::from(ready.exporter));
+                self.flows.push(flow);
+                (rest, count) = (next, count + 1);
+            }
+            assert_eq!((rest.len(), count), (0, ready.count));
+            self.short += ready.count;
+            self.sums.merge(ready.totals);
+        }
+
+        fn meta(&mut self, _: Meta<'_>) {}
+    }
+
+    /// What a flow says, whatever fields are there with a 0.
+    fn gist(flow: &Flow) -> Vec<(Field, u64, Option<Addr>)> {
+        let row = flow.as_row();
+        let addr = |field| row.addr(field).filter(|a| !a.is_unspecified());
+        let fields = Field::ALL.iter().filter(|f| !f.is_derived());
+        let all = fields.map(|f| (*f, row.number(*f), addr(*f)));
+        all.filter(|(_, n, addr)| *n != 0 || addr.is_some()).collect()
+    }
+
+    /// Decodes both ways, and returns how many flows there were and how many went the short one.
+    fn both(config: Config, peer: Addr, datagrams: &[Vec<u8>]) -> (u32, u32) {
+        let (mut long, mut flows) = (Decoder::new(config), Collect::default());
+        let (mut short, mut taken) = (Decoder::new(config), Takes::default());
+        let mut sums = Totals::default();
+        for datagram in datagrams {
+            let want = long.decode(peer, NOW_MS, datagram, &mut flows);
+            assert_eq!(short.decode(peer, NOW_MS, datagram, &mut taken), want);
+        }
+        assert_eq!(short.counters(), long.counters());
+        assert_eq!(taken.flows.len(), flows.flows.len());
+        for (short, long) in taken.flows.iter().zip(&flows.flows) {
+            assert_eq!(gist(short), gist(long));
+            sums.add(long.as_row());
+        }
+        assert_eq!(taken.sums, sums);
+        (flows.flows.len() as u32, taken.short)
+    }
+
+    fn random() -> impl FnMut() -> usize {
+        let mut n = 0x9e37_79b9_7f4a_7c15_u64;
+        move || {
+            n ^= n << 13;
+            n ^= n >> 7;
+            n ^= n << 17;
+            (n >> 11) as usize
+        }
+    }
+
+    /// A record of `len` octets with some zeros in it.
+    fn record(len: usize, next: &mut impl FnMut() -> usize) -> Vec<u8> {
+        let zeros = next() % 3;
+        (0..len).map(|_| if next() % 4 < zeros { 0 } else { next() as u8 }).collect()
+    }
+
+    const PEERS: [Addr; 2] = [Addr::V4(0xc000_0201), Addr::V6(0x2001_0db8 << 96 | 1)];
+
+    #[test]
+    fn v5_comes_to_the_same_both_ways() {
+        let mut next = random();
+        let (mut all, mut short) = (0, 0);
+        for round in 0..400 {
+            let sampling = if round % 10 == 9 { 100 } else { 0 };
+            let unix_secs = if round % 7 == 6 { 5 } else { 1_795_000_000 };
+            let (engine_type, engine_id) = (next() as u8 % 2, next() as u8 % 2);
+            let uptime_ms = next() as u32;
+            let header = v5::Header {
+                sampling,
+                unix_secs,
+                uptime_ms,
+                engine_type,
+                engine_id,
+                ..v5::Header::default()
+            };
+            let datagram = (0..30).fold(V5Builder::new(header), |datagram, _| {
+                let mut record: [u8; 48] = record(48, &mut next).try_into().unwrap();
+                record[38] = [6, 17, 1, 58, 0, 47][next() % 6];
+                for part in [8..12, 40..44] {
+                    record[part].fill((next() % 2) as u8);
+                }
+                datagram.record(record)
+            });
+            let mut datagram = datagram.build();
+            datagram.truncate(datagram.len() - next() % 60);
+            let (flows, taken) = both(Config::default(), PEERS[round % 2], &[datagram]);
+            assert_eq!(taken == 0, sampling != 0);
+            all += flows;
+            short += taken;
+        }
+        assert!(all > 11_000 && short > 6000 && short < all, "{short} of {all}");
+    }
+
+    /// (element, shortest, longest) of what plain templates have.
+    const PLAIN: &[(u16, u16, u16)] = &[
+        (1, 1, 8),
+        (2, 1, 8),
+        (4, 1, 1),
+        (5, 1, 2),
+        (6, 1, 2),
+        (7, 2, 3),
+        (9, 1, 1),
+        (10, 1, 4),
+        (11, 2, 2),
+        (13, 1, 1),
+        (14, 2, 5),
+        (15, 4, 4),
+        (16, 2, 4),
+        (17, 2, 4),
+        (32, 2, 2),
+        (58, 2, 2),
+        (61, 1, 1),
+        (62, 16, 16),
+        (210, 1, 9),
+        (234, 4, 4),
+    ];
+
+    /// A template with ends of the flow, addresses and others in any order, and its octets.
+    fn template(
+        times: (u16, u16, u16),
+        next: &mut impl FnMut() -> usize,
+    ) -> (Vec<(u16, u16)>, usize) {
+        let (first, last, width) = times;
+        let (src, dst, len) = if next().is_multiple_of(2) { (8, 12, 4) } else { (27, 28, 16) };
+        let mut fields = vec![(first, width), (last, width), (src, len), (dst, len)];
+        for (id, least, most) in PLAIN {
+            if next().is_multiple_of(2) {
+                fields.push((*id, least + (next() as u16) % (most - least + 1)));
+            }
+        }
+        for n in (1..fields.len()).rev() {
+            fields.swap(n, next() % (n + 1));
+        }
+        let len = fields.iter().map(|(_, len)| usize::from(*len)).sum();
+        (fields, len)
+    }
+
+    #[test]
+    fn templates_come_to_the_same_both_ways() {
+        let mut next = random();
+        let (mut all, mut short) = (0, 0);
+        for round in 0..600 {
+            let is_v9 = round % 3 != 0;
+            let (fields, len) =
+                template(if is_v9 { (22, 21, 4) } else { (152, 153, 8) }, &mut next);
+            let records: Vec<_> = (0..8)
+                .map(|_| {
+                    let mut record = record(len, &mut next);
+                    let mut at = 0;
+                    for (id, len) in &fields {
+                        if *id == 4 && !next().is_multiple_of(4) {
+                            record[at] = 6;
+                        }
+                        at += usize::from(*len);
+                    }
+                    record
+                })
+                .collect();
+            let mut datagram = if is_v9 {
+                let (unix_secs, uptime_ms) = (1_795_000_000, next() as u32);
+                let header = v9::Header { unix_secs, uptime_ms, ..v9::Header::default() };
+                V9Builder::new(header).template(256, &fields).data(256, &records).build()
+            } else {
+                let fields: Vec<_> = fields.iter().map(|(id, len)| (0, *id, *len)).collect();
+                let builder = IpfixBuilder::new(ipfix::Header::default()).template(256, &fields);
+                builder.data(256, &records).build()
+            };
+            datagram.truncate(datagram.len() - next() % (len + 4));
+            let (flows, taken) = both(Config::default(), PEERS[round % 2], &[datagram]);
+            all += flows;
+            short += taken;
+        }
+        assert!(all > 4000 && short > all / 4 && short < all, "{short} of {all}");
+    }
+
+    #[test]
+    fn a_plain_template_goes_the_short_way() {
+        let fields = [(22, 4), (21, 4), (8, 4), (12, 4), (4, 1), (6, 1), (2, 4), (1, 4)];
+        let octets: Vec<u8> = (0..26).map(|n| if n == 16 { 17 } else { n + 40 }).collect();
+        let records = vec![octets; 2000];
+        let datagram =
+            V9Builder::new(v9::Header { unix_secs: 1_795_000_000, ..v9::Header::default() })
+                .template(300, &fields)
+                .data(300, &records)
+                .build();
+        assert_eq!(
+            both(Config::default(), PEERS[0], std::slice::from_ref(&datagram)),
+            (2000, 2000)
+        );
+        let default_sampling = Some(crate::DefaultSampling::Otherwise(100));
+        let config = Config { default_sampling, ..Config::default() };
+        assert_eq!(both(config, PEERS[0], &[datagram]), (2000, 0), "sampled");
+    }
+}
