@@ -10,7 +10,8 @@ use crate::dedup::{Dedup, Recent};
 use crate::entry::{Cold, ColdSide, Hot, Slab, state};
 use crate::fragments::Fragments;
 use crate::index::{Index, SLOTS};
-use crate::key::{HIGH, Keyed, Keyer, LOW, Ports};
+use crate::key::{Around, HIGH, Keyed, Keyer, LOW, Ports};
+use crate::quick;
 use crate::sampling::{Lots, Sampler};
 use crate::timeouts::Rules;
 use crate::wheel::Wheel;
@@ -107,6 +108,8 @@ pub struct Cache {
     pub(crate) clock: Clock,
     pub(crate) rules: Rules,
     pub(crate) keyer: Keyer,
+    /// Whether frames may be read the short way.
+    is_quick: bool,
     sampler: Sampler,
     fragments: Fragments,
     recent: Option<Recent>,
@@ -126,6 +129,8 @@ struct Seen {
     time_ns: u64,
     tick: u64,
     tag: u32,
+    /// Where its conversation may be.
+    slot: Option<u32>,
     octets: u32,
     /// Which of the batch it is.
     at: u8,
@@ -149,6 +154,7 @@ impl Cache {
             clock: Clock::default(),
             rules: Rules::new(&config.timeouts),
             keyer: Keyer::new(config.level, lots.next()),
+            is_quick: config.depth == Depth::Outer && config.level < Level::Ether,
             sampler: Sampler::new(config.sampling, lots.next()),
             fragments: Fragments::new(lots.next()),
             recent: config.dedup.map(|dedup| Recent::new(dedup, lots.next())),
@@ -181,8 +187,9 @@ impl Cache {
                     all.push(seen);
                 }
             }
-            for seen in &all {
-                if let Some(slot) = self.index.first(seen.tag) {
+            for seen in &mut all {
+                seen.slot = self.index.first(seen.tag);
+                if let Some(slot) = seen.slot {
                     self.slab.prefetch(slot, seen.keyed.key.is_v6());
                 }
             }
@@ -206,15 +213,15 @@ impl Cache {
         }
         self.stats.processed += 1;
         let (time_ns, tick) = self.clock.set(frame.time_ns);
-        let packet = decode(frame, self.config.depth);
-        if let Some(stop) = packet.stop {
-            self.stats.stops[stop.cause as usize] += 1;
-        }
-        let Some(ip) = packet.ip.filter(|ip| self.config.ipv6 || matches!(ip.src, Addr::V4(_)))
-        else {
-            self.ignore(&packet);
-            return None;
+        let short = if self.is_quick { quick::read(frame.bytes, frame.wire_len) } else { None };
+        let (ip, transport, around) = match short.filter(|_| frame.link == ETHERNET) {
+            Some((ip, transport)) => (ip, transport, Around::default()),
+            None => self.decode(frame)?,
         };
+        if !self.config.ipv6 && matches!(ip.src, Addr::V6(_)) {
+            self.stats.non_ip += 1;
+            return None;
+        }
         if let Some(recent) = &mut self.recent
             && recent.is_copy(&ip, frame.bytes, time_ns)
         {
@@ -222,20 +229,21 @@ impl Cache {
             return None;
         }
         self.stats.octets += u64::from(ip.octets);
-        let (ports, proto) = self.ports(&ip, packet.transport, time_ns);
+        let (ports, proto) = self.ports(&ip, transport, time_ns);
         let ip = Ip { proto, ..ip };
-        let keyed = self.keyer.key(&packet, &ip, ports);
+        let keyed = self.keyer.key(&around, &ip, transport, ports);
         let is_tcp = keyed.key.proto() == TCP;
         Some(Seen {
             keyed,
             time_ns,
             tick,
             tag: self.keyer.hash(&keyed.key),
+            slot: None,
             octets: ip.octets,
             at,
             tos: ip.tos,
             ttl: ip.ttl,
-            tcp_flags: match packet.transport {
+            tcp_flags: match transport {
                 Transport::Tcp { flags: Some(flags), .. } if is_tcp => flags,
                 _ => 0,
             },
@@ -243,16 +251,21 @@ impl Cache {
         })
     }
 
-    #[cold]
-    fn ignore(&mut self, packet: &packet::Packet<'_>) {
-        let is_cut = match packet.stop {
-            Some(stop) if packet.ip.is_none() => {
-                matches!(stop.cause, Cause::Truncated | Cause::Malformed)
-            }
-            _ => false,
+    /// The long way, for packets of all kinds. `None` if there is no IP header, which is counted.
+    #[inline(never)]
+    fn decode(&mut self, frame: &Packet<'_>) -> Option<(Ip, Transport, Around)> {
+        let packet = decode(frame, self.config.depth);
+        if let Some(stop) = packet.stop {
+            self.stats.stops[stop.cause as usize] += 1;
+        }
+        let Some(ip) = packet.ip else {
+            let cause = packet.stop.map(|stop| stop.cause);
+            let is_cut = matches!(cause, Some(Cause::Truncated | Cause::Malformed));
+            let count = if is_cut { &mut self.stats.too_short } else { &mut self.stats.non_ip };
+            *count += 1;
+            return None;
         };
-        let count = if is_cut { &mut self.stats.too_short } else { &mut self.stats.non_ip };
-        *count += 1;
+        Some((ip, packet.transport, self.keyer.around(&packet)))
     }
 
     /// Ports and protocol: a fragment's are those of the packet it is of.
@@ -277,7 +290,8 @@ impl Cache {
         }
         let (key, ends) = (&seen.keyed.key, &seen.keyed.ends);
         let (slab, macs) = (&self.slab, self.config.level == Level::Ether);
-        let found = self.index.find(seen.tag, |slot| slab.is(slot, key, ends, macs));
+        let is = |slot: u32| slab.is(slot, key, ends, macs);
+        let found = seen.slot.filter(|slot| is(*slot)).or_else(|| self.index.find(seen.tag, is));
         let slot = found.unwrap_or_else(|| self.begin(seen, out));
         self.update(slot, seen, frame, out);
     }
@@ -386,6 +400,7 @@ impl Cache {
         }
         let slot = self.slab.add(hot, cold, &seen.keyed.ends);
         self.index.insert(seen.tag, slot);
+        self.stats.most_active = self.stats.most_active.max(self.slab.len() as u64);
         let due = self.due(slot).0;
         self.wheel.insert(&mut self.slab, slot, due);
         slot
@@ -499,6 +514,8 @@ impl Cache {
     }
 }
 
+/// LINKTYPE_ETHERNET.
+const ETHERNET: u32 = 1;
 const TCP: u8 = 6;
 
 #[inline]

@@ -329,6 +329,8 @@ impl Slab {
         }
         let free = self.free;
         let hot = self.hot_mut(slot);
+        // Nobody finds it any more, whoever still knows the slot.
+        hot.key = Key::NONE;
         hot.state = 0;
         hot.seen = free;
         self.free = slot;

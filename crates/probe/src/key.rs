@@ -96,6 +96,8 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// The key of no packet.
+    pub(crate) const NONE: Self = Self { addrs: 0, ports: u64::MAX, realm: 0 };
     const V6: u64 = 1 << 40;
     const ECHO: u64 = 1 << 41;
     /// ICMP that is no echo: the port of the higher endpoint is type and code.
@@ -198,8 +200,14 @@ impl Keyer {
 
     /// The key of a packet with this IP header and these ports.
     #[inline]
-    pub(crate) fn key(&self, packet: &Packet<'_>, ip: &Ip, ports: Ports) -> Keyed {
-        let macs = self.macs(&packet.link);
+    pub(crate) fn key(
+        &self,
+        around: &Around,
+        ip: &Ip,
+        transport: Transport,
+        ports: Ports,
+    ) -> Keyed {
+        let macs = around.macs;
         let ([src, dst], flags) = self.ports(ports);
         let mut keyed = Keyed::default();
         match (ip.src, ip.dst) {
@@ -228,8 +236,12 @@ impl Keyer {
         if is_one_way && !low_sends {
             keyed.key.ports |= Key::HIGH_SENDS;
         }
-        keyed.key.realm = self.realm(packet, keyed.ends.macs);
-        let answers = is_answer(packet.transport, ports);
+        keyed.key.realm = around.realm;
+        if self.level >= Level::Ether {
+            let [low, high] = keyed.ends.macs;
+            keyed.key.realm |= fold(low ^ self.seeds[6], high ^ self.seeds[7]) << 48;
+        }
+        let answers = is_answer(transport, ports);
         keyed.initiator = keyed.sender ^ u8::from(answers);
         if ip.src == ip.dst && src == dst && macs[0] == macs[1] {
             // Somebody talks to himself. Only an echo tells what is an answer.
@@ -237,14 +249,6 @@ impl Keyer {
             (keyed.sender, keyed.initiator) = (u8::from(is_reply), LOW as u8);
         }
         keyed
-    }
-
-    #[inline]
-    fn macs(&self, link: &Link) -> [u64; 2] {
-        if self.level < Level::Ether {
-            return [0; 2];
-        }
-        [link.src_mac.map_or(0, |mac| mac.0), link.dst_mac.map_or(0, |mac| mac.0)]
     }
 
     /// What stands for source and destination port, and flags.
@@ -261,23 +265,32 @@ impl Keyer {
         }
     }
 
-    #[inline]
-    fn realm(&self, packet: &Packet<'_>, macs: [u64; 2]) -> u64 {
-        let mut realm = 0;
+    /// What there is around the IP header of a packet.
+    pub(crate) fn around(&self, packet: &Packet<'_>) -> Around {
+        let mut around = Around::default();
         if let Some(tunnel) = &packet.tunnel
             && matches!(tunnel.kind, TunnelKind::Vxlan | TunnelKind::Geneve)
         {
-            realm |= u64::from(tunnel.id.unwrap_or(0) & 0xff_ffff) << 24;
+            around.realm |= u64::from(tunnel.id.unwrap_or(0) & 0xff_ffff) << 24;
         }
         if self.level >= Level::Vlan {
             let (outer, inner) = vlans(&packet.link);
-            realm |= u64::from(outer) | u64::from(inner) << 12;
+            around.realm |= u64::from(outer) | u64::from(inner) << 12;
         }
         if self.level >= Level::Ether {
-            realm |= fold(macs[0] ^ self.seeds[6], macs[1] ^ self.seeds[7]) << 48;
+            let link = &packet.link;
+            around.macs = [link.src_mac, link.dst_mac].map(|mac| mac.map_or(0, |mac| mac.0));
         }
-        realm
+        around
     }
+}
+
+/// What a level asks for beside the IP header: nothing below [`Level::Vlan`], but for tunnels.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Around {
+    /// Source and destination.
+    macs: [u64; 2],
+    realm: u64,
 }
 
 /// Identifiers of the outermost VLAN and of the one within it, 0 without.

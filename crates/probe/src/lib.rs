@@ -39,6 +39,7 @@ pub mod offline;
 mod outlet;
 mod outline;
 pub mod probe;
+mod quick;
 mod sampling;
 mod sender;
 pub mod statistics;

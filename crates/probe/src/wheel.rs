@@ -192,3 +192,105 @@ fn first_used(words: &[u64; BUCKETS / 64], from: usize, to: usize) -> Option<usi
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sampling::Lots;
+
+    struct Entries(Vec<Links>);
+
+    impl Linked for Entries {
+        fn links(&mut self, slot: u32) -> &mut Links {
+            &mut self.0[slot as usize]
+        }
+    }
+
+    /// All that is taken out until `to`, with the tick it was.
+    fn taken(
+        wheel: &mut Wheel,
+        entries: &mut Entries,
+        dues: &[Option<u64>],
+        to: u64,
+    ) -> Vec<(u64, u32)> {
+        let mut all = Vec::new();
+        while let Some(first) = wheel.advance(to) {
+            let mut next = Some(first);
+            while let Some(slot) = next {
+                next = Wheel::unchain(entries, slot);
+                let due = dues[slot as usize].unwrap();
+                if due <= wheel.now() {
+                    all.push((wheel.now(), slot));
+                } else {
+                    wheel.insert(entries, slot, due);
+                }
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn it_is_a_sorted_list() {
+        const SLOTS: usize = 200;
+        for seed in 0..60u64 {
+            let mut lots = Lots(seed);
+            let spans = [10, 300, 70_000, 20_000_000, AHEAD - 1];
+            let mut wheel = Wheel::new();
+            let mut entries = Entries(vec![Links::default(); SLOTS]);
+            // Near the end of rounds of every level, too.
+            let start = [0, 250, (1 << 16) - 3, (1 << 32) - 3, 5 << 32, (1 << 40) - 1];
+            assert_eq!(wheel.advance(start[seed as usize % start.len()]), None);
+            let mut dues: Vec<Option<u64>> = vec![None; SLOTS];
+            for _ in 0..2000 {
+                let slot = (lots.next() % SLOTS as u64) as u32;
+                let span = spans[(lots.next() % 5) as usize];
+                match (lots.next() % 4, dues[slot as usize]) {
+                    (0, _) => {
+                        let to = wheel.now() + lots.next() % span;
+                        let got = taken(&mut wheel, &mut entries, &dues, to);
+                        let mut want: Vec<(u64, u32)> = (0..)
+                            .zip(&dues)
+                            .filter_map(|(slot, due)| due.filter(|d| *d <= to).map(|d| (d, slot)))
+                            .collect();
+                        want.sort_unstable();
+                        let mut sorted = got.clone();
+                        sorted.sort_unstable();
+                        assert_eq!(sorted, want, "seed {seed}: at their ticks");
+                        assert!(got.is_sorted_by_key(|(tick, _)| *tick), "in their order");
+                        got.iter().for_each(|(_, slot)| dues[*slot as usize] = None);
+                        assert_eq!(wheel.now(), to);
+                    }
+                    (_, None) => {
+                        let due = wheel.now() + 1 + lots.next() % span;
+                        dues[slot as usize] = Some(due);
+                        wheel.insert(&mut entries, slot, due);
+                    }
+                    (1, Some(_)) => {
+                        wheel.remove(&mut entries, slot);
+                        dues[slot as usize] = None;
+                    }
+                    _ => {}
+                }
+                let first = dues.iter().flatten().min();
+                assert_eq!(wheel.next_tick().is_some(), first.is_some());
+                assert!(
+                    wheel.next_tick() <= first.copied() && wheel.next_tick() != Some(wheel.now())
+                );
+                let low = lots.next() % (1 << 31);
+                let tick = wheel.now().saturating_sub(low);
+                assert_eq!(wheel.full(tick as u32), tick);
+            }
+        }
+    }
+
+    #[test]
+    fn entries_of_a_tick_come_in_the_order_they_were_added() {
+        let mut wheel = Wheel::new();
+        let mut entries = Entries(vec![Links::default(); 10]);
+        (0..10).for_each(|slot| wheel.insert(&mut entries, slot, 40));
+        [0, 5, 9].into_iter().for_each(|slot| wheel.remove(&mut entries, slot));
+        wheel.remove(&mut entries, 5);
+        let got = taken(&mut wheel, &mut entries, &[Some(40); 10], 40);
+        assert!(got.into_iter().eq([1, 2, 3, 4, 6, 7, 8].map(|slot| (40, slot))));
+    }
+}
