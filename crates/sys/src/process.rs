@@ -2,10 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::kill;
 use nix::unistd::{
@@ -94,6 +95,15 @@ pub fn raise_file_limit() -> io::Result<u64> {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     }
     Ok(hard)
+}
+
+/// Keeps a descriptor from programs that this one starts.
+///
+/// # Errors
+/// If the system refuses it.
+pub fn close_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
+    fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    Ok(())
 }
 
 /// Lets the calling thread go before others of the machine, if that is permitted (root,
@@ -375,6 +385,7 @@ fn find_group(name: &str) -> Result<Gid, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
     use std::process::{Command, Stdio};
 
     /// Runs the ignored test `name` in a process of its own, since it changes the process.
@@ -398,6 +409,15 @@ mod tests {
         assert_eq!(raise_file_limit().unwrap(), hard);
         assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (hard, hard));
         assert_eq!(raise_file_limit().unwrap(), hard, "again");
+    }
+
+    #[test]
+    fn descriptors_that_are_kept() {
+        let file = tempfile::tempfile().unwrap();
+        fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+        close_on_exec(file.as_fd()).unwrap();
+        let flags = fcntl(&file, FcntlArg::F_GETFD).unwrap();
+        assert_eq!(flags, FdFlag::FD_CLOEXEC.bits());
     }
 
     #[test]

@@ -67,6 +67,8 @@ impl Port {
             .open()
             .and_then(pcap::Capture::setnonblock)
             .map_err(failed)?;
+        // libpcap would leave it to every program that this one starts.
+        let _ = sys::process::close_on_exec(handle.as_fd());
         if is_any {
             // Where libpcap is too old for it, packets do not name their interface.
             let _ = handle.set_datalink(pcap::Linktype(COOKED2));

@@ -430,7 +430,10 @@ fn an_interface_takes_what_is_for_others_if_asked() {
                     Live::open(&LiveOptions { promiscuous, backend, ..options("b0") }).unwrap();
                 assert_eq!(shown().as_deref(), Some(want), "{backend:?}");
                 drop(live);
-                assert_eq!(shown().as_deref(), Some("0"), "{backend:?}");
+                // A program that another test starts just now may hold the socket a moment longer.
+                while shown().as_deref() != Some("0") {
+                    std::thread::yield_now();
+                }
             }
         }
     });
