@@ -170,5 +170,10 @@ fn tell(event: &capture::live::Event) {
         Change::Down => log::warn!("{name} is down: no packets until it is up again"),
         Change::Gone => log::warn!("{name} is gone: no packets until it is there again"),
         Change::Back => log::info!("{name} is there again"),
+        Change::Refused => {
+            log::error!(
+                "{name} is there again and cannot be captured: restart, or leave CAP_NET_RAW"
+            );
+        }
     }
 }

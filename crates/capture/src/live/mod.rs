@@ -101,10 +101,13 @@ pub struct Event {
 /// What can happen to an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It was taken down. Packets come again when it is up.
+    /// It was taken down. Packets come again when it is up. libpcap does not tell.
     Down,
-    /// It is no more. It is looked for with each wait.
+    /// It is no more, or libpcap has given it up. It is looked for with each wait.
     Gone,
+    /// It is there again and cannot be captured: privileges were given up, for example. It is tried
+    /// again when it is another one.
+    Refused,
     /// It is there again, and captured.
     Back,
 }
@@ -207,11 +210,10 @@ impl Live {
     /// Hands over packets if there are any, or come within the time to wait.
     ///
     /// # Errors
-    /// If waiting fails. An interface that goes down or away is no error but an
-    /// [event](Self::take_event); it is one if it has come back and cannot be captured again, once.
-    /// Other interfaces are captured all the same: call again.
+    /// If waiting fails. An interface that goes down or away, or cannot be captured when it is back,
+    /// is no error but an [event](Self::take_event).
     pub fn batch(&mut self, visit: &mut dyn FnMut(&[Packet<'_>])) -> Result<Progress, Error> {
-        if self.deliver(visit)? {
+        if self.deliver(visit) {
             return Ok(Progress::More);
         }
         let wait = if self.quiet.is_some() { self.block_timeout } else { self.wait };
@@ -219,29 +221,29 @@ impl Live {
         let sockets: Vec<_> = sockets.into_iter().map(|socket| (socket, Ready::READ)).collect();
         poll::wait(&sockets, Some(wait)).map_err(|source| Error::Wait { source })?;
         for port in &mut self.ports {
-            if let Some(event) = port.look()?
+            if let Some(event) = port.look()
                 && self.events.len() < MOST_EVENTS
             {
                 self.events.push_back(event);
             }
         }
-        if self.deliver(visit)? {
+        if self.deliver(visit) {
             return Ok(Progress::More);
         }
         Ok(self.rest())
     }
 
     /// Hands over what one of the ports has; `false` if none has anything.
-    fn deliver(&mut self, visit: &mut dyn FnMut(&[Packet<'_>])) -> Result<bool, Error> {
+    fn deliver(&mut self, visit: &mut dyn FnMut(&[Packet<'_>])) -> bool {
         for _ in 0..self.ports.len() {
             self.turn = (self.turn + 1) % self.ports.len();
             let Some(port) = self.ports.get_mut(self.turn) else { break };
-            if port.deliver(&mut self.counts, visit)? {
+            if port.deliver(&mut self.counts, visit) {
                 self.quiet = self.quiet.map(|_| 0);
-                return Ok(true);
+                return true;
             }
         }
-        Ok(false)
+        false
     }
 
     /// What it means that nothing came.
@@ -321,24 +323,20 @@ impl Port {
     }
 
     /// Hands over packets that are there; `false` if there are none.
-    fn deliver(
-        &mut self,
-        counts: &mut Counts,
-        visit: &mut dyn FnMut(&[Packet<'_>]),
-    ) -> Result<bool, Error> {
+    fn deliver(&mut self, counts: &mut Counts, visit: &mut dyn FnMut(&[Packet<'_>])) -> bool {
         match self {
-            Self::Ring(port) => Ok(port.deliver(counts, visit)),
+            Self::Ring(port) => port.deliver(counts, visit),
             #[cfg(feature = "libpcap")]
             Self::Libpcap(port) => port.deliver(counts, visit),
         }
     }
 
     /// Looks after the interface, and tells what has happened to it.
-    fn look(&mut self) -> Result<Option<Event>, Error> {
+    fn look(&mut self) -> Option<Event> {
         match self {
             Self::Ring(port) => port.look(),
             #[cfg(feature = "libpcap")]
-            Self::Libpcap(port) => Ok(port.look()),
+            Self::Libpcap(port) => port.look(),
         }
     }
 

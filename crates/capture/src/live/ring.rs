@@ -163,30 +163,26 @@ impl Port {
     }
 
     /// Looks after an interface that went down or away.
-    pub(super) fn look(&mut self) -> Result<Option<Event>, Error> {
+    pub(super) fn look(&mut self) -> Option<Event> {
         let error = self.ring.as_ref().and_then(Ring::take_error);
-        match self.state {
+        let change = match self.state {
             State::Up { index } | State::Down { index } if index != 0 && error.is_some() => {
-                let change = if self.index().is_ok_and(|now| now == index) {
+                if self.index().is_ok_and(|now| now == index) {
                     self.state = State::Down { index };
                     Change::Down
                 } else {
                     self.state = State::Gone { tried: 0 };
                     Change::Gone
-                };
-                Ok(Some(self.event(change)))
+                }
             }
             State::Down { index } if self.is_up(index) => {
                 self.state = State::Up { index };
-                Ok(Some(self.event(Change::Back)))
+                Change::Back
             }
-            State::Gone { tried } => self.look_for(tried),
-            State::Up { .. } | State::Down { .. } => Ok(None),
-        }
-    }
-
-    fn event(&self, change: Change) -> Event {
-        Event { interface: self.name.clone(), change }
+            State::Gone { tried } => self.look_for(tried)?,
+            State::Up { .. } | State::Down { .. } => return None,
+        };
+        Some(Event { interface: self.name.clone(), change })
     }
 
     fn is_up(&self, index: u32) -> bool {
@@ -195,19 +191,15 @@ impl Port {
     }
 
     /// Opens the interface again if there is one with its name.
-    fn look_for(&mut self, tried: u32) -> Result<Option<Event>, Error> {
+    fn look_for(&mut self, tried: u32) -> Option<Change> {
         if self.is_stopped || !self.is_empty() {
-            return Ok(None);
+            return None;
         }
-        let Ok(index) = self.index() else { return Ok(None) };
-        if index == tried {
-            return Ok(None);
-        }
+        let index = self.index().ok().filter(|index| *index != tried)?;
         self.before = self.received();
         self.ring = None;
         self.state = State::Gone { tried: index };
-        self.open_ring(index)?;
-        Ok(Some(self.event(Change::Back)))
+        Some(if self.open_ring(index).is_ok() { Change::Back } else { Change::Refused })
     }
 
     pub(super) fn stop(&mut self) {

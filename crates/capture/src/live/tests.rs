@@ -2,6 +2,7 @@
 //! interfaces. Frames go in at one end and are captured at the other.
 
 use std::collections::{HashMap, HashSet};
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
@@ -351,6 +352,7 @@ fn what_finds_no_room_is_counted() {
 fn an_interface_that_goes_is_captured_again_when_it_is_back() {
     with_wires(|| {
         let wait = Duration::from_millis(5);
+        ip("link set b0 down");
         let mut live = Live::open(&LiveOptions { wait, ..options("b0") }).unwrap();
         let next = |live: &mut Live| {
             loop {
@@ -369,6 +371,9 @@ fn an_interface_that_goes_is_captured_again_when_it_is_back() {
             }
             assert_eq!(bytes_of(&all), [numbered(n, 10)]);
         };
+        assert_eq!(next(&mut live), Change::Down, "from the beginning");
+        ip("link set b0 up");
+        assert_eq!(next(&mut live), Change::Back);
         arrives(&mut live, 0);
         ip("link set b0 down");
         assert_eq!(next(&mut live), Change::Down);
@@ -382,6 +387,42 @@ fn an_interface_that_goes_is_captured_again_when_it_is_back() {
         arrives(&mut live, 2);
         assert_eq!(live.stats().packets, 3);
         assert_eq!(live.stats().received, 3, "of all rings together");
+    });
+}
+
+#[test]
+fn libpcap_captures_an_interface_again_when_it_is_back() {
+    with_wires(|| {
+        let wait = Duration::from_millis(5);
+        let backend = Backend::Libpcap;
+        let mut live = Live::open(&LiveOptions { wait, backend, ..options("b0") }).unwrap();
+        for n in 0..2 {
+            Sender::new("a0").send(&[numbered(n, 10)]);
+            let mut all = Vec::new();
+            while all.is_empty() {
+                all = take(&mut live, 1);
+            }
+            assert_eq!(bytes_of(&all), [numbered(n, 10)]);
+            if n > 0 {
+                break;
+            }
+            ip("link del b0");
+            for want in [Change::Gone, Change::Back] {
+                let event = loop {
+                    let _ = live.batch(&mut |_| panic!("nothing was sent")).unwrap();
+                    if let Some(event) = live.take_event() {
+                        break event;
+                    }
+                };
+                assert_eq!(event.change, want);
+                if want == Change::Gone {
+                    add_wire(0);
+                }
+            }
+        }
+        assert_eq!((live.stats().packets, live.stats().received), (2, 2), "of all handles");
+        live.stop();
+        assert_eq!(take_rest(&mut live), []);
     });
 }
 
@@ -537,10 +578,19 @@ fn privileges_may_be_given_up_once_it_is_open() {
     with_wires(|| {
         let exe = std::env::current_exe().unwrap();
         let alone = ["--exact", "--ignored", "--nocapture", "--test-threads=1"];
-        let run =
-            Command::new(exe).args(alone).arg("live::tests::alone_given_up").output().unwrap();
-        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout));
-        assert!(String::from_utf8_lossy(&run.stdout).contains("1 passed"));
+        let mut run = Command::new(exe);
+        run.args(alone).arg("live::tests::alone_given_up").stdout(Stdio::piped());
+        let mut run = run.spawn().unwrap();
+        let mut said = String::new();
+        for line in BufReader::new(run.stdout.take().unwrap()).lines().map_while(Result::ok) {
+            if line.ends_with("make it again") {
+                ip("link del b0");
+                add_wire(0);
+            }
+            said += &line;
+            said.push('\n');
+        }
+        assert!(run.wait().unwrap().success() && said.contains("1 passed"), "{said}");
     });
 }
 
@@ -558,10 +608,19 @@ fn alone_given_up() {
     }
     assert_eq!(bytes_of(&all), [numbered(1, 10)]);
     assert_eq!(live.stats().received, 1);
-    live.stop();
-    assert_eq!(take_rest(&mut live), []);
     let again = Live::open(&options("b0")).unwrap_err().to_string();
     assert!(again.contains("b0") && again.contains("CAP_NET_RAW"), "{again}");
+    // The other end is with root, who is asked to make another wire.
+    println!("make it again");
+    let mut changes = Vec::new();
+    while changes.last() != Some(&Change::Refused) {
+        let _ = live.batch(&mut |_| {}).unwrap();
+        changes.extend(live.take_event().map(|event| event.change));
+    }
+    assert_eq!(changes, [Change::Gone, Change::Refused]);
+    assert_eq!(live.stats().packets, 1);
+    live.stop();
+    assert_eq!(take_rest(&mut live), []);
 }
 
 #[test]
