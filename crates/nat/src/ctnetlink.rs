@@ -242,6 +242,41 @@ fn decode(body: &[u8], entry: &mut Entry) -> Result<(), DecodeError> {
 /// Returns whether both addresses and the protocol were there.
 #[inline]
 fn tuple(value: &[u8], out: &mut Tuple) -> Result<bool, DecodeError> {
+    if let Some(usual) = value.try_into().ok().and_then(usual_tuple) {
+        *out = usual;
+        return Ok(true);
+    }
+    any_tuple(value, out)
+}
+
+/// The tuple that most connections have, by its octets: IPv4, a protocol with ports, no zone of its
+/// own, attributes in the kernel's order. `None` for any other.
+#[inline]
+fn usual_tuple(value: &[u8; 48]) -> Option<Tuple> {
+    let (words, _) = value.as_chunks::<4>();
+    let [ip, src, a, dst, b, of, number, proto, sport, p, dport, q] = *words else { return None };
+    // Length and number of each attribute, as one word each.
+    let header = |len: u16, attribute: u16| {
+        let ([a, b], [c, d]) = (len.to_ne_bytes(), attribute.to_ne_bytes());
+        [a, b, c, d]
+    };
+    let is_usual = ip == header(20, 0x8001)
+        && (src, dst) == (header(8, 1), header(8, 2))
+        && (of, number) == (header(28, 0x8002), header(5, 1))
+        && (sport, dport) == (header(6, 2), header(6, 3))
+        && !is_icmp(proto[0]);
+    is_usual.then(|| Tuple {
+        src: Addr::V4(u32::from_be_bytes(a)),
+        dst: Addr::V4(u32::from_be_bytes(b)),
+        src_port: u16::from_be_bytes([p[0], p[1]]),
+        dst_port: u16::from_be_bytes([q[0], q[1]]),
+        proto: proto[0],
+        zone: 0,
+    })
+}
+
+/// Any tuple, attribute by attribute.
+fn any_tuple(value: &[u8], out: &mut Tuple) -> Result<bool, DecodeError> {
     let mut attributes = Attributes(value);
     let (mut has_addresses, mut has_protocol) = (false, false);
     while let Some((attribute, value)) = attributes.next()? {

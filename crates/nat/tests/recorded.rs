@@ -162,6 +162,44 @@ fn causes_of_the_ends() {
     assert_eq!((echo.cause, echo.is_estimated), (Cause::Idle, true));
 }
 
+/// With the timeouts of the router, the worked out end is that of the last message about the
+/// connection: the change to its last state, or its first answer.
+#[test]
+fn worked_out_ends_are_those_of_the_last_packets() {
+    let mut config = TrackerConfig::default();
+    for (name, seconds) in [
+        ("nf_conntrack_udp_timeout", "3"),
+        ("nf_conntrack_udp_timeout_stream", "5"),
+        ("nf_conntrack_icmp_timeout", "3"),
+        ("nf_conntrack_icmpv6_timeout", "3"),
+        ("nf_conntrack_tcp_timeout_time_wait", "3"),
+    ] {
+        assert!(config.timeouts.set(name, seconds));
+    }
+    let (mut tracker, mut replay) = (Tracker::new(config), Replay::new());
+    let (mut last, mut ends) = (BTreeMap::new(), Vec::new());
+    for line in HEX.lines() {
+        let is_event = matches!(replay.read(line.as_bytes()), Ok(Line::Entry(k, _)) if ![Kind::Dump, Kind::Destroy].contains(&k));
+        if is_event {
+            last.insert(replay.entry().id, replay.entry().event_ns.unwrap());
+        }
+        let mut end = |o: &Outcome| {
+            if let Outcome::End(s) = o {
+                ends.push(*s);
+            }
+        };
+        replay.line(line.as_bytes(), &mut tracker, &mut end).unwrap();
+    }
+    let idle: Vec<_> = ends.iter().filter(|s| s.cause == Cause::Idle).collect();
+    assert!(idle.len() >= 20, "{}", idle.len());
+    for s in idle {
+        // Timers of the kernel tick every 4 ms, and datagrams follow the first answer.
+        let off = s.until_ns.abs_diff(last[&s.id]);
+        assert!(off < 20_000_000, "{} {off} ns: {s:?}", s.proto);
+        assert!(s.is_estimated && s.held_ns - s.until_ns >= 2_900_000_000);
+    }
+}
+
 #[test]
 fn text_gives_the_same_connections_as_messages() {
     let ends = |file| -> BTreeMap<u32, _> {

@@ -189,6 +189,33 @@ fn damage_is_survived() {
     }
 }
 
+/// The short cut gives what the long way gives, or nothing.
+#[test]
+fn usual_tuples_are_read_alike() {
+    let value: [u8; 48] = tuple_of(1, 6, [1, 2], &[])[4..].try_into().unwrap();
+    let slow = |value: &[u8]| {
+        let mut out = Tuple::default();
+        any_tuple(value, &mut out).map(|is_whole| is_whole.then_some(out))
+    };
+    assert_eq!(slow(&value), Ok(usual_tuple(&value)));
+    assert!(usual_tuple(&value).is_some());
+    let mut taken = 0;
+    for at in 0..value.len() {
+        for octet in 0..=255 {
+            let mut damaged = value;
+            damaged[at] = octet;
+            if let Some(tuple) = usual_tuple(&damaged) {
+                assert_eq!(slow(&damaged), Ok(Some(tuple)), "octet {at} is {octet}");
+                taken += 1;
+            }
+        }
+    }
+    // 8 octets of addresses, 4 of ports and 7 of padding may be anything, the protocol but two.
+    assert_eq!(taken, 19 * 256 + 254 + 28);
+    let icmp: [u8; 48] = tuple_of(1, 1, [1, 2], &[])[4..].try_into().unwrap();
+    assert_eq!(usual_tuple(&icmp), None);
+}
+
 #[test]
 fn attributes_that_the_recording_lacks() {
     let parts = [
