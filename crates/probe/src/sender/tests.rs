@@ -238,6 +238,30 @@ fn what_waited_for_an_address_goes_out_and_addresses_are_followed() {
 }
 
 #[test]
+fn a_name_is_looked_up_again_when_nobody_listens() {
+    // An address of its own: the port is free for TCP, too.
+    let rx = UdpSocket::bind("127.77.0.5:0").unwrap();
+    let at = rx.local_addr().unwrap();
+    rx.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let listener = TcpListener::bind(at).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let asked = AtomicU16::new(0);
+        let find = move |_: &str, _| match asked.fetch_add(1, Ordering::SeqCst) {
+            0 => Ok(vec![nowhere()]),
+            _ => Ok(vec![at]),
+        };
+        // Not for as long as it works.
+        let names = Names { refresh: LONG, ..names(find) };
+        let sender = Sender::start_with(named(transport), &names).unwrap();
+        until(|| {
+            sender.put(0, &message(1, 50), DATA);
+            rx.recv(&mut [0; 64]).is_ok() || listener.accept().is_ok()
+        });
+    }
+}
+
+#[test]
 fn over_tcp_messages_follow_each_other_as_they_are() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let to = listener.local_addr().unwrap();
