@@ -153,13 +153,10 @@ impl Probe {
 
     /// Everything that can be shown of it.
     pub fn status(&self, now_ms: u64) -> Status {
-        Status {
-            now_ms,
-            report: self.report(),
-            outlet: lock(&self.exit).outlet.counts(),
-            paused: self.paused(),
-            lookups: self.lookups(),
-        }
+        // One after the other: a lock that is taken within the expression is held to its end.
+        let report = self.report();
+        let outlet = lock(&self.exit).outlet.counts();
+        Status { now_ms, report, outlet, paused: self.paused(), lookups: self.lookups() }
     }
 
     /// What was counted.
@@ -310,4 +307,22 @@ fn gather(one: &Ended, ended: &mut Vec<Ended>, probe: &Probe) {
 /// another one left.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::CacheConfig;
+
+    #[test]
+    fn a_status_is_of_the_moment() {
+        let caches = [CacheConfig::default(), CacheConfig::default()].map(Cache::new);
+        let mut probe = &Probe::new(caches, Outlet::new(), None, 5);
+        assert!(probe.takes(3));
+        probe.gather(false);
+        assert!(!probe.takes(4));
+        let status = probe.status(7);
+        assert_eq!((status.now_ms, status.report.since_ms, status.paused), (7, 5, 4));
+        assert_eq!(status.report.captured, Some(Captured::default()), "of interfaces");
+    }
 }
