@@ -354,7 +354,9 @@ fn copies_are_passed_over() {
         packet(0.21, 64, 4),
         packet(0.21, 64, 100), // five: none any more
     ];
-    observe(&mut cache, &packets, 3);
+    observe(&mut cache, &packets[..9], 3);
+    assert_eq!((cache.stats().processed, cache.stats().duplicates), (9, 3));
+    observe(&mut cache, &packets[9..], 3);
     let stats = cache.stats();
     assert_eq!((stats.processed, stats.duplicates, stats.counted()), (11, 3, 8));
     assert_eq!(cache.flows().next().map(|p| p.flow.forward.packets), Some(8));
@@ -393,7 +395,9 @@ fn counters_go_on_beyond_32_bits_or_end_where_they_must() {
         direction: Direction::Unknown,
         bytes: &frame,
     };
-    for sizes in [vec![1 << 30; 20], vec![u32::MAX, u32::MAX, 100, 0x8000_000e, 0x8000_000d]] {
+    for sizes in
+        [vec![1 << 30; 20], vec![u32::MAX, u32::MAX, 100, u32::MAX, 0x8000_000e, 0x8000_000d]]
+    {
         let mut cache = Cache::new(config());
         sizes.iter().for_each(|len| cache.observe(&[packet(*len)], &mut |_| {}));
         let flow = cache.flows().next().unwrap().flow;
