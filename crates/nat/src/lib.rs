@@ -11,6 +11,47 @@
 //! * [`who`] finds who had an address and port in stored records;
 //! * [`sysctl`] and [`Timeouts`] know the kernel's settings.
 //!
+//! # What a daemon does
+//!
+//! 1. Reads the files of [`sysctl::SETTINGS`] and [`Timeouts::NAMES`], says what [`sysctl::check`]
+//!    finds.
+//! 2. Opens a socket that subscribes to [`ctnetlink::GROUP_NEW`] and [`ctnetlink::GROUP_DESTROY`]
+//!    (changes are more than half of all messages and tell a tracker little), and another one for
+//!    dumps. First the one, then the first dump.
+//! 3. Gives each read of the first to [`Tracker::events`]; calls [`Tracker::overrun`] when it fails
+//!    with ENOBUFS, and [`Tracker::drained`] when it has nothing more.
+//! 4. When [`Tracker::wants_dump`] says so, and events were drained since the last dump: calls
+//!    [`Tracker::dump_begin`], asks, and gives each read to [`Tracker::dump`]. Events go on being
+//!    read meanwhile, so that their queue does not fill. A dump that takes too long
+//!    ([`Tracker::dumping_since_ns`]) is abandoned.
+//! 5. Calls [`Tracker::tick`] now and then.
+//! 6. Gives each outcome to [`records::Records`] or [`lines`], and what they make to encoders and
+//!    files by its kind. A gap ([`Outcome::Degraded`]) also belongs into the log.
+//!
+//! After a restart, connections that are open are found in the first dump and begin once more, with
+//! the same start; [`who`] takes both for one.
+//!
+//! ```
+//! use nat::records::{RecordConfig, Records};
+//! use nat::{Tracker, TrackerConfig, text::Replay};
+//!
+//! let (mut tracker, mut replay) = (Tracker::new(TrackerConfig::default()), Replay::new());
+//! let mut records = Records::new(RecordConfig::default());
+//! let mut kinds = Vec::new();
+//! for line in [
+//!     "[NEW] udp 17 30 src=10.0.0.1 dst=192.0.2.1 sport=5000 dport=53 [UNREPLIED] \
+//!      src=192.0.2.1 dst=203.0.113.1 sport=53 dport=2000 id=1",
+//!     "[DESTROY] udp 17 src=10.0.0.1 dst=192.0.2.1 sport=5000 dport=53 packets=1 bytes=60 \
+//!      src=192.0.2.1 dst=203.0.113.1 sport=53 dport=2000 packets=1 bytes=90 id=1",
+//! ] {
+//!     replay.line(line.as_bytes(), &mut tracker, &mut |outcome| {
+//!         records.outcome(outcome, &mut |made| kinds.push(format!("{:?}", made.kind)));
+//!     })?;
+//! }
+//! assert_eq!(kinds, ["Event", "Biflow", "Event"]);
+//! # Ok::<(), nat::text::TextError>(())
+//! ```
+//!
 //! This crate opens no sockets, reads no files and never asks what time it is.
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,7 @@
 //! Outcomes as lines of text: nfflowd's 18 columns, and JSON. Lines are appended to a buffer, so
 //! that a file, syslog or a pipe may take them.
 
+use crate::entry::Status;
 use crate::outcome::{Cause, Outcome, Session};
 use crate::translate::{Endpoint, Translation};
 use record::Addr;
@@ -117,6 +118,11 @@ fn json_session(kind: &str, session: &Session, out: &mut Vec<u8>) -> std::io::Re
     }
     let Session { id, zone, mark, labels, status, .. } = session;
     write!(out, ",\"id\":{id},\"zone\":{zone},\"mark\":{mark},\"status\":{}", status.0)?;
+    for (name, bit) in [("expected", Status::EXPECTED), ("offloaded", Status::OFFLOAD)] {
+        if status.has(bit) {
+            write!(out, ",\"{name}\":true")?;
+        }
+    }
     if *labels != 0 {
         write!(out, ",\"labels\":\"{labels:#x}\"")?;
     }

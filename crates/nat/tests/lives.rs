@@ -264,3 +264,63 @@ fn when_a_dump_is_wanted() {
     // Without a loss, the next regular dump will do.
     assert_eq!(due(&[(10, Say(new, 10)), (11, Begin), (12, End)]), Some(72));
 }
+
+#[test]
+fn unfinished_connections_are_forgotten_where_nobody_can_look() {
+    let config = TrackerConfig { ttl_ns: 160 * SECOND, ..TrackerConfig::default() };
+    for (has_dump, want) in [(false, 1), (true, 0)] {
+        let mut tracker = Tracker::new(config.clone());
+        tracker.event(T, Kind::New, &entry(0, Kind::New), &mut |_| ());
+        let mut forgotten = 0;
+        for at in 1..400 {
+            let now = T + at * SECOND;
+            if has_dump && at % 100 == 50 {
+                tracker.dump_begin(now);
+                tracker.event(now, Kind::Dump, &entry(0, Kind::Dump), &mut |_| ());
+                tracker.dump_end(now, &mut |_| ());
+            }
+            tracker.tick(now, &mut |outcome| {
+                let Outcome::End(s) = outcome else { panic!("{outcome:?}") };
+                assert_eq!((s.cause, s.sure), (nat::Cause::Forgotten, Sure::Resync));
+                // Not before its time, and not much later.
+                assert!((161..=171).contains(&at), "{at}");
+                forgotten += 1;
+            });
+        }
+        assert_eq!((forgotten, tracker.counts().forgotten), (want, want));
+        assert_eq!(tracker.len() as u64, 1 - want);
+    }
+}
+
+/// Interim records come from dumps, tell what was added, and leave the rest to the end.
+#[test]
+fn long_connections_have_interim_records() {
+    let config = TrackerConfig { active_ns: 100 * SECOND, ..TrackerConfig::default() };
+    let mut tracker = Tracker::new(config);
+    let counted = |kind, octets| {
+        let counter = nat::Counter { packets: 1, octets };
+        Entry { counters: Some([counter, counter]), ..entry(0, kind) }
+    };
+    tracker.event(T, Kind::New, &entry(0, Kind::New), &mut |_| ());
+    let mut told = Vec::new();
+    for (at, octets) in [(50, 10), (110, 30), (150, 30), (210, 30), (300, 70), (399, 80), (401, 90)]
+    {
+        let now = T + at * SECOND;
+        tracker.dump_begin(now);
+        tracker.event(now, Kind::Dump, &counted(Kind::Dump, octets), &mut |o| {
+            let Outcome::Interim(s) = o else { panic!("{o:?}") };
+            let ns = |t: u64| (t + SECOND / 2 - T) / SECOND;
+            told.push((ns(s.from_ns), ns(s.until_ns), s.counters[0].octets));
+        });
+        tracker.dump_end(now, &mut |_| ());
+    }
+    // Where nothing was added, there is nothing to tell.
+    assert_eq!(told, [(0, 110, 30), (110, 300, 40), (300, 401, 20)]);
+    let gone = counted(Kind::Destroy, 95);
+    tracker.event(T + 500 * SECOND, Kind::Destroy, &gone, &mut |o| {
+        let Outcome::End(s) = o else { panic!("{o:?}") };
+        assert_eq!((s.from_ns, s.start_ns), (T + 401 * SECOND, T - 20_000));
+        assert_eq!((s.counters[0].octets, s.totals[0].octets), (5, 95));
+    });
+    assert_eq!(tracker.counts().interims, 3);
+}

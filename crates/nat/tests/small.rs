@@ -184,6 +184,13 @@ fn lines_of_json() {
         "{\"type\":\"degraded\",\"from\":1000.500,\"to\":2.000,\"overruns\":3}\n".to_owned(),
     ];
     assert_eq!(String::from_utf8(out).unwrap(), want.concat());
+    let Outcome::End(mut session) = all[1] else { panic!() };
+    session.status = Status::EXPECTED.or(Status::OFFLOAD);
+    session.labels = 5;
+    let mut out = Vec::new();
+    json(&Outcome::End(session), &mut out);
+    let want = ",\"status\":16385,\"expected\":true,\"offloaded\":true,\"labels\":\"0x5\"}\n";
+    assert!(String::from_utf8(out).unwrap().ends_with(want));
 }
 
 #[test]
