@@ -151,7 +151,7 @@ pub struct Args {
     #[arg(short, long, help_heading = "Export")]
     pub biflow: bool,
 
-    /// Export N MPLS labels, 0 to 10: v9 and IPFIX only
+    /// Export N MPLS labels at most, 0 to 10: v9 and IPFIX only [default: 10, softflowd 0]
     #[arg(short = 'x', long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=10),
           help_heading = "Export")]
     pub mpls_labels: Option<u8>,

@@ -300,7 +300,7 @@ const NS_PER_MS: u64 = 1_000_000;
 const INITIATOR: u64 = 1;
 
 /// Where a flow has its labels, the top of the stack first.
-const LABELS: [Field; MAX_LABELS] = [
+pub(crate) const LABELS: [Field; MAX_LABELS] = [
     Field::Mpls1,
     Field::Mpls2,
     Field::Mpls3,

@@ -16,7 +16,8 @@ use wire::packet::Cause;
 
 use crate::interfaces::LookupCounts;
 use crate::statistics::{Captured, Report};
-use crate::{CacheStats, FilesCounts, OutletCounts, Reason};
+use crate::{CacheStats, OutletCounts, Reason};
+use export::FilesCounts;
 
 /// Where it listens unless told otherwise.
 pub const DEFAULT_ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9397);
@@ -284,7 +285,7 @@ fn export(text: &mut Text, counts: &ExportCounts) {
 fn destinations(text: &mut Text, outlet: &OutletCounts) {
     let first = outlet.destinations.first().map(|d| d.1).unwrap_or_default();
     for (at, (name, help, _)) in first.iter().enumerate() {
-        let of = |counts: &crate::DestinationCounts| counts.iter().nth(at).map_or(0, |c| c.2);
+        let of = |counts: &export::DestinationCounts| counts.iter().nth(at).map_or(0, |c| c.2);
         let all = outlet.destinations.iter().map(|(to, counts)| (to.as_str(), of(counts)));
         by(text, &format!("destination_{name}"), help, "destination", all);
     }
@@ -351,7 +352,7 @@ mod tests {
         status.outlet.export.rows_ipv6 = 11;
         status.outlet.export.records = 12;
         let counts =
-            crate::DestinationCounts { offered: 5, sent: 3, queue_full: 1, ..Default::default() };
+            export::DestinationCounts { offered: 5, sent: 3, queue_full: 1, ..Default::default() };
         status.outlet.destinations =
             vec![("a:1".to_owned(), counts), ("b:2".to_owned(), Default::default())];
         status.outlet.files.stored = 13;

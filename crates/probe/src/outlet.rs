@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
+use export::{DestinationCounts, Dispatch, Files, FilesCounts};
 use record::Flow;
 use wire::export::ExportCounts;
 
-use crate::dispatch::Dispatch;
-use crate::files::{Files, FilesCounts};
-use crate::sender::DestinationCounts;
+use crate::ended::LABELS;
 use crate::{Ended, Way};
 
 /// Takes conversations from the cache, and hands them to encoders and files. Without either it only
@@ -25,6 +24,8 @@ pub struct Outlet {
 struct Export {
     dispatch: Dispatch,
     biflow: bool,
+    /// MPLS labels in a record.
+    labels: usize,
 }
 
 struct FilesOut {
@@ -66,7 +67,14 @@ impl Outlet {
     #[must_use]
     pub fn with_export(mut self, dispatch: Dispatch, biflow: bool) -> Self {
         let biflow = biflow && dispatch.version() == wire::export::Version::Ipfix;
-        self.export = Some(Export { dispatch, biflow });
+        self.export = Some(Export { dispatch, biflow, labels: LABELS.len() });
+        self
+    }
+
+    /// MPLS labels in exported records, at most: 10 unless told.
+    #[must_use]
+    pub fn with_labels(mut self, most: u8) -> Self {
+        self.export.iter_mut().for_each(|export| export.labels = usize::from(most));
         self
     }
 
@@ -82,11 +90,12 @@ impl Outlet {
     pub fn ended(&mut self, now_ms: u64, ended: &Ended) {
         self.ended += 1;
         let flow = &mut self.flow;
-        if let Some(Export { dispatch, biflow }) = &mut self.export {
+        if let Some(Export { dispatch, biflow, labels }) = &mut self.export {
             let times = Some((ended.first_ns, ended.last_ns));
             let before = dispatch.records();
             for way in ways(*biflow).iter().filter(|way| ended.has(**way)) {
                 ended.fill(*way, flow);
+                LABELS.iter().skip(*labels).for_each(|field| flow.unset(*field));
                 dispatch.flow(now_ms, flow.as_row(), times);
             }
             self.exported += u64::from(dispatch.records() > before);

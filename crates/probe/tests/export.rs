@@ -4,9 +4,8 @@ use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use probe::{
-    Destination, Dispatch, Ended, Files, FilesConfig, Outlet, Reason, SendConfig, Side, Transport,
-};
+use export::{Destination, Dispatch, Files, FilesConfig, SendConfig, Transport};
+use probe::{Ended, Outlet, Reason, Side};
 use record::{Addr, Field, Flow};
 use wire::export::{ExportConfig, Version};
 use wire::testing::Collect;

@@ -6,9 +6,8 @@
 
 use super::Args;
 use anyhow::{Context as _, bail, ensure};
-use probe::{
-    CacheConfig, Dedup, Destination, InterfaceIndex, Level, Sampling, Timeouts, Transport,
-};
+use export::{Destination, Transport};
+use probe::{CacheConfig, Dedup, InterfaceIndex, Level, Sampling, Timeouts};
 use record::Mac;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -161,6 +160,7 @@ struct Defaults {
     pid_file: &'static str,
     control: &'static str,
     user: Option<&'static str>,
+    labels: u8,
 }
 
 const OURS: Defaults = Defaults {
@@ -171,6 +171,7 @@ const OURS: Defaults = Defaults {
     pid_file: "/run/flowprobe.pid",
     control: "/run/flowprobe.ctl",
     user: None,
+    labels: 10,
 };
 
 const SOFTFLOWD: Defaults = Defaults {
@@ -181,6 +182,7 @@ const SOFTFLOWD: Defaults = Defaults {
     pid_file: "/var/run/softflowd.pid",
     control: "/var/run/softflowd.ctl",
     user: Some("nobody"),
+    labels: 0,
 };
 
 /// Where the socket of commands is unless somebody says: of the program, or of the program that
@@ -356,11 +358,11 @@ fn export(
     if args.to.is_empty() {
         return Ok(None);
     }
-    let labels = args.mpls_labels.unwrap_or(0);
+    let labels = args.mpls_labels.unwrap_or(defaults.labels);
     let has_templates = version.has_templates();
     for (option, is_idle, needs) in [
         ("-b", args.biflow && version != Version::Ipfix && args.write.is_none(), "-v 10"),
-        ("-x", labels > 0 && !has_templates, "-v 9 or -v 10"),
+        ("-x", args.mpls_labels.is_some_and(|n| n > 0) && !has_templates, "-v 9 or -v 10"),
         ("-A", args.times.is_some() && !has_templates, "-v 9 or -v 10"),
     ] {
         if is_idle {

@@ -1,7 +1,8 @@
 //! Where the options want flows to go.
 
 use crate::args::flowprobe::settings::{Export, Files, Settings};
-use probe::{Dispatch, FilesConfig, Outlet, Sampling, SendConfig};
+use export::{Dispatch, FilesConfig, SendConfig};
+use probe::{Outlet, Sampling};
 use record::Sampler;
 use std::time::Duration;
 use sys::Leave;
@@ -22,7 +23,9 @@ const RESOLVE: Duration = Duration::from_secs(10);
 pub(super) fn open(settings: &Settings, manner: Manner) -> anyhow::Result<Outlet> {
     let mut outlet = Outlet::new();
     if let Some(export) = &settings.export {
-        outlet = outlet.with_export(dispatch(settings, export, manner)?, export.encoder.biflow);
+        outlet = outlet
+            .with_export(dispatch(settings, export, manner)?, export.encoder.biflow)
+            .with_labels(export.mpls_labels);
     }
     if let Some(files) = &settings.files {
         outlet = outlet.with_files(open_files(settings, files, manner)?, files.is_biflow);
@@ -50,7 +53,7 @@ fn dispatch(settings: &Settings, export: &Export, manner: Manner) -> anyhow::Res
     Ok(Dispatch::start(encoder, send, export.is_balanced)?)
 }
 
-fn open_files(settings: &Settings, files: &Files, manner: Manner) -> anyhow::Result<probe::Files> {
+fn open_files(settings: &Settings, files: &Files, manner: Manner) -> anyhow::Result<export::Files> {
     let (algorithm, rate) = match settings.cache.sampling {
         Sampling::Off => (0, 1),
         Sampling::Systematic(n) => (1, n),
@@ -71,5 +74,5 @@ fn open_files(settings: &Settings, files: &Files, manner: Manner) -> anyhow::Res
         every_slot: !manner.is_file,
         ..FilesConfig::new(&files.dir)
     };
-    Ok(probe::Files::open(config)?)
+    Ok(export::Files::open(config)?)
 }

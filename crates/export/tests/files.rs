@@ -1,4 +1,4 @@
-//! Files of a probe: slots by the time that is given, crashes, full disks, and what others read.
+//! Files: slots by the time that is given, crashes, full disks, and what others read.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use probe::{Files, FilesConfig, FilesCounts};
+use export::{Files, FilesConfig, FilesCounts};
 use record::{Addr, Exporter, Field, Flow, Sampler};
 use store::loss::{Place, Statements};
 use store::rotate::{Slot, SubDirs, slot_of};

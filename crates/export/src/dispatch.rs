@@ -163,7 +163,7 @@ impl Dispatch {
     }
 
     /// Flow records written so far.
-    pub(crate) fn records(&self) -> u64 {
+    pub fn records(&self) -> u64 {
         self.encoders.iter().map(|encoder| encoder.counts().records).sum()
     }
 
