@@ -311,10 +311,12 @@ impl NetfilterSocket {
         buffer: &mut [u8],
         timeout: Option<Duration>,
     ) -> io::Result<Received> {
-        if !wait(self.socket.as_fd(), timeout)? {
-            return Ok(Received::Idle);
+        // In a burst there is something each time: waiting first would cost a call a message.
+        let mut received = receive(&self.socket, buffer);
+        if matches!(received, Ok(None)) && wait(self.socket.as_fd(), timeout)? {
+            received = receive(&self.socket, buffer);
         }
-        let len = match receive(&self.socket, buffer) {
+        let len = match received {
             Ok(Some(len)) => len,
             Ok(None) => return Ok(Received::Idle),
             Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => return Ok(Received::Overrun),
