@@ -30,6 +30,8 @@ pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
             "{name}: no syslog to write to ({e}): log lines of the daemon are lost"
         );
     }
+    // Conversations come and go: their memory goes back to the system.
+    sys::memory::give_back_large_areas();
     settings.notes.iter().for_each(|note| log::warn!("{note}"));
     let result = match &settings.source {
         Source::File { path, at_packet_time } => file::read(path, *at_packet_time, &settings),

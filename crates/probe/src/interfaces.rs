@@ -114,22 +114,26 @@ impl<R: Routes> Interfaces<R> {
         self.counts
     }
 
-    /// Adds the interface that is not known: packets of `ended` were seen on its `input`, and on its
-    /// `output` if that is another one.
+    /// Adds the interface that is not known: packets of `ended` were seen on its `input` or its
+    /// `output`. Both are the same where captures do not tell directions, and on a mirror port.
     pub fn complete(&mut self, ended: &mut Ended, now_ms: u64) {
-        let seen = ended.input;
-        if seen == 0 || (ended.output != 0 && ended.output != seen) {
+        let (input, output) = (ended.input, ended.output);
+        if input == output && input == 0 || input != 0 && output != 0 && input != output {
             return;
         }
         let from = self.way(ended.initiator, now_ms);
         let to = self.way(ended.responder, now_ms);
         let index = |way| if let Way::Out(index) = way { index } else { 0 };
-        (ended.input, ended.output) = match (from, to) {
+        let (comes_in, goes_out) = (from == Way::Out(input), to == Way::Out(output));
+        (ended.input, ended.output) = match (input, output) {
             // Back out by where it came in: a router on a stick, a hairpin.
-            (Way::Out(a), Way::Out(b)) if a == seen && b == seen => (seen, seen),
-            (Way::Out(a), to) if a == seen => (seen, index(to)),
-            (from, Way::Out(b)) if b == seen => (index(from), seen),
-            _ => (seen, 0),
+            (a, b) if a == b && comes_in && goes_out => (a, b),
+            (a, b) if a == b && goes_out => (index(from), b),
+            (a, b) if a == b && comes_in => (a, index(to)),
+            (a, b) if a == b => (a, 0),
+            (a, 0) if comes_in => (a, index(to)),
+            (0, b) if goes_out => (index(from), b),
+            other => other,
         };
     }
 
@@ -238,12 +242,16 @@ mod tests {
         const FAR: u32 = 0x0808_0808;
         for (what, from, to, seen, want) in [
             ("through, seen where it comes in", A, B, (2, 0), (2, 3)),
-            ("through, seen where it goes out", A, B, (3, 0), (2, 3)),
+            ("through, seen where it goes out", A, B, (0, 3), (2, 3)),
+            ("through, comes in, no direction", A, B, (2, 2), (2, 3)),
+            ("through, goes out, no direction", A, B, (3, 3), (2, 3)),
             ("both are known", A, B, (2, 9), (2, 9)),
             ("to the host itself", A, HERE, (2, 0), (2, 0)),
-            ("from the host itself", HERE, B, (3, 0), (0, 3)),
+            ("from the host itself", HERE, B, (0, 3), (0, 3)),
             ("back out by the same", A, A + 1, (2, 2), (2, 2)),
-            ("a mirror port", A, B, (7, 0), (7, 0)),
+            ("a mirror port", A, B, (7, 7), (7, 0)),
+            ("a mirror port, one way", A, B, (7, 0), (7, 0)),
+            ("another way in than back", A, B, (9, 0), (9, 0)),
             ("nobody knows the way", FAR, FAR + 1, (2, 0), (2, 0)),
             ("no interface is known", A, B, (0, 0), (0, 0)),
             ("the kernel is silent", 0, B, (2, 0), (2, 0)),

@@ -60,10 +60,9 @@ pub fn run(probe: &Probe, captures: Vec<Live>, beside: Beside<'_>) -> Result<(),
             .map(|(live, lane)| {
                 let stop = stop.clone();
                 scope.spawn(move || {
-                    let result = Worker { probe, lane, stop: &stop }.run(live);
                     // The others shall not go on alone: an operator has to know.
-                    stop.request();
-                    result
+                    let _end = EndsAll(&stop);
+                    Worker { probe, lane, stop: &stop }.run(live)
                 })
             })
             .collect();
@@ -75,6 +74,15 @@ pub fn run(probe: &Probe, captures: Vec<Live>, beside: Beside<'_>) -> Result<(),
     }
     probe.finish(clock::now_ms());
     result
+}
+
+/// Ends the probe with the thread that has this, also by a panic.
+struct EndsAll<'a>(&'a Stop);
+
+impl Drop for EndsAll<'_> {
+    fn drop(&mut self) {
+        self.0.request();
+    }
 }
 
 fn join(worker: ScopedJoinHandle<'_, Result<(), Failed>>) -> Result<(), Failed> {
@@ -93,6 +101,7 @@ fn look_after(probe: &Probe, mut beside: Beside<'_>) {
         }
         if now_ms.abs_diff(shown_ms) >= SHOW_MS {
             shown_ms = now_ms;
+            probe.note_losses();
             (beside.show)(probe);
             if let Err(e) = beside.notify.alive() {
                 log::debug!("service manager: {e}");
@@ -150,7 +159,7 @@ impl Worker<'_> {
                 expired_ms = now_ms;
                 let then_ns = now_ms.saturating_sub(UNDER_WAY_MS) * 1_000_000;
                 self.lane.expire(then_ns, &mut ended, self.probe);
-                self.probe.hand_over(&mut ended);
+                self.lane.hand_over(&mut ended, self.probe);
                 self.lane.show(live.stats());
                 while let Some(event) = live.take_event() {
                     tell(&event);

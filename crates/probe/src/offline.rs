@@ -1,7 +1,7 @@
 //! A probe on a capture file: packets are the clock, so the same file gives the same flows however
 //! fast it is read.
 
-use capture::{BATCH, Capture, Error, Filters, Packet, Progress};
+use capture::{Capture, Error, Packet, Progress};
 use sys::signal::Stop;
 
 use crate::probe::PATIENCE;
@@ -19,8 +19,6 @@ pub enum Now {
 /// How a file was read.
 #[derive(Clone, Debug, Default)]
 pub struct Read {
-    /// Packets that the filter did not want.
-    pub unwanted: u64,
     /// Whether it was read to its end.
     pub is_whole: bool,
     /// Where the file is damaged: everything before is counted.
@@ -30,7 +28,6 @@ pub struct Read {
 /// Reads `capture` to its end, or until `stop`, and hands all flows to `outlet`.
 pub fn read(
     capture: &mut Capture,
-    mut filters: Option<Filters>,
     cache: &mut Cache,
     outlet: &mut Outlet,
     now: Now,
@@ -43,15 +40,6 @@ pub fn read(
             break;
         }
         let progress = capture.batch(&mut |packets| {
-            let mut wanted = [Packet::NONE; BATCH];
-            let packets = match &mut filters {
-                None => packets,
-                Some(filters) => {
-                    let kept = keep(packets, filters, &mut wanted);
-                    read.unwanted += (packets.len() - kept.len()) as u64;
-                    kept
-                }
-            };
             // By the second: when a flow is exported does not depend on how packets are batched.
             for packets in packets.chunk_by(|a, b| second(a) == second(b)) {
                 clock.turn(packets, outlet);
@@ -79,22 +67,6 @@ pub fn read(
 
 fn second(packet: &Packet<'_>) -> Option<u64> {
     packet.time_ns.map(|ns| ns / 1_000_000_000)
-}
-
-/// The packets that a filter wants.
-fn keep<'a, 'p>(
-    packets: &[Packet<'p>],
-    filters: &mut Filters,
-    wanted: &'a mut [Packet<'p>; BATCH],
-) -> &'a [Packet<'p>] {
-    let mut count = 0;
-    for packet in packets.iter().filter(|packet| filters.matches(packet)) {
-        if let Some(place) = wanted.get_mut(count) {
-            *place = *packet;
-            count += 1;
-        }
-    }
-    wanted.get(..count).unwrap_or_default()
 }
 
 /// The time that exports are made at.

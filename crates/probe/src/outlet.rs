@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use export::{DestinationCounts, Dispatch, Files, FilesCounts};
-use record::Flow;
+use record::code::record_flags;
+use record::{Field, Flow};
 use wire::export::ExportCounts;
 
 use crate::ended::LABELS;
@@ -31,6 +32,8 @@ struct Export {
 struct FilesOut {
     files: Files,
     biflow: bool,
+    /// One packet of so many was counted.
+    rate: u64,
 }
 
 /// What became of the conversations, softflowd's `Flows exported: N (M records) in K packets (F
@@ -82,7 +85,15 @@ impl Outlet {
     /// and octets out beside those in.
     #[must_use]
     pub fn with_files(mut self, files: Files, biflow: bool) -> Self {
-        self.files = Some(FilesOut { files, biflow });
+        self.files = Some(FilesOut { files, biflow, rate: 1 });
+        self
+    }
+
+    /// One packet of `rate` is counted: flows in files have that many times the packets and octets,
+    /// as those that collectors store. Exports say the rate, and have what was counted.
+    #[must_use]
+    pub fn with_sampling(mut self, rate: u32) -> Self {
+        self.files.iter_mut().for_each(|out| out.rate = u64::from(rate.max(1)));
         self
     }
 
@@ -100,9 +111,10 @@ impl Outlet {
             }
             self.exported += u64::from(dispatch.records() > before);
         }
-        if let Some(FilesOut { files, biflow }) = &mut self.files {
+        if let Some(FilesOut { files, biflow, rate }) = &mut self.files {
             for way in ways(*biflow).iter().filter(|way| ended.has(**way)) {
                 ended.fill(*way, flow);
+                scale(flow, *rate);
                 files.flow(now_ms, flow);
             }
         }
@@ -148,6 +160,19 @@ impl Outlet {
             files: self.files.as_ref().map(|out| out.files.counts()).unwrap_or_default(),
         }
     }
+}
+
+/// Counts what sampling has passed over.
+fn scale(flow: &mut Flow, rate: u64) {
+    if rate == 1 {
+        return;
+    }
+    for field in [Field::Packets, Field::Bytes, Field::OutPackets, Field::OutBytes] {
+        if flow.has(field) {
+            flow.set(field, flow.number(field).saturating_mul(rate));
+        }
+    }
+    flow.set(Field::RecordFlags, u64::from(record_flags::SAMPLED));
 }
 
 /// Which flows are made of a conversation.

@@ -11,13 +11,16 @@ use std::time::Duration;
 
 use capture::live::LiveStats;
 use log::LevelFilter;
+use store::loss::Place;
 use wire::export::InterfaceName;
 
 use crate::control::{Controlled, Outline};
 use crate::interfaces::{Interfaces, LookupCounts};
 use crate::metrics::Status;
 use crate::statistics::{Captured, Exported, Report};
-use crate::{Cache, CacheStats, Ended, Outlet, OutletCounts, Pending, Reason, Timeouts};
+use crate::{
+    Cache, CacheStats, Ended, InterfaceIndex, Outlet, OutletCounts, Pending, Reason, Timeouts,
+};
 
 /// What the threads of a probe share.
 pub struct Probe {
@@ -36,6 +39,8 @@ pub struct Probe {
 pub(crate) struct Lane {
     cache: Mutex<Cache>,
     captured: Mutex<LiveStats>,
+    /// Whether interfaces of its flows are indices of the system.
+    has_indices: bool,
 }
 
 /// The way out of the probe.
@@ -43,6 +48,8 @@ struct Exit {
     outlet: Outlet,
     interfaces: Option<Interfaces>,
     now_ms: u64,
+    /// Drops that statements of files have, in rings and by interfaces.
+    noted: (u64, u64),
 }
 
 /// How a probe ends.
@@ -67,10 +74,14 @@ impl Probe {
         interfaces: Option<Interfaces>,
         now_ms: u64,
     ) -> Self {
-        let lane = |cache| Lane { cache: Mutex::new(cache), captured: Mutex::default() };
+        let lane = |cache: Cache| Lane {
+            has_indices: cache.config().interfaces == InterfaceIndex::OfPacket,
+            cache: Mutex::new(cache),
+            captured: Mutex::default(),
+        };
         Self {
             lanes: caches.into_iter().map(lane).collect(),
-            exit: Mutex::new(Exit { outlet, interfaces, now_ms }),
+            exit: Mutex::new(Exit { outlet, interfaces, now_ms, noted: (0, 0) }),
             since_ms: now_ms,
             paused: AtomicU64::new(0),
             takes_packets: AtomicBool::new(true),
@@ -91,14 +102,14 @@ impl Probe {
         takes
     }
 
-    /// Hands flows to the way out, and forgets them.
-    pub(crate) fn hand_over(&self, ended: &mut Vec<Ended>) {
+    /// Hands flows of a lane to the way out, and forgets them.
+    fn hand_over(&self, lane: &Lane, ended: &mut Vec<Ended>) {
         if ended.is_empty() {
             return;
         }
         let mut exit = lock(&self.exit);
         for mut one in ended.drain(..) {
-            exit.take(&mut one);
+            exit.take(&mut one, lane.has_indices);
         }
     }
 
@@ -114,6 +125,24 @@ impl Probe {
         exit.outlet.tick(now_ms);
     }
 
+    /// To be called once a second: what the kernel dropped goes into the statement of the open file.
+    pub fn note_losses(&self) {
+        let sum = |of: fn(&LiveStats) -> u64| -> u64 {
+            self.lanes.iter().map(|lane| of(&lock(&lane.captured))).sum()
+        };
+        let (ring, interface) = (sum(|s| s.dropped), sum(|s| s.interface_dropped));
+        let mut exit = lock(&self.exit);
+        let Exit { outlet, noted, .. } = &mut *exit;
+        let Some(files) = outlet.files() else { return };
+        for (what, now, before) in [
+            ("Packets dropped by the kernel", ring, &mut noted.0),
+            ("Packets dropped by interfaces", interface, &mut noted.1),
+        ] {
+            files.note_loss(Place::Kernel, what, "packets", now.saturating_sub(*before));
+            *before = now;
+        }
+    }
+
     /// To be called now and then: names of interfaces that have changed are told to collectors.
     pub fn refresh_names(&self) {
         let mut exit = lock(&self.exit);
@@ -125,6 +154,7 @@ impl Probe {
 
     /// Sends what waits and closes files.
     pub fn finish(&self, now_ms: u64) {
+        self.note_losses();
         lock(&self.exit).outlet.finish(now_ms, PATIENCE);
     }
 
@@ -236,8 +266,8 @@ impl Controlled for &Probe {
 }
 
 impl Exit {
-    fn take(&mut self, ended: &mut Ended) {
-        if let Some(interfaces) = &mut self.interfaces {
+    fn take(&mut self, ended: &mut Ended, has_indices: bool) {
+        if let Some(interfaces) = self.interfaces.as_mut().filter(|_| has_indices) {
             interfaces.complete(ended, self.now_ms);
         }
         self.outlet.ended(self.now_ms, ended);
@@ -252,21 +282,34 @@ impl Lane {
         ended: &mut Vec<Ended>,
         probe: &Probe,
     ) {
-        lock(&self.cache).observe(packets, &mut |one| gather(one, ended, probe));
+        lock(&self.cache).observe(packets, &mut |one| self.gather(one, ended, probe));
     }
 
     /// Ends what is due.
     pub(crate) fn expire(&self, now_ns: u64, ended: &mut Vec<Ended>, probe: &Probe) {
-        lock(&self.cache).expire(now_ns, &mut |one| gather(one, ended, probe));
+        lock(&self.cache).expire(now_ns, &mut |one| self.gather(one, ended, probe));
     }
 
     /// Hands over everything that is in the cache.
     pub(crate) fn flush(&self, probe: &Probe) -> u64 {
         let mut ended = Vec::with_capacity(HANDFUL);
         let count = lock(&self.cache)
-            .expire_all(Reason::Flushed, &mut |one| gather(one, &mut ended, probe));
-        probe.hand_over(&mut ended);
+            .expire_all(Reason::Flushed, &mut |one| self.gather(one, &mut ended, probe));
+        probe.hand_over(self, &mut ended);
         count
+    }
+
+    /// Keeps a flow until there are enough to hand over.
+    fn gather(&self, one: &Ended, ended: &mut Vec<Ended>, probe: &Probe) {
+        ended.push(*one);
+        if ended.len() >= HANDFUL {
+            probe.hand_over(self, ended);
+        }
+    }
+
+    /// Hands over what was kept.
+    pub(crate) fn hand_over(&self, ended: &mut Vec<Ended>, probe: &Probe) {
+        probe.hand_over(self, ended);
     }
 
     /// Shows what was captured.
@@ -292,14 +335,6 @@ fn tell_names(outlet: &mut Outlet, names: &[InterfaceName]) {
     }
     if let Some(files) = outlet.files() {
         names.iter().for_each(|name| files.name_interface(name.index, &name.name));
-    }
-}
-
-/// Keeps a flow until there are enough to hand over.
-fn gather(one: &Ended, ended: &mut Vec<Ended>, probe: &Probe) {
-    ended.push(*one);
-    if ended.len() >= HANDFUL {
-        probe.hand_over(ended);
     }
 }
 

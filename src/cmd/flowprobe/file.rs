@@ -13,14 +13,12 @@ use std::path::Path;
 use sys::clock;
 use sys::signal::Signals;
 
-/// Link type that a filter expression is checked for before the first packet is seen: Ethernet.
-const ETHERNET: u32 = 1;
-
 /// Reads the file, exports its flows and prints statistics.
 pub(super) fn read(path: &Path, at_packet_time: bool, settings: &Settings) -> anyhow::Result<Exit> {
     let mut capture = Capture::open(path)?;
-    let filters =
-        settings.filter.as_deref().map(|text| Filters::new(text, ETHERNET)).transpose()?;
+    if let Some(expression) = &settings.filter {
+        capture.set_filter(expression)?;
+    }
     let now = match at_packet_time {
         true => Now::OfPackets,
         false => Now::Fixed(clock::now_ms()),
@@ -29,7 +27,7 @@ pub(super) fn read(path: &Path, at_packet_time: bool, settings: &Settings) -> an
     let mut cache = Cache::new(settings.cache.clone());
     let signals = Signals::install()?;
     let since_ms = clock::now_ms();
-    let read = offline::read(&mut capture, filters, &mut cache, &mut outlet, now, &signals.stop);
+    let read = offline::read(&mut capture, &mut cache, &mut outlet, now, &signals.stop);
     let report = Report {
         since_ms,
         is_sampled: settings.cache.sampling.rate() > 1,
@@ -58,7 +56,13 @@ fn tell(path: &Path, capture: &Capture, read: &offline::Read) {
     if !read.is_whole && read.error.is_none() {
         log::warn!("{path}: ended before its end: the rest was not read");
     }
-    if read.unwanted > 0 {
-        log::info!("{path}: {} packets did not match the filter", read.unwanted);
+    let unwanted = capture.counts().unwanted;
+    if unwanted > 0 {
+        log::info!("{path}: {unwanted} packets did not match the filter");
+    }
+    for link in capture.filters().into_iter().flat_map(Filters::unfit) {
+        log::warn!(
+            "{path}: the filter cannot be said for packets of link type {link}: none of them matches"
+        );
     }
 }

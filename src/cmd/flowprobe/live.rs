@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use sys::caretaker::Caretaker;
 use sys::clock;
-use sys::process::{self, Background, PidFile};
+use sys::process::{self, Background, Capability, PidFile};
 use sys::signal::Signals;
 
 /// Captures, exports, and prints statistics at the end.
@@ -46,7 +46,9 @@ pub(super) fn run(interfaces: &[Interface], settings: &Settings) -> anyhow::Resu
     }
     caretaker.as_mut().map_or(Ok(()), |caretaker| caretaker.entrust(files(settings)))?;
     if user.is_some() || process.group.is_some() {
-        process::drop_privileges(user, process.group.as_deref())?;
+        // To open an interface again that was away.
+        let keep = [Capability::NetRaw];
+        process::drop_privileges_but(&keep, user, process.group.as_deref())?;
     }
     // Threads from here on.
     let now_ms = clock::now_ms();

@@ -28,7 +28,9 @@ pub(super) fn open(settings: &Settings, manner: Manner) -> anyhow::Result<Outlet
             .with_labels(export.mpls_labels);
     }
     if let Some(files) = &settings.files {
-        outlet = outlet.with_files(open_files(settings, files, manner)?, files.is_biflow);
+        outlet = outlet
+            .with_files(open_files(settings, files, manner)?, files.is_biflow)
+            .with_sampling(settings.cache.sampling.rate());
     }
     Ok(outlet)
 }
