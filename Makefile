@@ -23,10 +23,12 @@ check:
 	bench/demo --check >/dev/null
 	bench/compare --check
 	bench/collect --check
+	bench/probe --check
 
 bench:
 	bench/compare
 	bench/collect
+	bench/probe
 
 fuzz:
 	fuzz/smoke --seconds 60

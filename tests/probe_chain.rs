@@ -59,7 +59,9 @@ impl Probe {
 
     /// What it answers at its control socket; `None` if it does not.
     fn ask(&self, command: &str) -> Option<String> {
+        const PATIENCE: Duration = Duration::from_secs(30);
         let mut stream = UnixStream::connect(&self.socket).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.write_all(format!("{command}\n").as_bytes()).ok()?;
         stream.shutdown(Shutdown::Write).ok()?;
         let mut answer = String::new();

@@ -164,6 +164,7 @@ impl Probe {
 
     fn seen(&self) -> anyhow::Result<Seen> {
         let mut stream = UnixStream::connect(&self.socket)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(b"statistics\n")?;
         stream.shutdown(Shutdown::Write)?;
         let mut said = String::new();
@@ -186,9 +187,20 @@ impl Probe {
     }
 }
 
+/// How long a probe may take to answer, and to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 impl Drop for Probe {
     fn drop(&mut self) {
+        const STEP: Duration = Duration::from_millis(10);
         let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
+        for _ in 0..PATIENCE.as_millis() / STEP.as_millis() {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(STEP);
+        }
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
