@@ -233,6 +233,7 @@ impl Capture {
         if !matches!(self.state, State::Open) {
             return Ok(Progress::End);
         }
+        self.window.pass();
         let mut batch = [Packet::NONE; BATCH];
         let rest = self.window.rest();
         let (found, octets) = match &self.format {

@@ -10,6 +10,9 @@ use crate::Error;
 /// Octets asked for at once.
 const CHUNK: usize = 256 << 10;
 
+/// Octets of a mapped file that may stay in memory behind us.
+const BEHIND: usize = 8 << 20;
+
 /// What of a stream is in memory. Grows to the longest piece that was asked for and found: a length
 /// that lies costs no more than there is to read.
 pub(crate) struct Window {
@@ -20,6 +23,8 @@ pub(crate) struct Window {
     offset: u64,
     ended: bool,
     cut: bool,
+    /// Up to here the memory of a mapped file was let go of.
+    passed: usize,
 }
 
 /// Where octets come from.
@@ -34,7 +39,7 @@ impl Window {
         let end = map.len();
         map.read_ahead();
         let source = Source::Mapped(map);
-        Self { source, start: 0, end, offset: 0, ended: true, cut: false }
+        Self { source, start: 0, end, offset: 0, ended: true, cut: false, passed: 0 }
     }
 
     /// Whether it is over a mapped file.
@@ -55,7 +60,18 @@ impl Window {
 
     pub(crate) fn new(input: Box<dyn Read + Send>) -> Self {
         let source = Source::Stream { input, buffer: vec![0; CHUNK] };
-        Self { source, start: 0, end: 0, offset: 0, ended: false, cut: false }
+        Self { source, start: 0, end: 0, offset: 0, ended: false, cut: false, passed: 0 }
+    }
+
+    /// Lets go of what was consumed of a mapped file, now and then.
+    #[inline]
+    pub(crate) fn pass(&mut self) {
+        if let Source::Mapped(map) = &self.source
+            && self.start - self.passed >= BEHIND
+        {
+            map.let_go(self.passed, self.start);
+            self.passed = self.start;
+        }
     }
 
     /// Offset of the next octet.

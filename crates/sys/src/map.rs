@@ -36,6 +36,32 @@ impl Map {
     pub fn read_ahead(&self) {
         let _ = self.0.advise(memmap2::Advice::Sequential);
     }
+
+    /// Lets go of the memory of the octets from `start` to `end`, as far as they are whole pages.
+    /// Whoever looks at them again gets them from the file. Otherwise all that was read of a file
+    /// counts as memory of this process.
+    pub fn let_go(&self, start: usize, end: usize) {
+        let page = page_size();
+        let (start, end) = (start.next_multiple_of(page), end / page * page);
+        if start < end && end <= self.0.len() {
+            // SAFETY: the map is of a file and never written to, so pages that are let go of come
+            // back with the octets of the file, which is all that anybody was promised of them.
+            let _ = unsafe {
+                self.0.unchecked_advise_range(
+                    memmap2::UncheckedAdvice::DontNeed,
+                    start,
+                    end - start,
+                )
+            };
+        }
+    }
+}
+
+fn page_size() -> usize {
+    /// Of all systems that we know, none has larger ones.
+    const LARGEST: usize = 64 << 10;
+    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    size.and_then(|size| usize::try_from(size).ok()).filter(|size| *size > 0).unwrap_or(LARGEST)
 }
 
 impl Deref for Map {

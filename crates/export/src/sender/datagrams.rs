@@ -16,6 +16,12 @@ use super::told::Told;
 /// cannot be about earlier datagrams.
 const REPORTS: usize = 4;
 
+/// Fewer datagrams than this wait a moment for others.
+const FEW: usize = 8;
+
+/// How long they wait.
+const LINGER: Duration = Duration::from_millis(1);
+
 /// Nobody listens: templates are sent again so often, for whoever begins to.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -67,6 +73,12 @@ impl Datagrams {
                 (None, false) => (0, LATER),
             };
             line.take(&mut self.batch, max, timeout);
+            if (1..FEW).contains(&self.batch.len()) && line.deadline().is_none() {
+                // More are likely to come at once: waking up for each costs more than sending it.
+                std::thread::sleep(LINGER);
+                let room = max.saturating_sub(self.batch.len());
+                line.take(&mut self.batch, room, Duration::ZERO);
+            }
             if let Some(way) = self.way.take() {
                 self.send(&way, line);
                 self.way = Some(way);

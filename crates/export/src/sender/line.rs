@@ -249,9 +249,13 @@ impl Line {
         }
         item.missing = std::mem::take(&mut state.missing);
         state.weight += item.weight();
+        // Whoever takes from a queue leaves it empty before waiting: it is woken for the first.
+        let is_first = state.queue.is_empty();
         state.queue.push_back(item);
         drop(state);
-        self.filled.notify_one();
+        if is_first {
+            self.filled.notify_one();
+        }
     }
 
     /// Gives a connection what it begins with: all that `f` puts out. Nothing if none waits for it.
