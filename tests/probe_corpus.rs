@@ -7,6 +7,7 @@
 mod common;
 
 use common::{corpus, has, run};
+use probe::{Cache, CacheConfig, Ended, Reason};
 use record::Flow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use wire::packet::{self, Depth, LinkType, Packet, Transport};
 
 /// Why two readings of a capture differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
+enum Why {
     /// The IP header claims more octets than the frame had on the wire, and is no fragment's. We
     /// count what was there.
     Claims,
@@ -46,44 +47,44 @@ enum Reason {
 type Totals = [u64; 3];
 
 /// Capture, why readings differ, ours and that of tshark.
-const DIFFERENCES: &[(&str, Reason, Totals, Totals)] = &[
-    ("PcapPlusPlus/NullLoopback.pcap", Reason::Family, [2, 519, 2], [3, 912, 3]),
-    ("PcapPlusPlus/ip4_bad_fragment.pcap", Reason::Claims, [1, 42, 1], [1, 3841, 1]),
-    ("PcapPlusPlus/ipv4-options.pcap", Reason::Route, [7, 540, 4], [7, 540, 5]),
-    ("PcapPlusPlus/null_loopback.pcap", Reason::Family, [2, 519, 2], [3, 912, 3]),
-    ("PcapPlusPlus/solaris.snoop", Reason::Format, [0, 0, 0], [71, 8519, 27]),
-    ("tcpdump/802_15_4-data.pcap", Reason::Link, [0, 0, 0], [1, 40, 1]),
-    ("tcpdump/arcnet-rfc1051-arp-icmp-http.pcap", Reason::Link, [0, 0, 0], [22, 2001, 3]),
-    ("tcpdump/arcnet-rfc1201-arp-icmp-http.pcap", Reason::Link, [0, 0, 0], [22, 2001, 3]),
-    ("tcpdump/arista_ether.pcap", Reason::Tags, [16, 1248, 1], [12, 936, 1]),
-    ("tcpdump/bigtcp-ipv6-geneve-ipv4.pcap", Reason::Offload, [1, 80122, 1], [1, 40, 1]),
-    ("tcpdump/bigtcp-ipv6-geneve-ipv6.pcap", Reason::Offload, [1, 80142, 1], [1, 40, 1]),
-    ("tcpdump/bigtcp-ipv6-vxlan-ipv4.pcap", Reason::Offload, [1, 80122, 1], [1, 40, 1]),
-    ("tcpdump/bigtcp-ipv6-vxlan-ipv6.pcap", Reason::Offload, [1, 80142, 1], [1, 40, 1]),
-    ("tcpdump/bigtcp-ipv6.pcap", Reason::Offload, [1, 80040, 1], [1, 40, 1]),
-    ("tcpdump/brcm-tag-prepend.pcap", Reason::Unknown, [11, 924, 2], [0, 0, 0]),
-    ("tcpdump/brcm-tag.pcap", Reason::Unknown, [17, 3380, 6], [0, 0, 0]),
-    ("tcpdump/dsa-high-vid.pcap", Reason::Unknown, [4, 336, 1], [0, 0, 0]),
-    ("tcpdump/dsa.pcap", Reason::Unknown, [6, 504, 1], [0, 0, 0]),
-    ("tcpdump/edsa-high-vid.pcap", Reason::Unknown, [4, 336, 1], [0, 0, 0]),
-    ("tcpdump/edsa.pcap", Reason::Unknown, [6, 504, 1], [0, 0, 0]),
-    ("tcpdump/icmp-cksum-oobr-1.pcap", Reason::Claims, [1, 188, 1], [1, 13911, 1]),
-    ("tcpdump/icmp-cksum-oobr-2.pcap", Reason::Claims, [1, 240, 1], [1, 33008, 1]),
-    ("tcpdump/icmp-cksum-oobr-3.pcapng", Reason::Claims, [1, 323, 1], [1, 4419, 1]),
-    ("tcpdump/icmp-cksum-oobr-4.pcapng", Reason::Claims, [1, 168, 1], [1, 8360, 1]),
-    ("tcpdump/icmp-icmp_print-oobr-2.pcap", Reason::Claims, [3, 129, 2], [3, 138, 2]),
-    ("tcpdump/icmp-rfc8335-missing-bytes.pcap", Reason::Claims, [1, 51, 1], [1, 84, 1]),
-    ("tcpdump/icmp_inft_name_length_zero.pcap", Reason::Claims, [1, 240, 1], [1, 33008, 1]),
-    ("tcpdump/icmpv6-length-zero.pcapng", Reason::Offload, [1, 72, 1], [1, 40, 1]),
-    ("tcpdump/ip_ts_opts_asan.pcap", Reason::Cut, [1, 65319, 1], [1, 65319, 1]),
-    ("tcpdump/ipv4_invalid_total_length.pcap", Reason::Claims, [1, 84, 1], [1, 85, 1]),
-    ("tcpdump/ipv6-too-long-jumbo.pcap", Reason::Claims, [1, 476, 1], [1, 3858694250, 1]),
-    ("tcpdump/ipv6_frag6_negative_len.pcap", Reason::Offload, [1, 32882, 1], [1, 40, 1]),
-    ("tcpdump/ipv6_invalid_length_2.pcap", Reason::Claims, [1, 104, 1], [1, 105, 1]),
-    ("tcpdump/ipv6_jumbogram_invalid_length.pcap", Reason::Claims, [1, 65576, 1], [1, 65577, 1]),
-    ("tcpdump/ipv6_missing_jumbo_payload_option.pcap", Reason::Offload, [1, 262130, 1], [1, 40, 1]),
-    ("tcpdump/olsr-oobr-1.pcap", Reason::Claims, [4, 12232, 2], [4, 21492, 2]),
-    ("tcpreplay/test.pcap", Reason::Claims, [176, 64522, 25], [176, 64677, 25]),
+const DIFFERENCES: &[(&str, Why, Totals, Totals)] = &[
+    ("PcapPlusPlus/NullLoopback.pcap", Why::Family, [2, 519, 2], [3, 912, 3]),
+    ("PcapPlusPlus/ip4_bad_fragment.pcap", Why::Claims, [1, 42, 1], [1, 3841, 1]),
+    ("PcapPlusPlus/ipv4-options.pcap", Why::Route, [7, 540, 4], [7, 540, 5]),
+    ("PcapPlusPlus/null_loopback.pcap", Why::Family, [2, 519, 2], [3, 912, 3]),
+    ("PcapPlusPlus/solaris.snoop", Why::Format, [0, 0, 0], [71, 8519, 27]),
+    ("tcpdump/802_15_4-data.pcap", Why::Link, [0, 0, 0], [1, 40, 1]),
+    ("tcpdump/arcnet-rfc1051-arp-icmp-http.pcap", Why::Link, [0, 0, 0], [22, 2001, 3]),
+    ("tcpdump/arcnet-rfc1201-arp-icmp-http.pcap", Why::Link, [0, 0, 0], [22, 2001, 3]),
+    ("tcpdump/arista_ether.pcap", Why::Tags, [16, 1248, 1], [12, 936, 1]),
+    ("tcpdump/bigtcp-ipv6-geneve-ipv4.pcap", Why::Offload, [1, 80122, 1], [1, 40, 1]),
+    ("tcpdump/bigtcp-ipv6-geneve-ipv6.pcap", Why::Offload, [1, 80142, 1], [1, 40, 1]),
+    ("tcpdump/bigtcp-ipv6-vxlan-ipv4.pcap", Why::Offload, [1, 80122, 1], [1, 40, 1]),
+    ("tcpdump/bigtcp-ipv6-vxlan-ipv6.pcap", Why::Offload, [1, 80142, 1], [1, 40, 1]),
+    ("tcpdump/bigtcp-ipv6.pcap", Why::Offload, [1, 80040, 1], [1, 40, 1]),
+    ("tcpdump/brcm-tag-prepend.pcap", Why::Unknown, [11, 924, 2], [0, 0, 0]),
+    ("tcpdump/brcm-tag.pcap", Why::Unknown, [17, 3380, 6], [0, 0, 0]),
+    ("tcpdump/dsa-high-vid.pcap", Why::Unknown, [4, 336, 1], [0, 0, 0]),
+    ("tcpdump/dsa.pcap", Why::Unknown, [6, 504, 1], [0, 0, 0]),
+    ("tcpdump/edsa-high-vid.pcap", Why::Unknown, [4, 336, 1], [0, 0, 0]),
+    ("tcpdump/edsa.pcap", Why::Unknown, [6, 504, 1], [0, 0, 0]),
+    ("tcpdump/icmp-cksum-oobr-1.pcap", Why::Claims, [1, 188, 1], [1, 13911, 1]),
+    ("tcpdump/icmp-cksum-oobr-2.pcap", Why::Claims, [1, 240, 1], [1, 33008, 1]),
+    ("tcpdump/icmp-cksum-oobr-3.pcapng", Why::Claims, [1, 323, 1], [1, 4419, 1]),
+    ("tcpdump/icmp-cksum-oobr-4.pcapng", Why::Claims, [1, 168, 1], [1, 8360, 1]),
+    ("tcpdump/icmp-icmp_print-oobr-2.pcap", Why::Claims, [3, 129, 2], [3, 138, 2]),
+    ("tcpdump/icmp-rfc8335-missing-bytes.pcap", Why::Claims, [1, 51, 1], [1, 84, 1]),
+    ("tcpdump/icmp_inft_name_length_zero.pcap", Why::Claims, [1, 240, 1], [1, 33008, 1]),
+    ("tcpdump/icmpv6-length-zero.pcapng", Why::Offload, [1, 72, 1], [1, 40, 1]),
+    ("tcpdump/ip_ts_opts_asan.pcap", Why::Cut, [1, 65319, 1], [1, 65319, 1]),
+    ("tcpdump/ipv4_invalid_total_length.pcap", Why::Claims, [1, 84, 1], [1, 85, 1]),
+    ("tcpdump/ipv6-too-long-jumbo.pcap", Why::Claims, [1, 476, 1], [1, 3858694250, 1]),
+    ("tcpdump/ipv6_frag6_negative_len.pcap", Why::Offload, [1, 32882, 1], [1, 40, 1]),
+    ("tcpdump/ipv6_invalid_length_2.pcap", Why::Claims, [1, 104, 1], [1, 105, 1]),
+    ("tcpdump/ipv6_jumbogram_invalid_length.pcap", Why::Claims, [1, 65576, 1], [1, 65577, 1]),
+    ("tcpdump/ipv6_missing_jumbo_payload_option.pcap", Why::Offload, [1, 262130, 1], [1, 40, 1]),
+    ("tcpdump/olsr-oobr-1.pcap", Why::Claims, [4, 12232, 2], [4, 21492, 2]),
+    ("tcpreplay/test.pcap", Why::Claims, [176, 64522, 25], [176, 64677, 25]),
 ];
 
 /// An IP packet, as both sides see it.
@@ -278,6 +279,33 @@ fn each_frame_is_read_as_tshark_reads_it() {
     failures.sort();
     assert!(failures.is_empty(), "not as DIFFERENCES has it:\n{}", failures.join("\n"));
     assert!(DIFFERENCES.iter().all(|(file, ..)| captures.contains_key(*file)));
+}
+
+#[test]
+fn conversations_have_what_their_packets_have() {
+    let Some(corpus) = corpus() else { return };
+    each(&captures(&corpus), |name, path| {
+        let (mut seen, mut ended) = (Vec::new(), [0; 2]);
+        let mut cache = Cache::new(CacheConfig::default());
+        let mut out = |end: &Ended| {
+            for side in [&end.forward, &end.backward] {
+                ended = [ended[0] + side.packets, ended[1] + side.octets];
+            }
+        };
+        let Ok(mut capture) = capture::Capture::open(path) else { return };
+        while let Ok(Some(frame)) = capture.next() {
+            let link = LinkType::from_dlt(frame.link);
+            let packet = packet::decode(link, frame.bytes, frame.wire_len, Depth::Outer);
+            seen.push(seen_by_us(&packet));
+            cache.observe(&[frame], &mut out);
+        }
+        cache.expire_all(Reason::Flushed, &mut out);
+        let [packets, octets, _] = totals(&seen);
+        assert_eq!(ended, [packets, octets], "{name}");
+        let stats = cache.stats();
+        let counted = stats.processed - stats.non_ip - stats.too_short;
+        assert_eq!((counted, stats.octets, stats.active), (packets, octets, 0), "{name}");
+    });
 }
 
 /// Octets of a frame that it is cut within: more than all headers have.
