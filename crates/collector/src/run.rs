@@ -38,8 +38,16 @@ const DROP_POLL: Duration = Duration::from_secs(1);
 /// datagram costs more than decoding it.
 const REST: Duration = Duration::from_millis(10);
 
-/// What may arrive meanwhile, in octets a second: a quarter of a buffer at this speed is no risk.
+/// What may arrive meanwhile, in octets a second: a quarter of a buffer at this speed is no risk, of
+/// a small one an eighth.
 const FASTEST: u64 = 125_000_000;
+
+/// Octets of buffer from which on a socket may be left alone for long.
+const LARGE: u64 = 1 << 20;
+
+/// Datagrams of one call after which a small buffer is looked at again at once: more are likely to
+/// be there already.
+const MANY: usize = 32;
 
 /// How long the receiver of the only socket gathers datagrams before it wakes up the decoder, and
 /// how many octets of them are enough.
@@ -434,6 +442,7 @@ fn receive(receiver: &mut Receiver, way: &Way<'_>, stop: &Stop) -> io::Result<()
     let Way { gauge, repeater, .. } = *way;
     let (mut batch, mut outgoing) = (Batch::default(), Outgoing::default());
     let rest = rest_between_calls(gauge.buffer_bytes);
+    let enough = if gauge.buffer_bytes < LARGE { MANY } else { sys::udp::BATCH };
     let gather_ns = way.gather.as_nanos() as u64;
     let (mut dropped, mut oldest_ns) = (0, 0);
     let mut stopped_ns = None;
@@ -479,7 +488,7 @@ fn receive(receiver: &mut Receiver, way: &Way<'_>, stop: &Stop) -> io::Result<()
         if is_last {
             return Ok(());
         }
-        if is_emptied && got.count > 0 && stopped_ns.is_none() {
+        if (1..enough).contains(&got.count) && stopped_ns.is_none() {
             thread::sleep(rest);
         }
     }
@@ -491,7 +500,8 @@ const GRACE_NS: u64 = 100_000_000;
 
 /// How long a socket with this buffer may be left alone.
 fn rest_between_calls(buffer_bytes: u64) -> Duration {
-    REST.min(Duration::from_nanos(buffer_bytes.saturating_mul(1_000_000_000 / 4) / FASTEST))
+    let part = if buffer_bytes < LARGE { 8 } else { 4 };
+    REST.min(Duration::from_nanos(buffer_bytes.saturating_mul(1_000_000_000 / part) / FASTEST))
 }
 
 /// Passes on messages of streams until asked to stop.
@@ -694,7 +704,7 @@ mod tests {
 
     #[test]
     fn small_buffers_are_not_left_alone_for_long() {
-        for (bytes, micros) in [(0, 0), (212_992, 425), (4 << 20, 8388), (16 << 20, 10_000)] {
+        for (bytes, micros) in [(0, 0), (212_992, 212), (4 << 20, 8388), (16 << 20, 10_000)] {
             assert_eq!(rest_between_calls(bytes).as_micros(), micros, "{bytes} octets");
         }
         assert_eq!(rest_between_calls(u64::MAX), REST);
