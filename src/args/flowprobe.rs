@@ -121,6 +121,10 @@ pub struct Args {
     #[arg(long, help_heading = "Flows")]
     pub no_lookup: bool,
 
+    /// MAC addresses in records [always so with -T ether]
+    #[arg(long, help_heading = "Flows")]
+    pub macs: bool,
+
     /// MAC address of the probe, for the direction of flows; with -T ether
     #[arg(short = 'H', long, value_name = "MAC", help_heading = "Flows")]
     pub mac: Option<String>,

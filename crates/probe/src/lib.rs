@@ -48,7 +48,7 @@ pub use cache::{Cache, CacheConfig, InterfaceIndex, Pending};
 pub use dedup::Dedup;
 pub use ended::{Ended, Labels, Reason, Side, Way};
 pub use key::Level;
-pub use outlet::{Outlet, OutletCounts};
+pub use outlet::{Macs, Outlet, OutletCounts};
 pub use sampling::Sampling;
 pub use stats::{CacheStats, ProtoStats, Spread};
 pub use timeouts::{Class, Timeouts, TimeoutsError, parse_time};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use export::{DestinationCounts, Dispatch, Files, FilesCounts};
 use record::code::record_flags;
-use record::{Field, Flow};
+use record::{Field, Flow, Mac};
 use wire::export::ExportCounts;
 
 use crate::ended::LABELS;
@@ -17,9 +17,35 @@ use crate::{Ended, Way};
 pub struct Outlet {
     export: Option<Export>,
     files: Option<FilesOut>,
+    macs: Macs,
     flow: Flow,
     ended: u64,
     exported: u64,
+}
+
+/// What becomes of MAC addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Macs {
+    /// Flows have them: 18 octets that few ask for.
+    pub are_told: bool,
+    /// The probe's own: a flow to it came in, one from it went out, whatever the capture says.
+    pub own: Option<Mac>,
+}
+
+impl Macs {
+    fn apply(self, flow: &mut Flow) {
+        const FIELDS: [Field; 3] = [Field::InSrcMac, Field::InDstMac, Field::OutDstMac];
+        if self.own.is_some() {
+            for (field, way) in [(Field::InDstMac, 0), (Field::InSrcMac, 1)] {
+                if flow.as_row().mac(field) == self.own {
+                    flow.set(Field::Direction, way);
+                }
+            }
+        }
+        if !self.are_told {
+            FIELDS.iter().for_each(|field| flow.unset(*field));
+        }
+    }
 }
 
 struct Export {
@@ -74,6 +100,13 @@ impl Outlet {
         self
     }
 
+    /// What becomes of MAC addresses.
+    #[must_use]
+    pub const fn with_macs(mut self, macs: Macs) -> Self {
+        self.macs = macs;
+        self
+    }
+
     /// MPLS labels in exported records, at most: 10 unless told.
     #[must_use]
     pub fn with_labels(mut self, most: u8) -> Self {
@@ -106,6 +139,7 @@ impl Outlet {
             let before = dispatch.records();
             for way in ways(*biflow).iter().filter(|way| ended.has(**way)) {
                 ended.fill(*way, flow);
+                self.macs.apply(flow);
                 LABELS.iter().skip(*labels).for_each(|field| flow.unset(*field));
                 dispatch.flow(now_ms, flow.as_row(), times);
             }
@@ -114,6 +148,7 @@ impl Outlet {
         if let Some(FilesOut { files, biflow, rate }) = &mut self.files {
             for way in ways(*biflow).iter().filter(|way| ended.has(**way)) {
                 ended.fill(*way, flow);
+                self.macs.apply(flow);
                 scale(flow, *rate);
                 files.flow(now_ms, flow);
             }
@@ -180,5 +215,45 @@ const fn ways(biflow: bool) -> &'static [Way] {
     match biflow {
         true => &[Way::Both],
         false => &[Way::Forward, Way::Backward],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_macs_tell_the_direction() {
+        let (own, other) = (Mac(7), Mac(9));
+        for (src, dst, before, want) in [
+            (other, own, None, Some(0)),
+            (own, other, None, Some(1)),
+            (own, other, Some(0), Some(1)),
+            (other, other, Some(1), Some(1)),
+            (other, other, None, None),
+        ] {
+            for are_told in [true, false] {
+                let mut flow = Flow::new();
+                flow.set(Field::InSrcMac, src.0);
+                flow.set(Field::InDstMac, dst.0);
+                before.map(|way| flow.set(Field::Direction, way));
+                Macs { are_told, own: Some(own) }.apply(&mut flow);
+                assert_eq!(flow.as_row().u64(Field::Direction), want);
+                assert_eq!(flow.has(Field::InSrcMac), are_told);
+            }
+        }
+    }
+
+    #[test]
+    fn sampling_multiplies_what_is_there() {
+        let mut flow = Flow::new();
+        flow.set(Field::Packets, 3);
+        flow.set(Field::Bytes, u64::MAX / 2);
+        scale(&mut flow, 1);
+        assert_eq!((flow.number(Field::Packets), flow.has(Field::RecordFlags)), (3, false));
+        scale(&mut flow, 100);
+        assert_eq!((flow.number(Field::Packets), flow.number(Field::Bytes)), (300, u64::MAX));
+        assert!(!flow.has(Field::OutBytes));
+        assert_eq!(flow.number(Field::RecordFlags), u64::from(record_flags::SAMPLED));
     }
 }

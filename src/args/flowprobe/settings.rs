@@ -31,6 +31,8 @@ pub struct Settings {
     pub cache: CacheConfig,
     /// What is known of interfaces.
     pub lookup: Lookup,
+    /// Records have MAC addresses.
+    pub has_macs: bool,
     /// Where flows are sent to.
     pub export: Option<Export>,
     /// Where flows are written to.
@@ -227,6 +229,7 @@ impl Settings {
             },
             cache: cache(name, &args, defaults, &source)?,
             lookup: lookup(&args)?,
+            has_macs: args.macs || level(&args.track)? == Level::Ether,
             files: files(&args)?,
             control: control.filter(|_| !is_file),
             metrics: args.metrics,

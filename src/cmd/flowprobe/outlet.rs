@@ -2,7 +2,7 @@
 
 use crate::args::flowprobe::settings::{Export, Files, Settings};
 use export::{Dispatch, FilesConfig, SendConfig};
-use probe::{Outlet, Sampling};
+use probe::{Macs, Outlet, Sampling};
 use record::Sampler;
 use std::time::Duration;
 use sys::Leave;
@@ -21,7 +21,8 @@ const RESOLVE: Duration = Duration::from_secs(10);
 
 /// Opens destinations and files.
 pub(super) fn open(settings: &Settings, manner: Manner) -> anyhow::Result<Outlet> {
-    let mut outlet = Outlet::new();
+    let macs = Macs { are_told: settings.has_macs, own: settings.lookup.mac };
+    let mut outlet = Outlet::new().with_macs(macs);
     if let Some(export) = &settings.export {
         outlet = outlet
             .with_export(dispatch(settings, export, manner)?, export.encoder.biflow)
