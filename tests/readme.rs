@@ -6,7 +6,7 @@ mod common;
 
 use common::capd::DAY;
 use common::exports::{ipfix, v9};
-use common::{Daemon, FLOWCAPD, FLOWDUMP, Scene, flow_files, has, wait_until};
+use common::{Daemon, FLOWCAPD, FLOWDUMP, FLOWPROBE, Scene, flow_files, has, wait_until};
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,9 @@ fn commands(heading: &str) -> Vec<String> {
 /// Runs a line in a shell, as people do, with our programs first on the path.
 fn shell(scene: &Scene, line: &str) -> Output {
     let bin = scene.dir("bin");
-    for (name, program) in [("flowcapd", FLOWCAPD), ("flowdump", FLOWDUMP)] {
+    for (name, program) in
+        [("flowcapd", FLOWCAPD), ("flowdump", FLOWDUMP), ("flowprobe", FLOWPROBE)]
+    {
         let _ = std::os::unix::fs::symlink(program, bin.join(name)); // there from the second on
     }
     let path = std::env::var("PATH").expect("PATH");
@@ -74,6 +76,18 @@ fn the_quick_start_works_as_it_stands() {
     }
     let first = printed(&scene, "flowdump -R flows -s dstip/bytes -n 10 -q -o csv");
     assert_eq!(first.lines().count(), 11, "{first}");
+}
+
+#[test]
+fn a_capture_is_watched_as_it_stands() {
+    let scene = Scene::new();
+    std::os::unix::fs::symlink(Path::new(ROOT).join("fixtures"), scene.path("fixtures")).unwrap();
+    let lines = commands("Watching a link");
+    let (left, run): (Vec<_>, Vec<_>) = lines.iter().partition(|l| l.starts_with("sudo "));
+    assert!(left.len() == 3 && run.len() == 3, "{lines:?}");
+    let said: Vec<String> = run.into_iter().map(|line| printed(&scene, line)).collect();
+    assert!(said[1].contains("Packets processed: "), "{}", said[1]);
+    assert!(said[2].contains("Top 10 Src IP Addr ordered by bytes"), "{}", said[2]);
 }
 
 #[test]

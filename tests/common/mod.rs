@@ -19,6 +19,7 @@ use std::time::Duration;
 
 pub const FLOWDUMP: &str = env!("CARGO_BIN_EXE_flowdump");
 pub const FLOWCAPD: &str = env!("CARGO_BIN_EXE_flowcapd");
+pub const FLOWPROBE: &str = env!("CARGO_BIN_EXE_flowprobe");
 
 /// An empty directory that is gone after the test.
 pub struct Scene {
