@@ -15,6 +15,8 @@ pub enum Exit {
     Incomplete,
     /// No file to tell anything about.
     NoFile,
+    /// What is to be worked on, or the options, cannot be: nfexpire has a status of its own for it.
+    Refused,
     /// The filter is wrong.
     Filter,
     /// The file that holds the filter, or one it includes, cannot be read.
@@ -28,8 +30,8 @@ impl Exit {
     pub fn code(self, as_before: bool) -> ExitCode {
         ExitCode::from(match (self, as_before) {
             (Self::Success, _) | (Self::Incomplete, true) => 0,
-            (Self::Failure | Self::Incomplete, _) | (Self::NoFile, false) => 1,
-            (Self::NoFile, true) => 250,
+            (Self::Failure | Self::Incomplete, _) | (Self::NoFile | Self::Refused, false) => 1,
+            (Self::NoFile | Self::Refused, true) => 250,
             (Self::Filter, _) => 254,
             (Self::FilterFile, _) => 255,
             (Self::Interrupted, _) => 130,

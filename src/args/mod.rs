@@ -6,6 +6,7 @@
 
 pub mod flowcapd;
 pub mod flowdump;
+pub mod flowexpire;
 pub mod flowprobe;
 pub mod flowprobectl;
 

@@ -2,6 +2,7 @@
 
 pub mod flowcapd;
 pub mod flowdump;
+pub mod flowexpire;
 pub mod flowprobe;
 pub mod flowprobectl;
 mod outside;

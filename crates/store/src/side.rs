@@ -120,7 +120,7 @@ pub(crate) fn of_day(base: &Path, kind: &str, day: &str) -> PathBuf {
     of_directory(base, &format!("{kind}.{day}"))
 }
 
-/// The side files in a directory of flow files, all of them.
+/// The side files in a directory of flow files, all of them, in order.
 pub(crate) fn list(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let is_side = |name: &str| name.starts_with(PREFIX) && name.ends_with(MARK);
@@ -128,7 +128,19 @@ pub(crate) fn list(directory: &Path) -> Vec<PathBuf> {
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
         is_file && entry.file_name().to_str().is_some_and(is_side)
     };
-    entries.filter(is_ours).map(|entry| entry.path()).collect()
+    let mut all: Vec<PathBuf> = entries.filter(is_ours).map(|entry| entry.path()).collect();
+    // As octets, not part by part as paths are compared.
+    all.sort_unstable_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
+    all
+}
+
+/// Those of a [`list`] that belong to the flow file of this name.
+pub(crate) fn of_file<'a>(list: &'a [PathBuf], directory: &Path, name: &str) -> &'a [PathBuf] {
+    let first = directory.join(format!("{PREFIX}{name}."));
+    let start = list.partition_point(|path| path.as_os_str() < first.as_os_str());
+    let rest = list.get(start..).unwrap_or_default();
+    let count = rest.iter().take_while(|path| belongs_to(path, name)).count();
+    rest.get(..count).unwrap_or_default()
 }
 
 /// Whether a side file belongs to the flow file of this name.

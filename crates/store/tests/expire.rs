@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use store::expire::{ExpireOptions, Expired, NewLimits, expire, rescan};
+use store::expire::{
+    ExpireOptions, Expired, NewLimits, Room, directories, expire, expire_profile, rescan,
+};
 use store::nfstat::{self, NfStat};
 use store::rotate::{Slot, SubDirs, publish, slot_of, temporary_name};
 
@@ -51,7 +53,7 @@ fn limits(max_size: u64, max_life: u64, watermark: u64) -> NewLimits {
 }
 
 fn run(base: &Path, limits: NewLimits) -> Expired {
-    expire(base, NOW, &ExpireOptions { limits, dry_run: false }, || true).unwrap()
+    expire(base, NOW, &ExpireOptions { limits, ..ExpireOptions::default() }, |_| true).unwrap()
 }
 
 #[test]
@@ -173,8 +175,9 @@ fn a_dry_run_tells_and_leaves_all_as_it_is() {
     fs::create_dir_all(side.parent().unwrap()).unwrap();
     fs::write(side, [0; 9]).unwrap();
     let before = tree(dir.path());
-    let options = ExpireOptions { limits: limits(0, 1800, 100), dry_run: true };
-    let told = expire(dir.path(), NOW, &options, || true).unwrap();
+    let options =
+        ExpireOptions { limits: limits(0, 1800, 100), dry_run: true, ..ExpireOptions::default() };
+    let told = expire(dir.path(), NOW, &options, |_| true).unwrap();
     assert_eq!(tree(dir.path()), before);
     let done = run(dir.path(), options.limits);
     assert!(told.files > 3 && told.side_files == 1);
@@ -186,8 +189,8 @@ fn a_dry_run_tells_and_leaves_all_as_it_is() {
 fn a_run_that_is_stopped_leaves_right_books() {
     let dir = directory(10, 0);
     let mut calls = 0;
-    let options = ExpireOptions { limits: limits(1, 0, 100), dry_run: false };
-    let done = expire(dir.path(), NOW, &options, || {
+    let options = ExpireOptions { limits: limits(1, 0, 100), ..ExpireOptions::default() };
+    let done = expire(dir.path(), NOW, &options, |_| {
         calls += 1;
         calls <= 3
     })
@@ -203,12 +206,12 @@ fn collectors_and_other_runs_go_on_meanwhile() {
     let dir = tempfile::tempdir().unwrap();
     let base = dir.path();
     let stop = AtomicBool::new(false);
-    let everything = ExpireOptions { limits: limits(1, 0, 100), dry_run: false };
+    let everything = ExpireOptions { limits: limits(1, 0, 100), ..ExpireOptions::default() };
     let published = std::thread::scope(|scope| {
         let run = || {
             let mut files = 0;
             while !stop.load(Ordering::Relaxed) {
-                let done = expire(base, NOW, &everything, || true).unwrap();
+                let done = expire(base, NOW, &everything, |_| true).unwrap();
                 assert_eq!(done.failed, 0, "{done:?}");
                 files += done.files;
             }
@@ -231,7 +234,7 @@ fn collectors_and_other_runs_go_on_meanwhile() {
         assert!(ended.iter().all(Result::is_ok), "a collector could not give a name");
         runs.into_iter().map(|r| r.join().unwrap()).sum::<u64>()
     });
-    let last = expire(base, NOW, &everything, || true).unwrap();
+    let last = expire(base, NOW, &everything, |_| true).unwrap();
     assert_eq!(published + last.files, 600);
     assert_eq!(tree(base), BTreeSet::from([nfstat::NAME.to_owned()]));
 }
@@ -303,8 +306,8 @@ fn nfexpire_leaves_the_same_files() {
             }
             let stat = NfStat::read(theirs).unwrap().unwrap();
             let limits = limits(stat.max_size, stat.max_life, stat.watermark);
-            let options = ExpireOptions { limits, dry_run: false };
-            let done = expire(ours, now, &options, || true).unwrap();
+            let options = ExpireOptions { limits, ..ExpireOptions::default() };
+            let done = expire(ours, now, &options, |_| true).unwrap();
             let what = format!("-S {layout} {args:?}");
             assert_eq!(tree(ours), tree(theirs), "{what}");
             assert!(done.files > 0, "{what}");
@@ -313,4 +316,81 @@ fn nfexpire_leaves_the_same_files() {
             }
         }
     }
+}
+
+#[test]
+fn limits_of_one_run_are_kept_to_the_file_and_written_nowhere() {
+    let run = |max_files, room, limits| {
+        let dir = directory(10, 0);
+        let options = ExpireOptions { max_files, room, limits, ..ExpireOptions::default() };
+        let done = expire(dir.path(), NOW, &options, |_| true).unwrap();
+        let stat = NfStat::read(dir.path()).unwrap().unwrap();
+        assert_eq!(stat, done.after);
+        done
+    };
+    let none = NewLimits::default();
+    let size = run(None, None, none).after.size;
+    for (most, want) in [(0, 10), (1, 9), (7, 3), (9, 1), (10, 0), (u64::MAX, 0)] {
+        assert_eq!(run(Some(most), None, none).files, want, "at most {most}");
+    }
+    let room = |wanted, free| Some(Room { wanted, free });
+    for (wanted, free, want) in [
+        (0, 0, 0),
+        (5000, 5000, 0),
+        (5001, 5000, 1), // the oldest takes a block
+        (1 << 50, 0, 10),
+    ] {
+        assert_eq!(run(None, room(wanted, free), none).files, want, "{free} of {wanted}");
+    }
+    let all_but_one = run(None, room(size, run(Some(1), None, none).after.size), none);
+    assert_eq!(all_but_one.files, 9, "what goes is free then");
+    // The narrowest of several counts.
+    assert_eq!(run(Some(8), room(1, 0), limits(0, 1800, 100)).files, 5);
+    assert_eq!(run(Some(2), room(1, 0), limits(0, 1800, 100)).files, 8);
+}
+
+#[test]
+fn directories_of_a_profile_lose_their_oldest_together() {
+    let profile = tempfile::tempdir().unwrap();
+    let bases = ["a", "b", "c"].map(|name| profile.path().join(name));
+    for n in 0..12 {
+        write(&bases[n as usize % 3], slot_of(NOW - 300 * (12 - n), 300), 7, 100);
+    }
+    let keep = NewLimits { max_life: Some(777), ..NewLimits::default() };
+    rescan(&bases[1], NOW, keep).unwrap();
+    let side = store::side::path(&bases[0].join("2026-11-18/nfcapd.202611181005"), "damaged");
+    fs::write(&side, "x").unwrap();
+    let options = ExpireOptions { max_files: Some(5), ..ExpireOptions::default() };
+    let mut gone = Vec::new();
+    let done = expire_profile(&bases, NOW, &options, |going| {
+        gone.push(going.path.to_owned());
+        true
+    })
+    .unwrap();
+    assert_eq!((done.files, done.side_files, done.after.files), (7, 1, 5));
+    assert_eq!(gone.len(), 8, "files and what lies beside them");
+    let left = [1, 2, 2].map(|n| n as u64);
+    for (base, files) in bases.iter().zip(left) {
+        let stat = NfStat::read(base).unwrap().unwrap();
+        assert_eq!(stat.files, files, "{}", base.display());
+        let life = if *base == bases[1] { 777 } else { 0 };
+        assert_eq!(stat.max_life, life, "limits of its own stay");
+    }
+    assert_eq!(directories(profile.path()).unwrap(), bases);
+}
+
+#[test]
+fn directories_with_flow_files_are_found_and_links_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path();
+    for (sub, layout) in [("x/one", 0), ("x/two", 2), ("y", 1), ("y/.hidden", 0)] {
+        write(&base.join(sub), slot_of(NOW, 300), layout, 10);
+    }
+    fs::create_dir_all(base.join("empty/2026-11-18")).unwrap();
+    fs::create_dir_all(base.join("was")).unwrap();
+    fs::write(base.join("was").join(nfstat::NAME), "").unwrap();
+    std::os::unix::fs::symlink(base.join("y"), base.join("link")).unwrap();
+    let want = ["was", "x/one", "x/two", "y"].map(|name| base.join(name));
+    assert_eq!(directories(base).unwrap(), want);
+    assert!(directories(&base.join("gone")).is_err());
 }

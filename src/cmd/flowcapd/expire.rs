@@ -9,7 +9,7 @@ use store::nfstat::NfStat;
 pub(super) fn run(dir: &Path) {
     let now_secs = sys::clock::now_ms() / 1000;
     log::info!("Run expire on '{}'", dir.display());
-    match expire(dir, now_secs, &ExpireOptions::default(), || true) {
+    match expire(dir, now_secs, &ExpireOptions::default(), |_| true) {
         Ok(done) => say(&done),
         Err(e) => log::error!("expire on '{}': {e}", dir.display()),
     }
