@@ -1,10 +1,10 @@
 //! Any sequence of export datagrams: no panic, every datagram is accounted for, what waits is
-//! bounded, and a decoder that takes over half-way by a snapshot reads the same data to the same
-//! flows.
+//! bounded, a decoder that takes over half-way by a snapshot reads the same data to the same flows,
+//! and so does a sink that takes whole records.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use record::{Addr, Flow, FlowSink, Meta};
+use record::{Addr, Flow, FlowSink, Meta, Ready, Totals};
 use wire::{Config, Continuity, Decoder, Snapshot, Waiting};
 
 const PEER: Addr = Addr::V4(0x7f00_0001);
@@ -16,18 +16,36 @@ struct Count {
     /// What the flows are, in order.
     text: Vec<String>,
     keeps: bool,
+    sums: Totals,
+    takes_records: bool,
 }
 
 impl FlowSink for Count {
     fn flow(&mut self, flow: &Flow) {
         assert!(flow.as_row().shape().fields().count() > 0);
         self.flows += 1;
+        self.sums.add(flow.as_row());
         if self.keeps {
             // What lies in the place of an absent field is of an earlier flow.
             let row = flow.as_row();
             let fields = row.shape().fields().map(|f| (f, row.bytes(f)));
             self.text.push(format!("{:?}", fields.collect::<Vec<_>>()));
         }
+    }
+
+    fn takes_records(&self) -> bool {
+        self.takes_records
+    }
+
+    fn records(&mut self, ready: &Ready<'_>) {
+        let (mut rest, mut count) = (ready.records, 0);
+        while let Some((len, _)) = rest.get(2..).and_then(|r| r.split_first_chunk::<2>()) {
+            rest = &rest[usize::from(u16::from_le_bytes(*len))..];
+            count += 1;
+        }
+        assert_eq!((rest.len(), count), (0, ready.count));
+        self.flows += u64::from(count);
+        self.sums.merge(ready.totals);
     }
 
     fn meta(&mut self, _meta: Meta<'_>) {}
@@ -60,6 +78,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(counted, sink.flows);
     hand_over(&all);
     sessions(&all);
+    both_ways(&all);
     decoder.expire_parked(u64::MAX);
     assert_eq!(decoder.waiting(), Waiting::default());
 });
@@ -78,6 +97,19 @@ fn add_up(decoder: &Decoder) {
         (all.sequence_gaps, all.lost_datagrams, all.lost_records),
         (gaps, datagrams, records)
     );
+}
+
+/// The same for a sink that takes records, and one that takes flows.
+fn both_ways(all: &[&[u8]]) {
+    let [mut long, mut short] = [(); 2].map(|()| Decoder::new(Config::default()));
+    let mut flows = Count::default();
+    let mut records = Count { takes_records: true, ..Count::default() };
+    for datagram in all {
+        let want = long.decode(PEER, NOW_MS, datagram, &mut flows);
+        assert_eq!(short.decode(PEER, NOW_MS, datagram, &mut records), want);
+    }
+    assert_eq!(short.counters(), long.counters());
+    assert_eq!((records.flows, records.sums), (flows.flows, flows.sums));
 }
 
 /// The same by three transport sessions, which leave nothing behind.
