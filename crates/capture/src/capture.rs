@@ -11,6 +11,7 @@ use std::path::Path;
 use crate::batch::{BATCH, Direction, Progress, Source};
 use crate::classic::Classic;
 use crate::ng::Ng;
+use crate::snoop::Snoop;
 use crate::window::Window;
 use crate::{Error, Filters, mapped};
 
@@ -102,6 +103,7 @@ pub struct Capture {
 enum Format {
     Classic(Classic),
     Ng(Ng),
+    Snoop(Snoop),
 }
 
 #[derive(Clone, Copy)]
@@ -185,6 +187,8 @@ impl Capture {
         let magic = crate::window::array(magic, 0);
         let format = if magic == crate::ng::SECTION.to_be_bytes() {
             Format::Ng(Ng::open(&mut window)?)
+        } else if Snoop::is_begun_by(magic) {
+            Format::Snoop(Snoop::open(&mut window, magic)?)
         } else {
             Format::Classic(Classic::open(&mut window, magic)?)
         };
@@ -200,6 +204,7 @@ impl Capture {
     pub fn set_filter(&mut self, expression: &str) -> Result<(), Error> {
         let filters = match &self.format {
             Format::Classic(classic) => Filters::new(expression, classic.link()),
+            Format::Snoop(snoop) => Filters::new(expression, snoop.link()),
             // Which link types there are is known when their first packets come.
             Format::Ng(_) => Filters::for_any(expression),
         };
@@ -239,6 +244,7 @@ impl Capture {
         let (found, octets) = match &self.format {
             Format::Classic(classic) => classic.packets(rest, &mut batch),
             Format::Ng(ng) => ng.packets(rest, &mut batch),
+            Format::Snoop(_) => (0, 0), // rare enough to be read one by one
         };
         self.window.check().inspect_err(|_| self.state = State::Ended)?;
         let Some(packets) = batch.get_mut(..found).filter(|packets| !packets.is_empty()) else {
@@ -282,6 +288,7 @@ impl Capture {
             let found = match &mut self.format {
                 Format::Classic(classic) => classic.next(&mut self.window),
                 Format::Ng(ng) => ng.next(&mut self.window, &mut self.counts),
+                Format::Snoop(snoop) => snoop.next(&mut self.window),
             };
             self.check()?;
             match found {
@@ -320,11 +327,12 @@ impl Capture {
         }
     }
 
-    /// `pcap` or `pcapng`.
+    /// `pcap`, `pcapng` or `snoop`.
     pub fn format(&self) -> &'static str {
         match self.format {
             Format::Classic(_) => "pcap",
             Format::Ng(_) => "pcapng",
+            Format::Snoop(_) => "snoop",
         }
     }
 }

@@ -20,7 +20,7 @@ pub enum Error {
     #[error("an empty file is no capture")]
     Empty,
     /// Not a format that is known here.
-    #[error("neither pcap nor pcapng (it begins with {magic:02x?}): convert it, as with editcap")]
+    #[error("not pcap, pcapng or snoop (it begins with {magic:02x?}): convert it, as with editcap")]
     Unknown {
         /// The first octets.
         magic: [u8; 4],

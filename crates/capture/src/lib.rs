@@ -1,5 +1,5 @@
-//! Packets: captured ones from pcap and pcapng files, and live ones from interfaces; filters on them,
-//! and the UDP datagrams in them.
+//! Packets: captured ones from pcap, pcapng and snoop files, and live ones from interfaces; filters
+//! on them, and the UDP datagrams in them.
 //!
 //! ```text
 //! file or stdin → gunzip / unzstd → Capture ─┐
@@ -28,6 +28,7 @@ mod fragments;
 pub mod live;
 mod mapped;
 mod ng;
+mod snoop;
 #[cfg(test)]
 mod testing;
 pub mod udp;

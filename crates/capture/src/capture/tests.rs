@@ -277,7 +277,7 @@ fn damage_is_said_with_its_place() {
     version.u32(0xa1b2_c3d4).u16(3).u16(4).put(&[0; 16]);
     for (want, bytes) in [
         ("empty", Vec::new()),
-        ("neither pcap nor pcapng", b"snoop\0\0\0".to_vec()),
+        ("not pcap, pcapng or snoop", b"snow\0\0\0\0".to_vec()),
         ("version 3.4 at octet 0", version.bytes),
         ("octet 24 has 1048577 octets", long.bytes),
         (
