@@ -50,7 +50,8 @@ pub struct Args {
     #[arg(short = 'R', value_name = "PORT", hide = true)]
     pub psamp_port: Option<u16>,
 
-    /// With -r: export as if it were the time of the packets [always so for flowprobe]
+    /// With -r: export as if it were the time of the packets [always so for flowprobe, and where
+    /// times are relative]
     #[arg(short, long, help_heading = "Packets")]
     pub adjust: bool,
 

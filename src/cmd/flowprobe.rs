@@ -11,6 +11,7 @@ use crate::logger::{self, Target};
 use probe::statistics::Report;
 use std::ffi::OsString;
 use std::io::Write as _;
+use wire::export::ExportCounts;
 
 /// Runs `flowprobe` under the name it was started by.
 pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
@@ -49,6 +50,24 @@ pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
 /// Statistics as they were asked for.
 fn statistics(settings: &Settings, report: &Report) -> String {
     if settings.json { report.to_json() } else { report.to_text() }
+}
+
+/// What the format of exports had no place for, and what to do about it.
+fn left_out(counts: &ExportCounts) -> Vec<String> {
+    let other = counts.rows_left_out() - counts.rows_ipv6 - counts.rows_undated;
+    [
+        (counts.rows_ipv6, "of IPv6 were not exported: choose -v 9 or -v 10, which can say them"),
+        (
+            counts.rows_undated,
+            "were not exported: their times are weeks from that of the export; choose -A milli with \
+             -v 9 or -v 10",
+        ),
+        (other, "were not exported: they do not fit what the format can say; choose -v 10"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} flow records {what}"))
+    .collect()
 }
 
 fn cpu_time() -> String {

@@ -42,7 +42,7 @@ pub fn read(
         let progress = capture.batch(&mut |packets| {
             // By the second: when a flow is exported does not depend on how packets are batched.
             for packets in packets.chunk_by(|a, b| second(a) == second(b)) {
-                clock.turn(packets, outlet);
+                clock.turn(packets, cache, outlet);
                 let now_ms = clock.now_ms();
                 cache.observe(packets, &mut |ended: &Ended| outlet.ended(now_ms, ended));
             }
@@ -78,6 +78,8 @@ struct Clock {
 
 /// How often the outlet looks whether something is due, in the time of packets.
 const TICK_MS: u64 = 100;
+/// So long without a packet, the clock goes on from one end of a flow to the next.
+const GAP_MS: u64 = 2000;
 
 impl Clock {
     const fn now_ms(&self) -> u64 {
@@ -88,14 +90,29 @@ impl Clock {
     }
 
     /// Takes the time from packets that come next.
-    fn turn(&mut self, packets: &[Packet<'_>], outlet: &mut Outlet) {
+    fn turn(&mut self, packets: &[Packet<'_>], cache: &mut Cache, outlet: &mut Outlet) {
         let times = packets.iter().filter_map(|packet| packet.time_ns);
         let Some(latest) = times.max() else { return };
+        if self.packets_ms != 0 && latest / 1_000_000 > self.packets_ms + GAP_MS {
+            self.cross(latest, cache, outlet);
+        }
         // Packets may be out of order; time goes forward.
         self.packets_ms = self.packets_ms.max(latest / 1_000_000);
         if self.now == Now::OfPackets && self.packets_ms - self.ticked_ms >= TICK_MS {
             self.ticked_ms = self.packets_ms;
             outlet.tick(self.packets_ms);
         }
+    }
+
+    /// Ends flows in the time until the next packet when they are due, as they would have live: a
+    /// capture may have a gap of a year, and what was before belongs into files of then, and is
+    /// out of reach of uptimes of now.
+    fn cross(&mut self, until_ns: u64, cache: &mut Cache, outlet: &mut Outlet) {
+        while let Some(due_ns) = cache.next_due().filter(|due| *due < until_ns) {
+            self.packets_ms = self.packets_ms.max(due_ns / 1_000_000);
+            let now_ms = self.now_ms();
+            cache.expire(due_ns, &mut |ended| outlet.ended(now_ms, ended));
+        }
+        outlet.flush(self.now_ms());
     }
 }

@@ -181,6 +181,11 @@ impl Probe {
         lock(&self.exit).interfaces.as_ref().map(Interfaces::counts).unwrap_or_default()
     }
 
+    /// What became of flows on their way into datagrams.
+    pub fn exported(&self) -> wire::export::ExportCounts {
+        lock(&self.exit).outlet.counts().export
+    }
+
     /// Everything that can be shown of it.
     pub fn status(&self, now_ms: u64) -> Status {
         // One after the other: a lock that is taken within the expression is held to its end.

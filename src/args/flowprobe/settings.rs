@@ -205,7 +205,7 @@ impl Settings {
     pub fn new(name: &str, args: Args) -> anyhow::Result<Self> {
         let defaults = defaults(name);
         let mut notes = Vec::new();
-        let source = source(name, &args)?;
+        let source = source(name, &args, defaults)?;
         let is_file = matches!(source, Source::File { .. });
         let export = export(&args, defaults, &mut notes)?;
         let process = process(&args, defaults, is_file);
@@ -242,15 +242,21 @@ impl Settings {
     }
 }
 
-fn source(name: &str, args: &Args) -> anyhow::Result<Source> {
+fn source(name: &str, args: &Args, defaults: &Defaults) -> anyhow::Result<Source> {
     if let Some(port) = args.psamp_port {
         bail!("-R {port}: receiving PSAMP is not among what {name} does: give -i or -r");
     }
     match (&args.read, args.interface.as_slice()) {
-        (Some(path), []) => Ok(Source::File {
-            path: path.clone(),
-            at_packet_time: args.adjust || name != "softflowd",
-        }),
+        (Some(path), []) => {
+            // Uptimes reach some weeks back: at the time it is, they cannot say when an older
+            // packet was. softflowd writes them nevertheless, and they say something else.
+            let has_uptimes = !version(args, defaults)?.has_templates()
+                || times(args, defaults)? == TimeFormat::UptimeMs;
+            Ok(Source::File {
+                path: path.clone(),
+                at_packet_time: args.adjust || name != "softflowd" || has_uptimes,
+            })
+        }
         (Some(_), _) => bail!("-i and -r: packets come from interfaces or from a file, not both"),
         (None, []) => bail!("no packets to look at: give -i INTERFACE or -r FILE"),
         (None, all) => {
@@ -356,7 +362,7 @@ fn export(
     notes: &mut Vec<String>,
 ) -> anyhow::Result<Option<Export>> {
     let version = version(args, defaults)?;
-    let time = args.times.as_deref().map(times).transpose()?.unwrap_or(defaults.times);
+    let time = times(args, defaults)?;
     let transport = args.transport.to_ascii_lowercase().parse().context("-P")?;
     if args.to.is_empty() {
         return Ok(None);
@@ -387,10 +393,7 @@ fn export(
             },
             selector: None,
         }),
-        transport: match transport {
-            Transport::Udp => wire::export::Transport::Datagrams,
-            Transport::Tcp => wire::export::Transport::Stream,
-        },
+        // How they are sent is for whoever sends them.
         ..ExportConfig::new(version)
     };
     encoder.check()?;
@@ -416,7 +419,8 @@ fn version(args: &Args, defaults: &Defaults) -> anyhow::Result<Version> {
     version.with_context(|| format!("-v {text}: there are 1, 5, 9 and 10, which is IPFIX"))
 }
 
-fn times(text: &str) -> anyhow::Result<TimeFormat> {
+fn times(args: &Args, defaults: &Defaults) -> anyhow::Result<TimeFormat> {
+    let Some(text) = &args.times else { return Ok(defaults.times) };
     let format = TimeFormat::from_word(&text.to_ascii_lowercase());
     format.with_context(|| format!("-A {text}: there are sec, milli, micro, nano, uptime"))
 }

@@ -3,7 +3,7 @@
 use super::outlet::{self, Manner};
 use crate::args::flowprobe::settings::Settings;
 use crate::exit::Exit;
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use capture::{Capture, Filters};
 use probe::Cache;
 use probe::offline::{self, Now};
@@ -15,7 +15,7 @@ use sys::signal::Signals;
 
 /// Reads the file, exports its flows and prints statistics.
 pub(super) fn read(path: &Path, at_packet_time: bool, settings: &Settings) -> anyhow::Result<Exit> {
-    let mut capture = Capture::open(path)?;
+    let mut capture = open(path)?;
     if let Some(expression) = &settings.filter {
         capture.set_filter(expression)?;
     }
@@ -35,16 +35,28 @@ pub(super) fn read(path: &Path, at_packet_time: bool, settings: &Settings) -> an
         exported: probe::probe::exported(&outlet.counts()),
         captured: None,
     };
-    std::io::stdout().write_all(super::statistics(settings, &report).as_bytes())?;
+    let printed = std::io::stdout().write_all(super::statistics(settings, &report).as_bytes());
     tell(path, &capture, &read);
-    if let Some(error) = read.error {
-        bail!("{}: {error}: what came before it was exported", path.display());
-    }
-    let failures = outlet.counts().failures();
+    let counts = outlet.counts();
+    super::left_out(&counts.export).iter().for_each(|line| log::warn!("{line}"));
+    let failures = counts.failures();
     if failures > 0 {
         log::warn!("{failures} datagrams were not sent, or nobody listened for them");
     }
+    // Nobody reading the statistics is no reason to hide that there is more to say.
+    if let Some(error) = read.error {
+        bail!("{}: {error}: what came before it was exported", path.display());
+    }
+    printed.context("print statistics")?;
     Ok(Exit::Success)
+}
+
+/// Opens the file; whatever is wrong with it is said with its name.
+fn open(path: &Path) -> anyhow::Result<Capture> {
+    Capture::open(path).map_err(|e| match e {
+        capture::Error::Open { .. } => e.into(),
+        _ => anyhow::Error::new(e).context(path.display().to_string()),
+    })
 }
 
 /// Says what is not in the statistics.

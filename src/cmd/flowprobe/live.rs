@@ -77,6 +77,7 @@ pub(super) fn run(interfaces: &[Interface], settings: &Settings) -> anyhow::Resu
     for line in super::statistics(settings, &probe.report()).lines().filter(|l| !l.is_empty()) {
         log::info!("{line}");
     }
+    super::left_out(&probe.exported()).iter().for_each(|line| log::warn!("{line}"));
     log::info!("Terminating {}.", settings.program);
     result?;
     Ok(Exit::Success)

@@ -145,6 +145,17 @@ fn what_letters_set() {
 }
 
 #[test]
+fn every_format_goes_over_tcp_as_softflowd_sends_it() {
+    for version in ["1", "5", "9", "10"] {
+        for name in ["softflowd", "flowprobe"] {
+            let line = format!("-i x -n h:1 -P tcp -v {version}");
+            let export = settings(name, &line).unwrap().export.unwrap();
+            assert_eq!(export.transport, Transport::Tcp, "{name} {line}");
+        }
+    }
+}
+
+#[test]
 fn what_does_nothing_is_said() {
     let s = ours("-i x -n h:1 -v 5 -b -x 2 -A milli -I 1h -M");
     assert_eq!(s.notes.len(), 4, "{:?}", s.notes);
@@ -154,9 +165,17 @@ fn what_does_nothing_is_said() {
 
 #[test]
 fn files_are_read_at_the_time_of_their_packets_unless_softflowd_does_not() {
-    for (name, line, want) in
-        [("flowprobe", "-r x", true), ("softflowd", "-r x", false), ("softflowd", "-r x -a", true)]
-    {
+    for (name, line, want) in [
+        ("flowprobe", "-r x", true),
+        ("flowprobe", "-r x -v 5", true),
+        ("softflowd", "-r x -v 9 -A milli", false),
+        ("softflowd", "-r x -v 10 -A sec -a", true),
+        // Relative times reach packets of now only.
+        ("softflowd", "-r x", true),
+        ("softflowd", "-r x -v 9", true),
+        ("softflowd", "-r x -v 5 -A milli", true),
+        ("softflowd", "-r x -v 10 -A uptime", true),
+    ] {
         let Source::File { at_packet_time, .. } = settings(name, line).unwrap().source else {
             panic!("a file");
         };
@@ -184,7 +203,6 @@ fn mistakes_are_told_in_a_line_that_says_what_to_do() {
         ("-r x -P sctp", "-P: "),
         ("-r x -n foo", "-n: "),
         ("-r x -n 127.0.0.1:99999", "-n: "),
-        ("-r x -n h:1 -P tcp -v 5", "IPFIX"),
         ("-r x -n h:1 -v 5 -s 20000", "v9 or IPFIX"),
         ("-r x -H 02:00:5e:10:00", "-T ether"),
         ("-r x -T ether -H 02:00:5e:10:00", "-H 02:00:5e:10:00: write"),
