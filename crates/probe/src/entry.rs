@@ -182,6 +182,11 @@ impl Slab {
         self.len
     }
 
+    /// Where no entry ever was: all places lie below.
+    pub(crate) const fn high(&self) -> u32 {
+        self.high
+    }
+
     /// Octets that entries take: those that were ever in use, with what few have.
     pub(crate) fn memory(&self) -> usize {
         let wide = self.chunks.iter().filter(|c| !c.wide.is_empty()).map(|c| c.hot.len() * 32);

@@ -7,6 +7,14 @@ use crate::{Cache, Ended, Pending, Reason};
 /// Entries that are looked at for the one to go.
 const LOOKED_AT: usize = 16;
 
+/// How far a cache has been swept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sweep {
+    at: u32,
+    /// Number of the last conversation that is meant.
+    last: u64,
+}
+
 impl Cache {
     /// Hands over what is due at `now_ns`, nanoseconds since 1970 by the clock that packets are
     /// stamped with. For the times between packets; packets that are still on their way to the
@@ -25,6 +33,31 @@ impl Cache {
         }
         self.note_sizes();
         self.stats.expired - before
+    }
+
+    /// Begins to hand over everything a piece at a time: see [`sweep`](Self::sweep).
+    pub(crate) const fn begin_sweep(&self) -> Sweep {
+        Sweep { at: 0, last: self.stats.begun }
+    }
+
+    /// Hands over the next conversations of a sweep, as they lie in memory, `most` places further at
+    /// most. Those that began after the sweep stay. Returns whether there may be more.
+    pub(crate) fn sweep(
+        &mut self,
+        sweep: &mut Sweep,
+        most: u32,
+        reason: Reason,
+        out: &mut dyn FnMut(&Ended),
+    ) -> bool {
+        let end = sweep.at.saturating_add(most).min(self.slab.high());
+        for slot in sweep.at..end {
+            if self.slab.is_used(slot) && self.number(slot) <= sweep.last {
+                self.end(slot, reason, out);
+            }
+        }
+        sweep.at = end;
+        self.note_sizes();
+        end < self.slab.high()
     }
 
     /// Throws everything away. Returns how many conversations.
@@ -184,5 +217,59 @@ impl Cache {
         self.index.remove(tag, slot);
         self.wheel.remove(&mut self.slab, slot);
         self.slab.free(slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::CacheConfig;
+    use capture::{Direction, Packet};
+    use wire::packet::frames;
+
+    fn observe(cache: &mut Cache, numbers: std::ops::Range<u32>) {
+        for n in numbers {
+            let [a, b, c, d] = n.to_be_bytes();
+            let ends = [10 + a, b, c, d, 10, 0, 1, 1];
+            let ip = frames::ipv4_with(&ends, 17, 0, &[], &frames::udp(53, b"x"));
+            let bytes = frames::ethernet(0x0800, &ip);
+            let packet = Packet {
+                time_ns: Some(1_700_000_000_000_000_000 + u64::from(n)),
+                link: 1,
+                wire_len: bytes.len() as u32,
+                interface: 1,
+                direction: Direction::Unknown,
+                bytes: &bytes,
+            };
+            cache.observe(&[packet], &mut |_| {});
+        }
+    }
+
+    #[test]
+    fn a_sweep_takes_what_there_was_and_nothing_that_came_meanwhile() {
+        for (most, pieces) in [(1, 1000), (64, 16), (1000, 1), (u32::MAX, 1)] {
+            let mut cache = Cache::new(CacheConfig::default());
+            observe(&mut cache, 0..1000);
+            let (mut sweep, mut ids, mut count) = (cache.begin_sweep(), Vec::new(), 0);
+            let mut next = 1000;
+            loop {
+                let is_more =
+                    cache.sweep(&mut sweep, most, Reason::Flushed, &mut |e| ids.push(e.id));
+                count += 1;
+                if count <= pieces {
+                    // In places that were swept, and behind all others.
+                    observe(&mut cache, next..next + 2);
+                    next += 2;
+                }
+                if !is_more {
+                    break;
+                }
+            }
+            ids.sort_unstable();
+            assert!(ids.iter().copied().eq(1..=1000), "{most} at a time: {}", ids.len());
+            assert!(count >= pieces, "{most} at a time: {count}");
+            assert_eq!(cache.stats().active, u64::from(next - 1000));
+            assert_eq!(cache.stats().by_reason(Reason::Flushed), 1000);
+        }
     }
 }

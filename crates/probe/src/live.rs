@@ -13,6 +13,7 @@ use sys::poll::{self, Ready};
 use sys::service::Notify;
 use sys::signal::{Signals, Stop};
 
+use crate::Ended;
 use crate::control::Desk;
 use crate::probe::{End, Lane, Probe};
 
@@ -24,6 +25,8 @@ const UNDER_WAY_MS: u64 = 150;
 const TICK: Duration = Duration::from_millis(20);
 /// The same while conversations are being listed for somebody.
 const DUMPING: Duration = Duration::from_millis(1);
+/// How often interfaces are asked what they lost.
+const LOST_MS: u64 = 1000;
 /// How often names of interfaces are looked up.
 const NAMES_MS: u64 = 10_000;
 /// How often the service manager is told that all is well, and metrics are renewed.
@@ -141,8 +144,17 @@ struct Worker<'a> {
 impl Worker<'_> {
     fn run(&self, mut live: Live) -> Result<(), Failed> {
         let mut ended = Vec::new();
+        let result = self.capture(&mut live, &mut ended);
+        // Also where the capture failed: these are in no cache any more.
+        self.lane.hand_over(&mut ended, self.probe);
+        live.ask_interfaces();
+        self.lane.show(live.stats());
+        result
+    }
+
+    fn capture(&self, live: &mut Live, ended: &mut Vec<Ended>) -> Result<(), Failed> {
         let mut is_stopping = false;
-        let mut expired_ms = 0;
+        let (mut expired_ms, mut asked_ms) = (0, clock::now_ms());
         loop {
             if !is_stopping && self.stop.is_requested() {
                 // What the kernel has already is still to come.
@@ -151,15 +163,19 @@ impl Worker<'_> {
             }
             let progress = live.batch(&mut |packets| {
                 if self.probe.takes(packets.len()) {
-                    self.lane.observe(packets, &mut ended, self.probe);
+                    self.lane.observe(packets, ended, self.probe);
                 }
             })?;
             let now_ms = clock::now_ms();
+            if now_ms.abs_diff(asked_ms) >= LOST_MS {
+                asked_ms = now_ms;
+                live.ask_interfaces();
+            }
             if progress != Progress::More || now_ms.abs_diff(expired_ms) >= EXPIRE_MS {
                 expired_ms = now_ms;
                 let then_ns = now_ms.saturating_sub(UNDER_WAY_MS) * 1_000_000;
-                self.lane.expire(then_ns, &mut ended, self.probe);
-                self.lane.hand_over(&mut ended, self.probe);
+                self.lane.expire(then_ns, ended, self.probe);
+                self.lane.hand_over(ended, self.probe);
                 self.lane.show(live.stats());
                 while let Some(event) = live.take_event() {
                     tell(&event);

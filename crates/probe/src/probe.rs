@@ -7,6 +7,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use capture::live::LiveStats;
@@ -63,6 +64,10 @@ pub enum End {
 
 /// Conversations that are handed over in one go.
 const HANDFUL: usize = 256;
+/// Places of a cache that are looked at in one go while packets wait: about a millisecond.
+const PIECE: u32 = 2048;
+/// Time for those who wait for a cache: to wake up and take it.
+const PAUSE: Duration = Duration::from_micros(300);
 /// How long collectors may take for the last of it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -113,7 +118,7 @@ impl Probe {
         }
     }
 
-    /// Everything in the caches is handed over: the probe ends, or somebody wants to see it.
+    /// Everything in the caches is handed over: the probe ends.
     pub fn flush(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.flush(self)).sum()
     }
@@ -238,7 +243,7 @@ impl Controlled for &Probe {
 
     fn expire_all(&mut self) -> u64 {
         self.send_template();
-        let count = self.flush();
+        let count = self.lanes.iter().map(|lane| lane.sweep(self)).sum();
         let mut exit = lock(&self.exit);
         let now_ms = exit.now_ms;
         exit.outlet.flush(now_ms);
@@ -302,6 +307,25 @@ impl Lane {
             .expire_all(Reason::Flushed, &mut |one| self.gather(one, &mut ended, probe));
         probe.hand_over(self, &mut ended);
         count
+    }
+
+    /// As [`flush`](Self::flush), while packets are captured: they do not wait for long.
+    fn sweep(&self, probe: &Probe) -> u64 {
+        let mut ended = Vec::with_capacity(HANDFUL);
+        let mut sweep = lock(&self.cache).begin_sweep();
+        let mut count = 0;
+        loop {
+            let is_more = lock(&self.cache).sweep(&mut sweep, PIECE, Reason::Flushed, &mut |one| {
+                count += 1;
+                self.gather(one, &mut ended, probe);
+            });
+            probe.hand_over(self, &mut ended);
+            if !is_more {
+                return count;
+            }
+            // Whoever has given a lock back gets it again before those who wait for it.
+            thread::sleep(PAUSE);
+        }
     }
 
     /// Keeps a flow until there are enough to hand over.

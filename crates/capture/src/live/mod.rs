@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use sys::netlink::RouteSocket;
+use sys::netlink::{Link, RouteSocket};
 use sys::poll::{self, Ready};
 
 use crate::{Error, Packet, Progress, Source};
@@ -85,7 +85,8 @@ pub struct LiveStats {
     pub dropped: u64,
     /// Times that the ring was full.
     pub freezes: u64,
-    /// Packets that the interfaces themselves lost since the capture began.
+    /// Packets that the interfaces themselves lost since the capture began, as of when they were
+    /// [asked](Live::ask_interfaces) last.
     pub interface_dropped: u64,
 }
 
@@ -268,7 +269,7 @@ impl Live {
     /// What has been seen so far.
     pub fn stats(&mut self) -> LiveStats {
         let Counts { packets, octets, unwanted } = self.counts;
-        let interface_dropped = self.drops.since();
+        let interface_dropped = self.drops.lost();
         let mut stats =
             LiveStats { packets, octets, unwanted, interface_dropped, ..LiveStats::default() };
         for port in &mut self.ports {
@@ -278,6 +279,12 @@ impl Live {
             stats.freezes += freezes;
         }
         stats
+    }
+
+    /// Asks the system what the interfaces themselves have lost. It lists all interfaces that there
+    /// are, which may be thousands: to be called once a second or so.
+    pub fn ask_interfaces(&mut self) {
+        self.drops.ask();
     }
 
     /// What has happened to an interface since this was asked last.
@@ -372,8 +379,25 @@ struct Drops {
     socket: Option<RouteSocket>,
     /// Names; empty is all.
     interfaces: Vec<String>,
-    /// What each interface had lost when it was first seen here, by number, and what it has now.
-    by_link: Vec<(u32, u64, u64)>,
+    /// Those that there are, by number.
+    by_link: Vec<Missed>,
+    /// What those lost that are no more.
+    gone: u64,
+}
+
+/// What an interface has lost.
+#[derive(Clone, Copy, Debug)]
+struct Missed {
+    index: u32,
+    /// When it was first seen here, and now.
+    first: u64,
+    now: u64,
+}
+
+impl Missed {
+    const fn lost(&self) -> u64 {
+        self.now.saturating_sub(self.first)
+    }
 }
 
 impl Drops {
@@ -382,23 +406,38 @@ impl Drops {
         if interfaces.iter().any(|name| name == ANY) {
             interfaces.clear();
         }
-        let mut drops = Self { socket: RouteSocket::open().ok(), interfaces, by_link: Vec::new() };
-        drops.since();
+        let socket = RouteSocket::open().ok();
+        let mut drops = Self { socket, interfaces, ..Self::default() };
+        drops.ask();
         drops
     }
 
-    /// Packets lost since this was opened; those of an interface that is gone stay counted.
-    fn since(&mut self) -> u64 {
-        let links = self.socket.as_mut().and_then(|socket| socket.links().ok()).unwrap_or_default();
-        for link in links {
-            if !self.interfaces.is_empty() && !self.interfaces.contains(&link.name) {
-                continue;
-            }
-            match self.by_link.iter_mut().find(|(index, ..)| *index == link.index) {
-                Some((_, _, now)) => *now = link.missed,
-                None => self.by_link.push((link.index, link.missed, link.missed)),
-            }
+    fn ask(&mut self) {
+        if let Some(Ok(links)) = self.socket.as_mut().map(RouteSocket::links) {
+            self.note(&links);
         }
-        self.by_link.iter().map(|(_, first, now)| now.saturating_sub(*first)).sum()
+    }
+
+    /// Takes what all interfaces say, by number. Those that are no more are forgotten, but not what
+    /// they lost.
+    fn note(&mut self, links: &[Link]) {
+        let before = std::mem::take(&mut self.by_link);
+        let place = |all: &[Missed], index| all.binary_search_by_key(&index, |m| m.index);
+        let is_ours =
+            |link: &&Link| self.interfaces.is_empty() || self.interfaces.contains(&link.name);
+        let missed = |link: &Link| {
+            let known = place(&before, link.index).ok().and_then(|at| before.get(at));
+            let first = known.map_or(link.missed, |known| known.first);
+            Missed { index: link.index, first, now: link.missed }
+        };
+        let now: Vec<Missed> = links.iter().filter(is_ours).map(missed).collect();
+        let gone = before.iter().filter(|m| place(&now, m.index).is_err());
+        self.gone += gone.map(Missed::lost).sum::<u64>();
+        self.by_link = now;
+    }
+
+    /// Packets lost since this was opened.
+    fn lost(&self) -> u64 {
+        self.gone + self.by_link.iter().map(Missed::lost).sum::<u64>()
     }
 }

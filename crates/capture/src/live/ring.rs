@@ -175,19 +175,24 @@ impl Port {
                     Change::Gone
                 }
             }
-            State::Down { index } if self.is_up(index) => {
-                self.state = State::Up { index };
-                Change::Back
-            }
+            State::Down { index } => self.look_at(index)?,
             State::Gone { tried } => self.look_for(tried)?,
-            State::Up { .. } | State::Down { .. } => return None,
+            State::Up { .. } => return None,
         };
         Some(Event { interface: self.name.clone(), change })
     }
 
-    fn is_up(&self, index: u32) -> bool {
-        let links = sys::netlink::links().unwrap_or_default();
-        links.iter().any(|link| link.index == index && link.is_up)
+    /// Looks whether an interface that is down came up, or went away: of that the socket tells
+    /// nothing more, and an interface goes down before it goes away.
+    fn look_at(&mut self, index: u32) -> Option<Change> {
+        let links = sys::netlink::links().ok()?;
+        let (state, change) = match links.iter().find(|link| link.index == index) {
+            Some(link) if link.is_up => (State::Up { index }, Change::Back),
+            Some(_) => return None,
+            None => (State::Gone { tried: 0 }, Change::Gone),
+        };
+        self.state = state;
+        Some(change)
     }
 
     /// Opens the interface again if there is one with its name.
