@@ -15,6 +15,8 @@
 //! else its releases may have there. Sections of other programs are passed over.
 
 pub mod flowcapd;
+pub mod flownatd;
+pub(crate) mod options;
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;

@@ -66,9 +66,17 @@ fn documentation_names_every_metric() {
 }
 
 #[test]
-fn keys_of_the_example_are_options() {
-    let text = read("pkg/flowcapd.toml");
-    toml::from_str::<toml::Table>(&text).expect("TOML");
+fn keys_of_the_examples_are_options() {
+    for (example, program) in [
+        ("pkg/flowcapd.toml", env!("CARGO_BIN_EXE_flowcapd")),
+        ("pkg/flownatd.toml", env!("CARGO_BIN_EXE_flownatd")),
+    ] {
+        keys_are_options(&read(example), program);
+    }
+}
+
+fn keys_are_options(text: &str, program: &str) {
+    toml::from_str::<toml::Table>(text).expect("TOML");
     // Also with all that is commented out, less the prose.
     let is_key = |line: &&str| {
         line.strip_prefix('#')
@@ -76,13 +84,13 @@ fn keys_of_the_example_are_options() {
     };
     let all: String = text.lines().filter(is_key).map(|line| format!("{}\n", &line[1..])).collect();
     let all = toml::from_str::<toml::Table>(&all).expect("TOML");
-    let help = Command::new(env!("CARGO_BIN_EXE_flowcapd")).arg("--help").output().expect("help");
+    let help = Command::new(program).arg("--help").output().expect("help");
     let help = String::from_utf8(help.stdout).expect("text");
     let options: BTreeSet<_> =
         help.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').collect();
     let keys = all
         .keys()
-        .chain(toml::from_str::<toml::Table>(&text).expect("TOML").keys())
+        .chain(toml::from_str::<toml::Table>(text).expect("TOML").keys())
         .cloned()
         .collect::<BTreeSet<_>>();
     assert!(keys.len() > 15, "{keys:?}");
@@ -118,6 +126,7 @@ fn units_are_sections_of_keys() {
         "flowcapd.socket",
         "flowcapd@.service",
         "flowcapd@.socket",
+        "flownatd.service",
         "flowprobe@.service",
     ];
     assert_eq!(names, want);
@@ -169,6 +178,7 @@ fn systemd_takes_the_units() {
     for (name, text) in units() {
         let text = text
             .replace("/usr/bin/flowcapd", env!("CARGO_BIN_EXE_flowcapd"))
+            .replace("/usr/bin/flownatd", env!("CARGO_BIN_EXE_flownatd"))
             .replace("/usr/bin/flowprobe", env!("CARGO_BIN_EXE_flowprobe"));
         let path = dir.path().join(name.replace('@', "@2055"));
         // Where the template is, so that units of the instance are found.
@@ -184,7 +194,8 @@ fn systemd_takes_the_units() {
         .expect("systemd-analyze");
     let told = String::from_utf8_lossy(&answer.stderr);
     // What is wrong with other units of the machine is not ours.
-    let is_ours = |line: &&str| line.contains("flowcapd") || line.contains("flowprobe");
+    let is_ours =
+        |line: &&str| ["flowcapd", "flownatd", "flowprobe"].iter().any(|n| line.contains(n));
     let ours: Vec<_> = told.lines().filter(is_ours).collect();
     assert!(ours.is_empty() && answer.status.success(), "{told}");
 }

@@ -1,12 +1,10 @@
 //! Options of `flowcapd`: those of nfcapd and sfcapd 1.7, and more under long names. The long names
 //! are also the keys of the configuration file.
 
-use super::one_line;
-use crate::config::flowcapd::{self as config, Entry};
+use crate::config::flowcapd as config;
+use crate::config::options::Entry;
 use crate::exit::Exit;
-use anyhow::bail;
-use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, CommandFactory as _, Parser};
+use clap::{ArgAction, Parser};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use store::Extensions;
@@ -331,38 +329,18 @@ pub(crate) fn read(name: &str, args: Vec<OsString>) -> anyhow::Result<Result<Arg
     };
     let Some(path) = path else { return Ok(Ok(typed.args)) };
     let entries = config::read(path, name)?;
-    let program = args.first().cloned().unwrap_or_default();
-    let words = |keep: &dyn Fn(&Entry) -> bool| -> Vec<OsString> {
-        let kept = entries.iter().filter(|e| keep(e)).map(|e| e.word.clone());
-        std::iter::once(program.clone()).chain(kept).collect()
-    };
-    if let Err(e) = Args::try_parse_from(words(&|_| true)) {
-        bail!("configuration file {}: {}", path.display(), one_line(&e.to_string()));
-    }
     // The ports of the network say nothing of a file that is read in its place.
-    let is_offline = is_typed(&typed.matches, "read");
+    let is_offline = super::is_typed::<Args>(&typed.matches, "read", ALTERNATIVES);
     let is_idle = |entry: &Entry| is_offline && entry.name == "port";
-    let is_typed = |entry: &Entry| is_typed(&typed.matches, &entry.name);
-    let mut all = words(&|entry| !is_typed(entry) && !is_idle(entry));
-    all.extend(args.into_iter().skip(1));
-    super::parse(name, all).map(|read| read.map(|r| r.args))
-}
-
-/// Whether the command line has the option of this long name, or one that stands for it.
-fn is_typed(matches: &ArgMatches, long: &str) -> bool {
-    let command = Args::command();
-    let Some(arg) = command.get_arguments().find(|a| a.get_long() == Some(long)) else {
-        return false;
-    };
-    let id = arg.get_id().as_str();
-    let group = ALTERNATIVES.iter().find(|group| group.contains(&id));
-    let is_there = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
-    group.map_or_else(|| is_there(id), |group| group.iter().any(|id| is_there(id)))
+    let file = super::FromFile { path, entries: &entries, alternatives: ALTERNATIVES };
+    super::merge::<Args>(name, args, &typed.matches, &file, &is_idle)
+        .map(|read| read.map(|r| r.args))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory as _;
 
     fn merged(file: &str, typed: &[&str]) -> anyhow::Result<Args> {
         let dir = tempfile::tempdir().unwrap();

@@ -239,6 +239,12 @@ pub struct Files {
     #[arg(short = 'g', long)]
     pub gnuplot: bool,
 
+    /// Print who had a public address and port at a moment, from NAT events and translated flows:
+    /// IP,PORT,TIME, PORT may be any, TIME as 2026-11-21T10:15:30; JSON with -o json. Exit status 1
+    /// if nobody is found
+    #[arg(long, value_name = "IP,PORT,TIME")]
+    pub nat_who: Option<String>,
+
     /// Print what the collector lost while it wrote the files, and where; of each file, or of the
     /// -n exporters that lost most [default: both, for programs files]
     #[arg(long, value_name = "VIEW", value_enum, num_args = 0..=1, require_equals = true,

@@ -7,15 +7,19 @@
 pub mod flowcapd;
 pub mod flowdump;
 pub mod flowexpire;
+pub mod flownatd;
 pub mod flowprobe;
 pub mod flowprobectl;
 
 use crate::app::is_old_name;
+use crate::config::options::Entry;
 use crate::exit::Exit;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Parser};
 use std::ffi::OsString;
+use std::path::Path;
 use store::{Compression, Packing};
 
 /// Options as read, and where each of them stood.
@@ -61,6 +65,54 @@ fn one_line(text: &str) -> String {
     let said = lines.take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more"));
     let said: Vec<&str> = said.map(|l| l.strip_prefix("error: ").unwrap_or(l)).collect();
     said.join("; ")
+}
+
+/// What a configuration file says.
+pub(crate) struct FromFile<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) entries: &'a [Entry],
+    /// Options that stand for one another: where the command line has one of them, none of them is
+    /// taken from the file.
+    pub(crate) alternatives: &'a [&'a [&'a str]],
+}
+
+/// Reads the command line once more, with a configuration file under it: an option on the command
+/// line takes the place of all that the file says of it. What `is_idle` is left out, too.
+pub(crate) fn merge<A: Parser>(
+    name: &str,
+    args: Vec<OsString>,
+    typed: &ArgMatches,
+    file: &FromFile<'_>,
+    is_idle: &dyn Fn(&Entry) -> bool,
+) -> anyhow::Result<Result<Read<A>, Exit>> {
+    let program = args.first().cloned().unwrap_or_default();
+    let words = |keep: &dyn Fn(&Entry) -> bool| -> Vec<OsString> {
+        let kept = file.entries.iter().filter(|e| keep(e)).map(|e| e.word.clone());
+        std::iter::once(program.clone()).chain(kept).collect()
+    };
+    if let Err(e) = A::try_parse_from(words(&|_| true)) {
+        bail!("configuration file {}: {}", file.path.display(), one_line(&e.to_string()));
+    }
+    let is_typed = |entry: &Entry| is_typed::<A>(typed, &entry.name, file.alternatives);
+    let mut all = words(&|entry| !is_typed(entry) && !is_idle(entry));
+    all.extend(args.into_iter().skip(1));
+    parse(name, all)
+}
+
+/// Whether the command line has the option of this long name, or one that stands for it.
+pub(crate) fn is_typed<A: Parser>(
+    matches: &ArgMatches,
+    long: &str,
+    alternatives: &[&[&str]],
+) -> bool {
+    let command = A::command();
+    let Some(arg) = command.get_arguments().find(|a| a.get_long() == Some(long)) else {
+        return false;
+    };
+    let id = arg.get_id().as_str();
+    let group = alternatives.iter().find(|group| group.contains(&id));
+    let is_there = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    group.map_or_else(|| is_there(id), |group| group.iter().any(|id| is_there(id)))
 }
 
 /// How files are compressed; nothing said is not at all.

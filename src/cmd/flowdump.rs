@@ -15,6 +15,7 @@ mod setup;
 mod verify;
 mod write;
 
+use super::nat_who;
 use crate::app::WithExit;
 use crate::args::Read;
 use crate::args::flowdump::Args;
@@ -24,6 +25,7 @@ use clap::{ArgMatches, CommandFactory as _};
 use filter::Filter;
 use output::{Format, FormatOptions};
 use plan::{Plan, What};
+pub(super) use print::damage;
 use query::Query;
 use setup::Setup;
 use std::ffi::OsString;
@@ -76,6 +78,9 @@ fn run(name: &str, read: &Read<Args>) -> anyhow::Result<Exit> {
         Args::command().name(name.to_owned()).print_help().context("print help")?;
         return Ok(Exit::Success);
     };
+    if let Some(text) = &args.files.nat_who {
+        return who(name, args, &setup, filter, (text, inputs.files));
+    }
     match about_files(name, args, &setup, &inputs.files)? {
         Some(exit) => {
             if !filter.is_any() {
@@ -115,6 +120,32 @@ fn about_files(
     } else {
         return Ok(None);
     }))
+}
+
+/// Who had a public address and port.
+fn who(
+    name: &str,
+    args: &Args,
+    setup: &Setup,
+    filter: Filter,
+    (text, files): (&str, Vec<PathBuf>),
+) -> anyhow::Result<Exit> {
+    /// Clocks of askers have seconds.
+    const SLACK_SECS: u64 = 1;
+    let mut words = text.splitn(3, ',');
+    let (Some(addr), Some(port), Some(time)) = (words.next(), words.next(), words.next()) else {
+        bail!("--nat-who {text}: write IP,PORT,TIME");
+    };
+    let question = nat_who::question(&[addr, port, time], SLACK_SECS).context("--nat-who")?;
+    let query = Query {
+        files,
+        filters: vec![filter],
+        stop: Some(sys::signal::interrupt()?),
+        read: setup.read.clone(),
+        ..Query::default()
+    };
+    let is_json = matches!(args.show.output.as_deref(), Some("json" | "ndjson"));
+    nat_who::answer(question, query, is_json, |report| damage(name, report))
 }
 
 /// What `-o` says about tables that are not made of flows.
@@ -171,7 +202,7 @@ fn ask(
             report
         }
     };
-    Ok(print::damage(name, &report))
+    Ok(damage(name, &report))
 }
 
 fn plan(read: &Read<Args>, setup: &Setup) -> anyhow::Result<Plan> {

@@ -42,10 +42,16 @@ fn iso(ms: u64) -> String {
     time.map(|t| t.format("%Y-%m-%dT%H:%M:%S").to_string()).unwrap_or_default()
 }
 
-fn local_ms(text: &str) -> anyhow::Result<u64> {
+/// Reads one end of a window, in milliseconds since 1970.
+pub(crate) fn local_ms(text: &str) -> anyhow::Result<u64> {
     let time = parse_time(text).with_context(|| {
         format!("time '{text}': write YYYY/MM/dd.hh:mm:ss, or less of it from the left")
     })?;
+    of_local(time).with_context(|| format!("time '{text}'"))
+}
+
+/// A local time, in milliseconds since 1970.
+pub(crate) fn of_local(time: NaiveDateTime) -> anyhow::Result<u64> {
     // A time that the clock shows twice means the first of the two; one that it skips is read as
     // if the clock had not been changed yet.
     let local = Local.from_local_datetime(&time).earliest();
@@ -57,7 +63,7 @@ fn local_ms(text: &str) -> anyhow::Result<u64> {
             (time - before).and_utc().timestamp_millis()
         }
     };
-    u64::try_from(ms).with_context(|| format!("time '{text}' lies before 1970"))
+    u64::try_from(ms).context("it lies before 1970")
 }
 
 fn parse_time(text: &str) -> Option<NaiveDateTime> {

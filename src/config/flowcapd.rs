@@ -14,77 +14,40 @@
 //! There is no second list of options: a key is the option of that name, and what is wrong with it
 //! is told as for the option. Of a file for nfcapd (`[nfcapd]`, `[sfcapd]`) the exporters are taken.
 
+use super::options::{self, Entry};
 use anyhow::{Context as _, bail, ensure};
-use std::ffi::OsString;
 use std::path::Path;
 use toml::{Table, Value};
 
 /// Where a configuration is looked for when nobody says.
 pub const SYSTEM: &str = "/etc/flowsuite/flowcapd.toml";
 
-/// An option from a file: its long name, and the word of the command line that it stands for.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) name: String,
-    pub(crate) word: OsString,
-}
-
 /// Reads the options of a file; `program` is the section to look for first.
 ///
 /// # Errors
 /// If the file cannot be read or understood, or a value is of no kind that an option can have.
 pub(crate) fn read(path: &Path, program: &str) -> anyhow::Result<Vec<Entry>> {
-    let shown = path.display();
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("configuration file {shown}"))?;
-    let table = match toml::from_str::<Table>(&text) {
-        Ok(table) => table,
-        Err(e) => bail!("configuration file {shown}: {}", e.to_string().trim_end()),
-    };
-    entries(&table, program).with_context(|| format!("configuration file {shown}"))
+    let table = options::load(path)?;
+    entries(&table, program).with_context(|| format!("configuration file {}", path.display()))
 }
 
 fn entries(table: &Table, program: &str) -> anyhow::Result<Vec<Entry>> {
     if let Some(Value::Table(ours)) = table.get("flowcapd") {
-        return options(ours);
+        return options::options(ours, of_table);
     }
     let theirs = [program, "nfcapd", "sfcapd"].into_iter().find_map(|name| table.get(name));
     if let Some(Value::Table(theirs)) = theirs {
         return nfcapd(theirs);
     }
     // A file for several programs says nothing of this one.
-    if !table.is_empty() && table.values().all(Value::is_table) {
+    if options::is_of_others(table) {
         return Ok(Vec::new());
     }
-    options(table)
+    options::options(table, of_table)
 }
 
-fn options(table: &Table) -> anyhow::Result<Vec<Entry>> {
-    let mut all = Vec::new();
-    for (key, value) in table {
-        let values = match value {
-            Value::Array(values) => values.as_slice(),
-            one => std::slice::from_ref(one),
-        };
-        for value in values {
-            if let Some(text) = word(key, value)? {
-                all.push(Entry { name: key.clone(), word: text.into() });
-            }
-        }
-    }
-    Ok(all)
-}
-
-/// The word for one value, `None` for what is switched off.
-fn word(key: &str, value: &Value) -> anyhow::Result<Option<String>> {
-    Ok(Some(match value {
-        Value::Boolean(true) => format!("--{key}"),
-        Value::Boolean(false) => return Ok(None),
-        Value::String(text) => format!("--{key}={text}"),
-        Value::Integer(n) => format!("--{key}={n}"),
-        Value::Table(fields) if key == "source" => format!("--{key}={}", source(fields)?),
-        other => bail!("{key}: {} is no value for it", other.type_str()),
-    }))
+fn of_table(key: &str, fields: &Table) -> anyhow::Result<Option<String>> {
+    (key == "source").then(|| source(fields)).transpose()
 }
 
 /// A source as `-n` has it.

@@ -52,15 +52,21 @@
 //! # Ok::<(), nat::text::TextError>(())
 //! ```
 //!
-//! This crate opens no sockets, reads no files and never asks what time it is.
+//! [`run`] does all that for a daemon: it alone opens sockets and asks what time it is. [`outlet`],
+//! [`copies`] and [`metrics`] are where outcomes go to, and what is told of them. Everything else
+//! here opens nothing, reads nothing and never looks at a clock.
 #![forbid(unsafe_code)]
 
+pub mod copies;
 pub mod ctnetlink;
 mod entry;
 mod life;
 pub mod lines;
+pub mod metrics;
 mod outcome;
+pub mod outlet;
 pub mod records;
+pub mod run;
 pub mod sysctl;
 mod table;
 pub mod text;

@@ -134,3 +134,14 @@ pub enum Outcome {
     /// Messages were lost. Connections that both began and ended in this time may be missing.
     Degraded(Gap),
 }
+
+impl Outcome {
+    /// When it was, nanoseconds since 1970: the begin, the look, until when the translation held,
+    /// or when the table was known again.
+    pub const fn at_ns(&self) -> u64 {
+        match self {
+            Self::Begin(session) | Self::Interim(session) | Self::End(session) => session.held_ns,
+            Self::Degraded(gap) => gap.to_ns,
+        }
+    }
+}

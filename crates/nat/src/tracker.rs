@@ -271,6 +271,12 @@ impl Tracker {
         self.core.dump_abandon(now_ns);
     }
 
+    /// From now on these are the addresses of this host (see
+    /// [`Filter::own`](crate::Filter::own)).
+    pub fn set_own(&mut self, own: Vec<Addr>) {
+        self.core.config.filter.own = Some(own);
+    }
+
     /// Forgets connections beyond the time to live. To be called now and then.
     pub fn tick(&mut self, now_ns: u64, out: &mut Out<'_>) {
         if self.core.forgetting_is_due(now_ns) {

@@ -24,6 +24,7 @@ mod counters;
 mod direction;
 mod distinct;
 mod document;
+mod each;
 mod element;
 mod error;
 mod fetch;

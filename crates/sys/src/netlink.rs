@@ -254,12 +254,18 @@ impl NetfilterSocket {
         });
         let mask = mask.ok_or(Errno::EINVAL).map_err(failed("groups"))?;
         let socket = open(SockProtocol::NetlinkNetFilter, mask)?;
-        if setsockopt(&socket, sockopt::RcvBufForce, &buffer).is_err() {
-            setsockopt(&socket, sockopt::RcvBuf, &buffer).map_err(failed("SO_RCVBUF"))?;
-        }
-        // The kernel counts its own needs as well, and answers with twice what it was asked for.
-        let granted = getsockopt(&socket, sockopt::RcvBuf).map_err(failed("SO_RCVBUF"))? / 2;
+        let granted = set_buffer(&socket, buffer).map_err(failed("SO_RCVBUF"))?;
         Ok(Self { socket, granted, sequence: 0 })
+    }
+
+    /// Asks for `buffer` octets for messages that wait, as [`open`](Self::open) does. What waits
+    /// already stays. Returns what was granted.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn set_buffer(&mut self, buffer: usize) -> io::Result<usize> {
+        self.granted = set_buffer(&self.socket, buffer)?;
+        Ok(self.granted)
     }
 
     /// Octets of buffer that the kernel gave.
@@ -312,11 +318,18 @@ impl NetfilterSocket {
         timeout: Option<Duration>,
     ) -> io::Result<Received> {
         // In a burst there is something each time: waiting first would cost a call a message.
-        let mut received = receive(&self.socket, buffer);
-        if matches!(received, Ok(None)) && wait(self.socket.as_fd(), timeout)? {
-            received = receive(&self.socket, buffer);
+        match self.receive_now(buffer)? {
+            Received::Idle if wait(self.socket.as_fd(), timeout)? => self.receive_now(buffer),
+            received => Ok(received),
         }
-        let len = match received {
+    }
+
+    /// As [`receive`](Self::receive), but waits for nothing, with one call of the system.
+    ///
+    /// # Errors
+    /// As those of [`receive`](Self::receive).
+    pub fn receive_now(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        let len = match receive(&self.socket, buffer) {
             Ok(Some(len)) => len,
             Ok(None) => return Ok(Received::Idle),
             Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => return Ok(Received::Overrun),
@@ -334,6 +347,33 @@ impl AsFd for NetfilterSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// Asks for a receive buffer, beyond the limit for all where that is permitted. Returns what is
+/// granted.
+fn set_buffer(socket: &OwnedFd, buffer: usize) -> Result<usize, Errno> {
+    if setsockopt(socket, sockopt::RcvBufForce, &buffer).is_err() {
+        setsockopt(socket, sockopt::RcvBuf, &buffer)?;
+    }
+    // The kernel counts its own needs as well, and answers with twice what it was asked for.
+    Ok(getsockopt(socket, sockopt::RcvBuf)? / 2)
+}
+
+/// Addresses of this host, of both families, each once.
+///
+/// # Errors
+/// If the system does not say.
+pub fn own_addresses() -> io::Result<Vec<IpAddr>> {
+    let mut all: Vec<IpAddr> = nix::ifaddrs::getifaddrs()?
+        .filter_map(|interface| {
+            let addr = interface.address?;
+            let v4 = addr.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
+            v4.or_else(|| addr.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
+        })
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
 }
 
 /// A socket that hears the kernel alone.

@@ -215,6 +215,50 @@ pub fn is_running(pid: i32) -> bool {
     pid.as_raw() > 0 && pid != Pid::this() && kill(pid, None) != Err(Errno::ESRCH)
 }
 
+/// The process that `path` names as a pid file, if it is running.
+///
+/// # Errors
+/// If there is a file that cannot be read.
+pub fn running_in(path: &Path) -> io::Result<Option<i32>> {
+    let pid = match File::open(path) {
+        Ok(mut file) => read_pid(&mut file)?.map(Pid::as_raw),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(e) => return Err(e),
+    };
+    Ok(pid.filter(|pid| is_running(*pid)))
+}
+
+/// What another process can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// TERM: to end in order.
+    End,
+    /// HUP: to look at everything anew.
+    Reload,
+}
+
+/// Tells a process something.
+///
+/// # Errors
+/// If it is not there any more, or belongs to somebody else.
+pub fn tell(pid: i32, order: Order) -> io::Result<()> {
+    let signal = match order {
+        Order::End => nix::sys::signal::Signal::SIGTERM,
+        Order::Reload => nix::sys::signal::Signal::SIGHUP,
+    };
+    // 0 and below are groups of processes.
+    let pid = Some(pid).filter(|pid| *pid > 0).ok_or(Errno::ESRCH)?;
+    Ok(kill(Pid::from_raw(pid), signal)?)
+}
+
+/// Whether this process has a privilege.
+///
+/// # Errors
+/// If the system does not say.
+pub fn has(capability: Capability) -> io::Result<bool> {
+    Ok(capabilities()? & 1 << capability as u32 != 0)
+}
+
 fn pid_or_zero(pid: Option<Pid>) -> i32 {
     pid.map_or(0, Pid::as_raw)
 }

@@ -2,45 +2,18 @@
 
 use super::setup;
 use crate::args::flowcapd::Args;
+use crate::cmd::verdict::{Report, Verdict};
 use crate::exit::Exit;
 use collector::launch::Launch;
 use collector::status::Board;
 use collector::{Config, Sources};
-use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use sys::service::Inherited;
 
-/// How a thing is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Good,
-    /// It works, but not as well as it could.
-    Poor,
-    Bad,
-}
-
-/// What was found, line by line.
-struct Report<W> {
-    out: W,
-    worst_is_bad: bool,
-}
-
-impl<W: Write> Report<W> {
-    fn say(&mut self, verdict: Verdict, what: impl Display) -> anyhow::Result<()> {
-        self.worst_is_bad |= verdict == Verdict::Bad;
-        let word = match verdict {
-            Verdict::Good => "ok",
-            Verdict::Poor => "warn",
-            Verdict::Bad => "FAIL",
-        };
-        Ok(writeln!(self.out, "{word:<5} {what}")?)
-    }
-}
-
 /// Checks everything and says what it finds, on standard output. Nothing is created or changed.
 pub(super) fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
-    let mut report = Report { out: std::io::stdout().lock(), worst_is_bad: false };
+    let mut report = Report::new(std::io::stdout().lock());
     match setup::config(name, args) {
         Err(e) => report.say(Verdict::Bad, format_args!("options: {e:#}"))?,
         Ok(config) => {
@@ -56,7 +29,7 @@ pub(super) fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
     filter(&mut report, args)?;
     user(&mut report, args)?;
     clock(&mut report)?;
-    Ok(if report.worst_is_bad { Exit::Failure } else { Exit::Success })
+    Ok(report.exit())
 }
 
 /// Directories that flow files go to.

@@ -112,7 +112,7 @@ fn totals(report: &Report) -> Totals {
 }
 
 /// Says what could not be read and what that means for the exit status.
-pub(super) fn damage(name: &str, report: &Report) -> Exit {
+pub(in crate::cmd) fn damage(name: &str, report: &Report) -> Exit {
     if report.interrupted {
         eprintln!("{name}: interrupted: this is what was read until then");
     }
