@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, NaiveDateTime};
 
 /// Reads a moment, in milliseconds since 1970: seconds since 1970 (`1700000000`, also with a
-/// fraction), RFC 3339 (`2026-11-21T10:15:30Z`), the same in local time without an offset, or as
+/// fraction), milliseconds (12 digits and more), RFC 3339 (`2026-11-21T10:15:30Z`), the same in local time without an offset, or as
 /// `-t` has it (`2026/11/21.10:15:30`).
 pub(super) fn parse(text: &str) -> anyhow::Result<u64> {
     if let Some(ms) = unix(text) {
@@ -35,6 +35,10 @@ fn unix(text: &str) -> Option<u64> {
     if secs.len() < 9 || !is_digits(secs) || !is_digits(fraction) {
         return None;
     }
+    // As many digits as milliseconds have.
+    if secs.len() >= 12 {
+        return secs.parse().ok();
+    }
     let ms: u64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
     secs.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(ms)
 }
@@ -50,6 +54,8 @@ mod tests {
             ("@1700000000", 1_700_000_000_000),
             ("1700000000.25", 1_700_000_000_250),
             ("1700000000.123456", 1_700_000_000_123),
+            ("1700000000123", 1_700_000_000_123),
+            ("1700000000123.456", 1_700_000_000_123),
             ("2023-11-14T22:13:20Z", 1_700_000_000_000),
             ("2023-11-14T23:13:20.5+01:00", 1_700_000_000_500),
         ] {
