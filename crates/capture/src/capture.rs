@@ -13,7 +13,7 @@ use crate::classic::Classic;
 use crate::ng::Ng;
 use crate::snoop::Snoop;
 use crate::window::Window;
-use crate::{Error, Filters, mapped};
+use crate::{Error, Filters};
 
 /// Captured octets of a packet that are believed at most: four times what capturing programs take
 /// by default.
@@ -138,9 +138,7 @@ pub(crate) struct Head {
 }
 
 impl Capture {
-    /// Opens a file, or standard input for the path `-`. A regular file is mapped: what is added to
-    /// it later is not read, and should somebody cut it short, that is an error where the reader gets
-    /// to it.
+    /// Opens a file, or standard input for the path `-`.
     ///
     /// # Errors
     /// If it cannot be opened or does not begin like a capture.
@@ -150,10 +148,7 @@ impl Capture {
         }
         let opened = File::open(path);
         let file = opened.map_err(|source| Error::Open { path: path.to_owned(), source })?;
-        match mapped::map(&file) {
-            Some(map) => Self::with(Window::mapped(map)),
-            None => Self::new(file),
-        }
+        Self::new(file)
     }
 
     /// Reads a capture from `input`, which may be compressed by gzip or zstd and needs no buffer.
@@ -161,10 +156,7 @@ impl Capture {
     /// # Errors
     /// If it does not begin like a capture.
     pub fn new(input: impl Read + Send + 'static) -> Result<Self, Error> {
-        Self::with(Window::new(Box::new(input)))
-    }
-
-    fn with(mut window: Window) -> Result<Self, Error> {
+        let mut window = Window::new(Box::new(input));
         match window.peek(4)? {
             Some([0x1f, 0x8b, ..]) => {
                 // Members one after the other are one stream (RFC 1952, section 2.2).
@@ -238,7 +230,6 @@ impl Capture {
         if !matches!(self.state, State::Open) {
             return Ok(Progress::End);
         }
-        self.window.pass();
         let mut batch = [Packet::NONE; BATCH];
         let rest = self.window.rest();
         let (found, octets) = match &self.format {
@@ -246,7 +237,6 @@ impl Capture {
             Format::Ng(ng) => ng.packets(rest, &mut batch),
             Format::Snoop(_) => (0, 0), // rare enough to be read one by one
         };
-        self.window.check().inspect_err(|_| self.state = State::Ended)?;
         let Some(packets) = batch.get_mut(..found).filter(|packets| !packets.is_empty()) else {
             return self.one(visit);
         };
@@ -262,7 +252,6 @@ impl Capture {
             visit(packets);
         }
         self.window.consume(octets);
-        self.check()?;
         Ok(Progress::More)
     }
 
@@ -277,11 +266,6 @@ impl Capture {
         })
     }
 
-    /// Whether a mapped file is still as long as it was.
-    fn check(&mut self) -> Result<(), Error> {
-        self.window.check().inspect_err(|_| self.state = State::Ended)
-    }
-
     /// Finds the next packet that is wanted, and has its octets in the window; `None` at the end.
     fn find(&mut self) -> Result<Option<Head>, Error> {
         while matches!(self.state, State::Open) {
@@ -290,7 +274,6 @@ impl Capture {
                 Format::Ng(ng) => ng.next(&mut self.window, &mut self.counts),
                 Format::Snoop(snoop) => snoop.next(&mut self.window),
             };
-            self.check()?;
             match found {
                 Ok(Found::Packet(head)) => {
                     let end = head.before + head.len;

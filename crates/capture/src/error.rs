@@ -110,14 +110,6 @@ pub enum Error {
         /// The reason.
         source: io::Error,
     },
-    /// The file was cut short by somebody while it was read.
-    #[error(
-        "the file was cut short while it was read, at octet {at}: wait for its writer, or copy it first"
-    )]
-    Shrunk {
-        /// Octets read so far.
-        at: u64,
-    },
     /// libpcap does not understand a filter expression, or cannot say it for this link type.
     #[error("filter `{expression}` for link type {link}: {reason}")]
     Filter {

@@ -3,11 +3,11 @@
 //!
 //! ```text
 //! file or stdin → gunzip / unzstd → Capture ─┐
-//! file, mapped ──────────────────→ Capture ─┼─[Packet]s─┬→ a packet decoder
+//!                                           ├─[Packet]s─┬→ a packet decoder
 //! interfaces → ring or libpcap ──→ Live ────┘           └→ udp::Extractor → Datagram
 //! ```
 //!
-//! * [`Source::batch`] hands over packets where they lie: in a mapped file, in a window over a stream,
+//! * [`Source::batch`] hands over packets where they lie: in a window over a file,
 //!   in a ring of the kernel. Nothing is copied and nothing allocated for a packet.
 //! * [`Capture`] reads files, [`live::Live`] interfaces.
 //! * [`Filter`] is an expression of tcpdump, compiled by libpcap and run by the kernel or here.
@@ -26,7 +26,6 @@ mod error;
 mod filter;
 mod fragments;
 pub mod live;
-mod mapped;
 mod ng;
 mod snoop;
 #[cfg(test)]

@@ -1,77 +1,33 @@
-//! A window over a stream: as many octets at once as asked for, with their offset. Over a file that
-//! is mapped, the window is all of it.
+//! A window over a stream: as many octets at once as asked for, with their offset.
+//!
+//! Files are read, too, not mapped. Reading copies octets into memory that the processor has near, one
+//! after the other; in a map each packet of a large file is a look into memory that is far, and
+//! costs twice as much from there to the flow.
 
 use std::io::{self, Read};
-
-use sys::map::Guarded;
 
 use crate::Error;
 
 /// Octets asked for at once.
 const CHUNK: usize = 256 << 10;
 
-/// Octets of a mapped file that may stay in memory behind us.
-const BEHIND: usize = 8 << 20;
-
 /// What of a stream is in memory. Grows to the longest piece that was asked for and found: a length
 /// that lies costs no more than there is to read.
 pub(crate) struct Window {
-    source: Source,
+    input: Box<dyn Read + Send>,
+    buffer: Vec<u8>,
     start: usize,
     end: usize,
     /// Offset of `start` in the stream.
     offset: u64,
     ended: bool,
     cut: bool,
-    /// Up to here the memory of a mapped file was let go of.
-    passed: usize,
-}
-
-/// Where octets come from.
-enum Source {
-    Stream { input: Box<dyn Read + Send>, buffer: Vec<u8> },
-    Mapped(Guarded),
 }
 
 impl Window {
-    /// Over all octets of a file.
-    pub(crate) fn mapped(map: Guarded) -> Self {
-        let end = map.len();
-        map.read_ahead();
-        let source = Source::Mapped(map);
-        Self { source, start: 0, end, offset: 0, ended: true, cut: false, passed: 0 }
-    }
-
-    /// Whether it is over a mapped file.
-    #[cfg(test)]
-    pub(crate) fn is_mapped(&self) -> bool {
-        matches!(self.source, Source::Mapped(_))
-    }
-
-    /// # Errors
-    /// If the file was cut short and octets were looked at that are gone.
-    #[inline]
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        match &self.source {
-            Source::Mapped(map) if map.is_cut() => Err(Error::Shrunk { at: self.offset }),
-            _ => Ok(()),
-        }
-    }
-
     pub(crate) fn new(input: Box<dyn Read + Send>) -> Self {
-        let source = Source::Stream { input, buffer: vec![0; CHUNK] };
-        Self { source, start: 0, end: 0, offset: 0, ended: false, cut: false, passed: 0 }
-    }
-
-    /// Lets go of what was consumed of a mapped file, now and then.
-    #[inline]
-    pub(crate) fn pass(&mut self) {
-        if let Source::Mapped(map) = &self.source
-            && self.start - self.passed >= BEHIND
-        {
-            map.let_go(self.passed, self.start);
-            self.passed = self.start;
-        }
+        let buffer = vec![0; CHUNK];
+        Self { input, buffer, start: 0, end: 0, offset: 0, ended: false, cut: false }
     }
 
     /// Offset of the next octet.
@@ -87,15 +43,7 @@ impl Window {
     /// Octets that are there and not consumed.
     #[inline]
     pub(crate) fn rest(&self) -> &[u8] {
-        self.octets().get(self.start..self.end).unwrap_or_default()
-    }
-
-    #[inline]
-    fn octets(&self) -> &[u8] {
-        match &self.source {
-            Source::Stream { buffer, .. } => buffer,
-            Source::Mapped(map) => map,
-        }
+        self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 
     /// The next `len` octets, not consumed; `None` if the stream ends before.
@@ -104,7 +52,7 @@ impl Window {
         if self.end - self.start < len && !self.fill(len)? {
             return Ok(None);
         }
-        Ok(self.octets().get(self.start..self.start + len))
+        Ok(self.buffer.get(self.start..self.start + len))
     }
 
     /// Goes past octets that [`peek`](Self::peek) has shown.
@@ -121,7 +69,7 @@ impl Window {
     pub(crate) fn take(&mut self, before: usize, len: usize, after: usize) -> &[u8] {
         let at = self.start + before;
         self.consume(before + len + after);
-        self.octets().get(at..at + len).unwrap_or_default()
+        self.buffer.get(at..at + len).unwrap_or_default()
     }
 
     /// Goes past `len` octets, which need not fit into memory. How many were missing.
@@ -143,7 +91,7 @@ impl Window {
     /// Whether `len` octets could be had.
     #[cold]
     fn fill(&mut self, len: usize) -> Result<bool, Error> {
-        let Source::Stream { input, buffer } = &mut self.source else { return Ok(false) };
+        let Self { input, buffer, .. } = self;
         buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;

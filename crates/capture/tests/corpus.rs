@@ -88,7 +88,7 @@ fn every_capture_has_the_packets_that_capinfos_sees() {
 }
 
 #[test]
-fn batches_of_mapped_captures_are_what_is_read_one_by_one_from_a_stream() {
+fn batches_are_what_is_read_one_by_one() {
     for path in captures() {
         // Length and a sum of each packet, and how it ended.
         let digest = |p: &capture::Packet<'_>| {
@@ -105,18 +105,18 @@ fn batches_of_mapped_captures_are_what_is_read_one_by_one_from_a_stream() {
                 Err(e) => break Some(e.to_string()),
             }
         };
-        let mut mapped = Capture::open(&path).expect("a capture");
+        let mut batches = Capture::open(&path).expect("a capture");
         let mut have = Vec::new();
-        let mapped_end = loop {
-            match mapped.batch(&mut |packets| have.extend(packets.iter().map(digest))) {
+        let batch_end = loop {
+            match batches.batch(&mut |packets| have.extend(packets.iter().map(digest))) {
                 Ok(Progress::End) => break None,
                 Ok(_) => {}
                 Err(e) => break Some(e.to_string()),
             }
         };
         assert!(have == want, "{}: {} packets, not {}", path.display(), have.len(), want.len());
-        assert_eq!((mapped_end, mapped.cut()), (end, stream.cut()), "{}", path.display());
-        assert_eq!(mapped.counts(), stream.counts(), "{}", path.display());
+        assert_eq!((batch_end, batches.cut()), (end, stream.cut()), "{}", path.display());
+        assert_eq!(batches.counts(), stream.counts(), "{}", path.display());
     }
 }
 

@@ -11,22 +11,10 @@ type Outcome = (Vec<Owned>, Option<Cut>, Option<Error>);
 fn read(bytes: &[u8]) -> Outcome {
     let stream = || Capture::new(io::Cursor::new(bytes.to_vec()));
     let drip = || Capture::new(Drip(io::Cursor::new(bytes.to_vec())));
-    let mapped = || {
-        let mut file = tempfile::tempfile().unwrap();
-        io::Write::write_all(&mut file, bytes).unwrap();
-        match mapped::map(&file) {
-            Some(map) => Capture::with(Window::mapped(map)),
-            None => Capture::new(io::empty()),
-        }
-    };
     let (found, counts) = read_as(stream(), |_| false);
     type Way = (&'static str, Result<Capture, Error>, fn(usize) -> bool);
-    let mut ways: Vec<Way> = vec![
-        ("mapped", mapped(), |_| false),
-        ("mapped, batches", mapped(), |_| true),
-        ("batches", stream(), |_| true),
-        ("both", stream(), |n| n % 3 == 0),
-    ];
+    let mut ways: Vec<Way> =
+        vec![("batches", stream(), |_| true), ("both", stream(), |n| n % 3 == 0)];
     if bytes.len() < 1000 {
         ways.push(("octet by octet", drip(), |_| true));
     }
@@ -413,58 +401,19 @@ fn many_packets_come_in_batches() {
 }
 
 #[test]
-fn regular_files_are_mapped_and_compressed_ones_read_out_of_the_map() {
+fn files_are_opened_packed_or_not() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("capture");
     std::fs::write(&path, classic()).unwrap();
     let mut capture = Capture::open(&path).unwrap();
-    assert!(capture.window.is_mapped());
     assert_eq!(capture.next().unwrap().unwrap().bytes, packet(5));
     let mut zstd = zstd::Encoder::new(Vec::new(), 1).unwrap();
     io::Write::write_all(&mut zstd, &classic()).unwrap();
     std::fs::write(&path, zstd.finish().unwrap()).unwrap();
     let capture = Capture::open(&path).unwrap();
-    assert!(!capture.window.is_mapped());
     assert_eq!(read_as(Ok(capture), |_| true).0.0, read(&classic()).0);
     std::fs::write(&path, b"").unwrap();
     assert!(matches!(Capture::open(&path), Err(Error::Empty)));
-}
-
-#[test]
-fn a_file_that_is_cut_short_meanwhile_is_an_error() {
-    for is_batch in [false, true] {
-        let mut out = Out::new(Order::Little);
-        out.classic(0xa1b2_c3d4, 4);
-        for n in 0..1000 {
-            out.packet(n, 0, &[7; 984]);
-        }
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), &out.bytes).unwrap();
-        let mut capture = Capture::open(file.path()).unwrap();
-        let mut count = 0;
-        let error = loop {
-            if count >= 128 {
-                file.as_file().set_len(500_000).unwrap();
-            }
-            let whole = |p: &Packet<'_>| p.bytes.len() == 984 && p.bytes.iter().all(|b| *b == 7);
-            let step = if is_batch {
-                capture.batch(&mut |packets| count += packets.iter().filter(|p| whole(p)).count())
-            } else {
-                capture.next().map(|packet| {
-                    count += packet.iter().filter(|p| whole(p)).count();
-                    if packet.is_some() { Progress::More } else { Progress::End }
-                })
-            };
-            match step {
-                Ok(Progress::More) => {}
-                Ok(other) => panic!("{other:?} after {count}"),
-                Err(e) => break e,
-            }
-        };
-        assert!(matches!(error, Error::Shrunk { .. }), "{error}");
-        assert!((499 - BATCH..=500).contains(&count), "{count}");
-        assert!(matches!(capture.next(), Ok(None)));
-    }
 }
 
 #[test]
