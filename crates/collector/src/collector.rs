@@ -92,7 +92,7 @@ pub enum Via {
 
 /// How long flows may wait in memory. A crash loses no more, and readers of the open file see all
 /// that is older.
-const FLUSH_MS: u64 = 1000;
+const FLUSH_MS: u64 = 950;
 
 /// Addresses whose source is remembered.
 const PEERS_MAX: usize = 65_536;
