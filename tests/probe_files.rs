@@ -6,7 +6,7 @@ mod common;
 use common::{Scene, run};
 use std::fs;
 use std::net::UdpSocket;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 const FLOWPROBE: &str = env!("CARGO_BIN_EXE_flowprobe");
@@ -106,4 +106,22 @@ fn a_file_that_is_none_is_named() {
         assert!(said.starts_with(&format!("flowprobe: {file}: ")), "{said}");
         assert_eq!((done.status.code(), said.lines().count()), (Some(1), 1), "{said}");
     }
+}
+
+#[test]
+fn privileges_are_given_up_before_a_file_is_read() {
+    if !sys::process::may_change_user() {
+        println!("skipped: not root");
+        return;
+    }
+    let scene = Scene::new();
+    let (file, dir) = (scene.path("old.pcap"), scene.dir("flows"));
+    capture(&file, &OLD);
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).unwrap();
+    let args = ["-r", file.to_str().unwrap(), "-w", dir.to_str().unwrap()];
+    assert!(run(FLOWPROBE, args).status.success());
+    let done = run(FLOWPROBE, args.iter().chain(&["--user", "nobody"]));
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot write files to"), "{said}");
 }

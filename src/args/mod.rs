@@ -64,7 +64,7 @@ fn one_line(text: &str) -> String {
     let lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
     let said = lines.take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more"));
     let said: Vec<&str> = said.map(|l| l.strip_prefix("error: ").unwrap_or(l)).collect();
-    said.join("; ")
+    said.join("; ").replace(":; ", ": ")
 }
 
 /// What a configuration file says.
@@ -163,6 +163,12 @@ mod tests {
         assert_eq!(
             said(&["--color", "zebra"]),
             "invalid value 'zebra' for '--color <WHEN>'; [possible values: auto, always, never]"
+        );
+        assert_eq!(
+            one_line(
+                &flowprobectl::Args::try_parse_from(["flowprobectl"]).unwrap_err().to_string()
+            ),
+            "the following required arguments were not provided: <COMMAND>"
         );
         assert!(said(&["-W", "x"]).starts_with("invalid value 'x' for '--threads <N>': "));
     }

@@ -214,6 +214,15 @@ impl Settings {
             Some(path) => Some(path.to_owned()),
             None => Some(defaults.control.into()),
         };
+        for (option, is_given) in [
+            ("--metrics", args.metrics.is_some()),
+            ("--threads", args.threads > 1),
+            ("--libpcap", args.libpcap),
+        ] {
+            if is_given && is_file {
+                notes.push(format!("{option} does nothing with -r"));
+            }
+        }
         if args.restart.is_some() {
             notes.push("-I does nothing: times stay right however long a probe runs".to_owned());
         }

@@ -1,7 +1,7 @@
 //! A capture file from its first packet to its last.
 
 use super::outlet::{self, Manner};
-use crate::args::flowprobe::settings::Settings;
+use crate::args::flowprobe::settings::{Process, Settings};
 use crate::exit::Exit;
 use anyhow::{Context as _, bail};
 use capture::{Capture, Filters};
@@ -11,6 +11,7 @@ use probe::statistics::Report;
 use std::io::Write as _;
 use std::path::Path;
 use sys::clock;
+use sys::process;
 use sys::signal::Signals;
 
 /// Reads the file, exports its flows and prints statistics.
@@ -18,6 +19,12 @@ pub(super) fn read(path: &Path, at_packet_time: bool, settings: &Settings) -> an
     let mut capture = open(path)?;
     if let Some(expression) = &settings.filter {
         capture.set_filter(expression)?;
+    }
+    // Before any thread; what is read may be from anybody.
+    if let Process { user, group, .. } = &settings.process
+        && (user.is_some() || group.is_some())
+    {
+        process::drop_privileges_but(&[], user.as_deref(), group.as_deref())?;
     }
     let now = match at_packet_time {
         true => Now::OfPackets,

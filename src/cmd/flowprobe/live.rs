@@ -74,13 +74,18 @@ pub(super) fn run(interfaces: &[Interface], settings: &Settings) -> anyhow::Resu
         log::warn!("service manager: {e}");
     }
     let result = live::run(&probe, captures, beside);
+    sum_up(&probe, settings);
+    log::info!("Terminating {}.", settings.program);
+    result?;
+    Ok(Exit::Success)
+}
+
+/// Tells the log what was counted, and what was not exported.
+fn sum_up(probe: &Probe, settings: &Settings) {
     for line in super::statistics(settings, &probe.report()).lines().filter(|l| !l.is_empty()) {
         log::info!("{line}");
     }
     super::left_out(&probe.exported()).iter().for_each(|line| log::warn!("{line}"));
-    log::info!("Terminating {}.", settings.program);
-    result?;
-    Ok(Exit::Success)
 }
 
 /// Answers whoever asks for pages; capturing goes on whatever becomes of it.

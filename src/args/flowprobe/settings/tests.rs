@@ -161,6 +161,9 @@ fn what_does_nothing_is_said() {
     assert_eq!(s.notes.len(), 4, "{:?}", s.notes);
     let export = s.export.unwrap();
     assert_eq!((export.mpls_labels, export.encoder.biflow), (0, false));
+    let live = "-i x --metrics --threads 2 --libpcap";
+    assert!(ours(live).notes.is_empty());
+    assert_eq!(ours(&live.replace("-i", "-r")).notes.len(), 3);
 }
 
 #[test]
