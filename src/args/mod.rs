@@ -10,6 +10,7 @@ pub mod flowexpire;
 pub mod flownatd;
 pub mod flowprobe;
 pub mod flowprobectl;
+pub mod flowreplay;
 
 use crate::app::is_old_name;
 use crate::config::options::Entry;

@@ -1,6 +1,6 @@
 //! `flowexpire`: directories of flow files within limits. What is printed are nfexpire's lines.
 
-use super::units;
+use super::{complain, units};
 use crate::app::{WithExit, is_old_name};
 use crate::args;
 use crate::args::flowexpire::Args;
@@ -357,8 +357,4 @@ fn time(secs: u64) -> String {
 
 fn println(what: std::fmt::Arguments<'_>) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{what}")
-}
-
-fn complain(name: &str, what: &str) {
-    let _ = writeln!(io::stderr(), "{name}: {what}");
 }

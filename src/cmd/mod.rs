@@ -6,9 +6,27 @@ pub mod flowexpire;
 pub mod flownatd;
 pub mod flowprobe;
 pub mod flowprobectl;
+pub mod flowreplay;
 mod moment;
 mod nat_who;
 mod outside;
 mod units;
 mod verdict;
 mod window;
+
+use std::io::Write as _;
+use std::path::Path;
+
+/// Says it on standard error, which may be full or gone.
+fn complain(name: &str, what: &str) {
+    let _ = writeln!(std::io::stderr(), "{name}: {what}");
+}
+
+/// Says it of a file, which `what` may name already.
+fn complain_of(name: &str, file: &Path, what: &str) {
+    let file = file.display().to_string();
+    match what.contains(&file) {
+        true => complain(name, what),
+        false => complain(name, &format!("{file}: {what}")),
+    }
+}

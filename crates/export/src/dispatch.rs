@@ -148,7 +148,7 @@ impl Dispatch {
     /// What the encoders did, together.
     pub fn counts(&self) -> ExportCounts {
         let mut sum = ExportCounts::default();
-        self.encoders.iter().for_each(|encoder| add(&mut sum, encoder.counts()));
+        self.encoders.iter().for_each(|encoder| sum.add(encoder.counts()));
         sum
     }
 
@@ -185,32 +185,5 @@ impl DatagramSink for Watched<'_> {
     fn datagram(&mut self, bytes: &[u8], what: Carries) {
         self.has_sent |= what.has_flows();
         self.sender.put(self.at, bytes, what);
-    }
-}
-
-fn add(sum: &mut ExportCounts, one: &ExportCounts) {
-    for (sum, n) in [
-        (&mut sum.rows, one.rows),
-        (&mut sum.records, one.records),
-        (&mut sum.records_split, one.records_split),
-        (&mut sum.datagrams, one.datagrams),
-        (&mut sum.octets, one.octets),
-        (&mut sum.templates, one.templates),
-        (&mut sum.options, one.options),
-        (&mut sum.refreshes, one.refreshes),
-        (&mut sum.templates_evicted, one.templates_evicted),
-        (&mut sum.rows_ipv6, one.rows_ipv6),
-        (&mut sum.rows_events, one.rows_events),
-        (&mut sum.rows_undated, one.rows_undated),
-        (&mut sum.rows_too_large, one.rows_too_large),
-        (&mut sum.rows_empty, one.rows_empty),
-        (&mut sum.rows_uncountable, one.rows_uncountable),
-        (&mut sum.reverse_left_out, one.reverse_left_out),
-        (&mut sum.fields_left_out, one.fields_left_out),
-        (&mut sum.wide_interfaces, one.wide_interfaces),
-        (&mut sum.wide_as_numbers, one.wide_as_numbers),
-        (&mut sum.wide_values, one.wide_values),
-    ] {
-        *sum = sum.saturating_add(n);
     }
 }

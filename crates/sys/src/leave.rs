@@ -20,6 +20,9 @@ pub struct Leave {
     pub hops: Option<u8>,
     /// TTL or hop limit of packets to a multicast group; the system's is 1.
     pub multicast_hops: Option<u8>,
+    /// Octets of the buffer for sending; the system may give less, and its own books take as much
+    /// again.
+    pub send_buffer: Option<usize>,
 }
 
 impl Leave {
@@ -35,6 +38,10 @@ impl Leave {
             socket.bind_device(Some(name.as_bytes())).map_err(source)?;
         }
         self.set_hops(&socket, to)?;
+        if let Some(octets) = self.send_buffer {
+            let source = |source| Error::SocketOption { option: "SO_SNDBUF", source };
+            socket.set_send_buffer_size(octets).map_err(source)?;
+        }
         let any: IpAddr = match to {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),

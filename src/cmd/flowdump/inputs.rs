@@ -2,9 +2,9 @@
 
 use crate::app::WithExit;
 use crate::args::flowdump::Args;
+use crate::cmd::outside;
 use crate::exit::Exit;
-use anyhow::{Context as _, ensure};
-use std::io;
+use anyhow::ensure;
 use std::path::PathBuf;
 use store::StoreError;
 use store::select::{Input, select};
@@ -54,10 +54,6 @@ fn standard_input(args: &Args) -> anyhow::Result<Inputs> {
         !has_filter || !args.filter.is_empty(),
         "-r - and -f - both want standard input: put one of them into a file"
     );
-    let mut copy = tempfile::Builder::new()
-        .prefix("standard-input.")
-        .tempfile()
-        .context("a temporary file for standard input; TMPDIR says where")?;
-    io::copy(&mut io::stdin().lock(), &mut copy).context("standard input into a temporary file")?;
+    let copy = outside::standard_input()?;
     Ok(Inputs { files: vec![copy.path().to_owned()], _copy: Some(copy) })
 }

@@ -2,13 +2,13 @@
 
 use super::plan::{Plan, What};
 use crate::args::flowdump::Args;
+pub(super) use crate::cmd::complain_of as complain;
 use crate::cmd::window::Window;
 use crate::exit::Exit;
 use output::{SummaryInput, Timings};
 use query::{Answer, Query, Report, Request, Tables};
 use record::Totals;
 use std::io::{self, Write};
-use std::path::Path;
 use std::time::Instant;
 
 /// All tables of `-s`.
@@ -130,15 +130,5 @@ pub(in crate::cmd) fn damage(name: &str, report: &Report) -> Exit {
         (true, _) => Exit::Interrupted,
         (false, true) => Exit::Incomplete,
         (false, false) => Exit::Success,
-    }
-}
-
-/// One line about a file, which names the file once.
-pub(super) fn complain(name: &str, file: &Path, what: &str) {
-    let file = file.display().to_string();
-    if what.contains(&file) {
-        eprintln!("{name}: {what}");
-    } else {
-        eprintln!("{name}: {file}: {what}");
     }
 }

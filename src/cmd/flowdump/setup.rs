@@ -15,7 +15,7 @@ use record::AddressBook;
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::sync::Arc;
-use store::{Passphrase, ReadOptions};
+use store::ReadOptions;
 
 /// What was set up.
 #[derive(Debug)]
@@ -75,7 +75,9 @@ impl Setup {
             memory: memory.or_else(usable_memory),
             colour: has_colour(args.show.color),
             book: book.map(|b| Arc::new(b) as Arc<dyn AddressBook>),
-            read: ReadOptions { key: args.input.key.as_deref().map(passphrase).transpose()? },
+            read: ReadOptions {
+                key: args.input.key.as_deref().map(outside::passphrase).transpose()?,
+            },
             services: args.show.names.then(services).transpose()?,
         })
     }
@@ -108,17 +110,6 @@ fn open_book(name: &str, args: &Args, config: &config::Flowdump) -> anyhow::Resu
     let book = Book::open(&databases, &tor_lists)?;
     eprintln!("{name}: {e}; going on without it");
     Ok((!databases.is_empty() || !tor_lists.is_empty()).then_some(book))
-}
-
-/// The passphrase of `-K`: as written, or the first line of the file behind `@`.
-fn passphrase(text: &str) -> anyhow::Result<Passphrase> {
-    let from_file = match text.strip_prefix('@') {
-        Some(path) => Some(std::fs::read_to_string(path).with_context(|| format!("key {path}"))?),
-        None => None,
-    };
-    let line = from_file.as_deref().map_or(text, |t| t.lines().next().unwrap_or_default());
-    let max = Passphrase::MAX;
-    Passphrase::new(line).with_context(|| format!("a passphrase has 1 to {max} octets"))
 }
 
 fn services() -> anyhow::Result<Arc<Services>> {

@@ -46,6 +46,7 @@ fn dispatch(settings: &Settings, export: &Export, manner: Manner) -> anyhow::Res
             // Whatever its manual says, softflowd sets it for multicast groups only.
             hops: export.hop_limit.filter(|_| !is_old),
             multicast_hops: export.hop_limit,
+            ..Leave::default()
         },
         waits: manner.is_file,
         resolve_within: Some(RESOLVE),

@@ -48,6 +48,34 @@ pub struct ExportCounts {
 }
 
 impl ExportCounts {
+    /// Adds those of another encoder.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, n) in [
+            (&mut self.rows, other.rows),
+            (&mut self.records, other.records),
+            (&mut self.records_split, other.records_split),
+            (&mut self.datagrams, other.datagrams),
+            (&mut self.octets, other.octets),
+            (&mut self.templates, other.templates),
+            (&mut self.options, other.options),
+            (&mut self.refreshes, other.refreshes),
+            (&mut self.templates_evicted, other.templates_evicted),
+            (&mut self.rows_ipv6, other.rows_ipv6),
+            (&mut self.rows_events, other.rows_events),
+            (&mut self.rows_undated, other.rows_undated),
+            (&mut self.rows_too_large, other.rows_too_large),
+            (&mut self.rows_empty, other.rows_empty),
+            (&mut self.rows_uncountable, other.rows_uncountable),
+            (&mut self.reverse_left_out, other.reverse_left_out),
+            (&mut self.fields_left_out, other.fields_left_out),
+            (&mut self.wide_interfaces, other.wide_interfaces),
+            (&mut self.wide_as_numbers, other.wide_as_numbers),
+            (&mut self.wide_values, other.wide_values),
+        ] {
+            *sum = sum.saturating_add(n);
+        }
+    }
+
     /// Rows that became no record.
     pub const fn rows_left_out(&self) -> u64 {
         self.rows_ipv6
