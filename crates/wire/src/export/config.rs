@@ -166,7 +166,8 @@ pub struct ExportConfig {
     /// Sampling to announce. Over v5 in each header, over v9 and IPFIX with the templates; v1
     /// cannot.
     pub sampling: Option<Sampling>,
-    /// Interfaces to announce over v9 and IPFIX.
+    /// Interfaces to announce over v9 and IPFIX. More than eight are announced with the first
+    /// datagram, on request and by `template_every_secs` only, as they take a datagram for each dozen.
     pub interfaces: Vec<InterfaceName>,
     /// What carries the datagrams.
     pub transport: Transport,

@@ -17,12 +17,16 @@ const SAMPLING_ID: u16 = 256;
 const INTERFACES_ID: u16 = 257;
 const BOOT_ID: u16 = 258;
 
-/// All there is to say. `boot_ms` is when uptimes count from.
-pub(super) fn options(config: &ExportConfig, boot_ms: Option<u64>) -> Vec<Options> {
+/// All there is to say, names of interfaces if asked for. `boot_ms` is when uptimes count from.
+pub(super) fn options(
+    config: &ExportConfig,
+    boot_ms: Option<u64>,
+    has_names: bool,
+) -> Vec<Options> {
     let is_relative = config.time == TimeFormat::UptimeMs && config.version == Version::Ipfix;
     let boot = boot_ms.filter(|_| is_relative).map(|ms| boot(config, ms));
     let sampling = config.sampling.filter(|s| s.one_of > 1).map(|s| sampling(config, s));
-    let interfaces = (!config.interfaces.is_empty()).then(|| interfaces(config));
+    let interfaces = (has_names && !config.interfaces.is_empty()).then(|| interfaces(config));
     [boot, sampling, interfaces].into_iter().flatten().collect()
 }
 

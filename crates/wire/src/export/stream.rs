@@ -25,6 +25,8 @@ pub(super) struct Stream {
     since_refresh: u32,
     /// When they are due again.
     refresh_at: u64,
+    /// When names of interfaces are.
+    names_at: u64,
     /// When the latest datagram went.
     sent_at: u64,
 }
@@ -41,6 +43,7 @@ impl Stream {
             has_begun: false,
             since_refresh: 0,
             refresh_at: 0,
+            names_at: 0,
             sent_at: 0,
         }
     }
@@ -205,7 +208,8 @@ impl Stream {
     /// Writes options, and the templates that are in use.
     fn refresh(&mut self, cx: &mut Context<'_>) {
         let count = self.templates.forget();
-        for options in options::options(cx.config, self.boot.ms()) {
+        let has_names = self.are_names_due(cx);
+        for options in options::options(cx.config, self.boot.ms(), has_names) {
             self.announce_options(&options, cx);
         }
         for at in 0..count {
@@ -218,6 +222,20 @@ impl Stream {
         self.is_requested = false;
         self.since_refresh = 0;
         self.refresh_at = cx.now + u64::from(cx.config.template_every_secs) * 1000;
+    }
+
+    /// Whether names of interfaces go with templates and options now. A router may have thousands,
+    /// which would be more than all data if they came as often: then they come by time.
+    fn are_names_due(&mut self, cx: &Context<'_>) -> bool {
+        /// So many do not matter.
+        const FEW: usize = 8;
+        let every = u64::from(cx.config.template_every_secs) * 1000;
+        let is_time = cx.now >= self.names_at || self.names_at - cx.now > every;
+        let is_due = self.is_requested || is_time || cx.config.interfaces.len() <= FEW;
+        if is_due {
+            self.names_at = cx.now + every;
+        }
+        is_due
     }
 
     fn announce(&mut self, at: usize, cx: &mut Context<'_>) {
@@ -306,7 +324,7 @@ impl Stream {
             return;
         }
         let boot = self.boot.ms();
-        if self.templates.len() != 0 || !options::options(cx.config, boot).is_empty() {
+        if self.templates.len() != 0 || !options::options(cx.config, boot, true).is_empty() {
             self.refresh(cx);
             self.send(cx);
         }
@@ -325,6 +343,7 @@ impl Stream {
 
     pub(super) fn connection_opened(&mut self, cx: &mut Context<'_>) {
         self.sequence = 0;
+        self.is_requested = true;
         let waiting = std::mem::replace(&mut self.message, empty(cx.config));
         self.refresh(cx);
         // Whatever the waiting data refers to, in use or not.

@@ -391,3 +391,48 @@ fn templates_are_withdrawn_before_their_id_is_used_again() {
     assert_eq!(encoder.counts().templates_evicted, 37);
     assert_eq!(decoder.counters().sets_parked, 0);
 }
+
+#[test]
+fn names_of_many_interfaces_come_by_time_and_not_with_every_template() {
+    for (version, count) in [(Version::V9, 8), (Version::V9, 500), (Version::Ipfix, 500)] {
+        let interfaces: Vec<_> = (1..=count)
+            .map(|index| InterfaceName {
+                index,
+                name: format!("ppp{index}"),
+                description: String::new(),
+            })
+            .collect();
+        let every = 60_000;
+        let config = ExportConfig {
+            interfaces,
+            max_delay_ms: 0,
+            template_every_packets: 20,
+            template_every_secs: 60,
+            ..ExportConfig::new(version)
+        };
+        let (mut encoder, mut sent) = (Encoder::new(config), Sent::default());
+        let names = |encoder: &Encoder| encoder.counts().options;
+        let all = u64::from(count);
+        // A datagram for each flow.
+        for ms in 0..1000 {
+            encoder.flow(NOW + ms, plain().as_row(), None, &mut sent);
+        }
+        assert!(encoder.counts().refreshes >= 45, "{version:?} {:?}", encoder.counts());
+        if count > 8 {
+            assert_eq!(names(&encoder), all, "{version:?}: with the first");
+            encoder.flow(NOW + every - 1, plain().as_row(), None, &mut sent);
+            assert_eq!(names(&encoder), all, "{version:?}: after it was idle");
+            encoder.tick(NOW + every, &mut sent);
+            for ms in 0..20 {
+                encoder.flow(NOW + every + ms, plain().as_row(), None, &mut sent);
+            }
+            assert_eq!(names(&encoder), 2 * all, "{version:?}: by time");
+            encoder.request_templates();
+            encoder.tick(NOW + every + 20, &mut sent);
+            assert_eq!(names(&encoder), 3 * all, "{version:?}: on request");
+        } else {
+            assert_eq!(names(&encoder), all * (1 + encoder.counts().refreshes));
+        }
+        sent.decode();
+    }
+}
