@@ -125,3 +125,16 @@ fn privileges_are_given_up_before_a_file_is_read() {
     assert_eq!(done.status.code(), Some(1), "{said}");
     assert!(said.contains("cannot write files to"), "{said}");
 }
+
+#[test]
+fn a_connection_that_is_refused_is_no_success() {
+    let scene = Scene::new();
+    let file = scene.path("old.pcap");
+    capture(&file, &OLD);
+    // Nobody listens at an address of which the port was never given away.
+    let args = ["-r", file.to_str().unwrap(), "-n", "127.77.9.1:9", "-v", "9", "-P"];
+    for (transport, want) in [("tcp", Some(1)), ("udp", Some(0))] {
+        let done = run(FLOWPROBE, args.iter().chain(&[transport]));
+        assert_eq!(done.status.code(), want, "{done:?}");
+    }
+}

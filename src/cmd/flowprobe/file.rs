@@ -3,8 +3,9 @@
 use super::outlet::{self, Manner};
 use crate::args::flowprobe::settings::{Process, Settings};
 use crate::exit::Exit;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use capture::{Capture, Filters};
+use export::Transport;
 use probe::Cache;
 use probe::offline::{self, Now};
 use probe::statistics::Report;
@@ -54,6 +55,11 @@ pub(super) fn read(path: &Path, at_packet_time: bool, settings: &Settings) -> an
     if let Some(error) = read.error {
         bail!("{}: {error}: what came before it was exported", path.display());
     }
+    let lost = counts.files.lost;
+    ensure!(lost == 0, "{lost} flows were not written: make room, and read the capture again");
+    // Over UDP nobody can know; a connection is expected to be there, by softflowd, too.
+    let is_tcp = settings.export.as_ref().is_some_and(|e| e.transport == Transport::Tcp);
+    ensure!(!is_tcp || failures == 0, "not everything was exported: see that the collector runs");
     printed.context("print statistics")?;
     Ok(Exit::Success)
 }
