@@ -87,6 +87,9 @@ const DUMP_BUFFER: usize = 1 << 20;
 /// Reads of one socket before the other has its turn.
 const TURN: usize = 256;
 const DUMP_TURN: usize = 8;
+/// How long events are left to gather, where their queue has room for many.
+const GATHER: Duration = Duration::from_millis(4);
+const ROOMY: usize = 4 << 20;
 /// How often everything else is looked after.
 const TICK: Duration = Duration::from_millis(100);
 /// How often the service manager is told that all is well, and metrics are renewed.
@@ -149,13 +152,14 @@ impl Listener {
         self.events.granted()
     }
 
-    /// Reads events until there are none, or the other socket has its turn.
+    /// Reads events until there are none, or the other socket has its turn. Returns whether there
+    /// are none.
     fn events(
         &mut self,
         tracker: &mut Tracker,
         outlet: &mut Outlet,
         most: usize,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         for _ in 0..most {
             let received = self.events.receive_now(&mut self.buffer)?;
             let now_ns = now_ns();
@@ -170,12 +174,12 @@ impl Listener {
                 Received::Idle => {
                     tracker.drained(now_ns);
                     self.is_drained = true;
-                    return Ok(());
+                    return Ok(true);
                 }
                 Received::Refused(refusal) => log::debug!("events: {refusal}"),
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// The kernel dropped events: says so, and asks for more room.
@@ -277,7 +281,7 @@ pub fn run(
     }
     outlet.finish(clock::now_ms(), PATIENCE);
     (beside.show)(tracker, outlet, &listener.counts);
-    Ok(result.and(rest)?)
+    Ok(result.and(rest.map(drop))?)
 }
 
 fn listen(
@@ -312,14 +316,19 @@ fn listen(
             log::info!("HUP: templates are sent again, and files of lines opened anew");
             outlet.reload(now_ms);
         }
-        listener.events(tracker, outlet, TURN)?;
+        let is_drained = listener.events(tracker, outlet, TURN)?;
         listener.dumps(tracker, outlet)?;
         let fds = [
             (stop.as_fd(), Ready::READ),
             (listener.events.as_fd(), Ready::READ),
             (listener.dumps.as_fd(), Ready::READ),
         ];
-        poll::wait(&fds, Some(TICK))?;
+        let has_events = poll::wait(&fds, Some(TICK))?.get(1).is_some_and(|r| r.readable);
+        let has_time = is_drained && tracker.dumping_since_ns().is_none();
+        if has_events && has_time && listener.events.granted() >= ROOMY {
+            // Woken for each event, one would do little else.
+            poll::wait(&[(stop.as_fd(), Ready::READ)], Some(GATHER))?;
+        }
     }
     Ok(())
 }
