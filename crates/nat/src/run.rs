@@ -275,13 +275,13 @@ pub fn run(
         log::debug!("service manager: {e}");
     }
     // What the kernel has told already is still taken, but not for ever.
-    let rest = listener.events(tracker, outlet, 1 << 16);
+    let rest = listener.events(tracker, outlet, 1 << 16).map(drop);
     if let Some(gap) = tracker.gap() {
         outlet.outcome(now_ns(), &Outcome::Degraded(gap));
     }
     outlet.finish(clock::now_ms(), PATIENCE);
     (beside.show)(tracker, outlet, &listener.counts);
-    Ok(result.and(rest.map(drop))?)
+    Ok(result.and(rest)?)
 }
 
 fn listen(
