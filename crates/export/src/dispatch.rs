@@ -132,6 +132,12 @@ impl Dispatch {
         }
     }
 
+    /// From now on flows wait for destinations that are there and slower, so long at most for all of
+    /// them: for the last ones, when nothing is captured any more.
+    pub fn be_patient(&self, patience: Duration) {
+        self.sender.be_patient(patience);
+    }
+
     /// Sends everything, and ends. Destinations that have not taken it after `patience` lose it, and
     /// it is counted.
     pub fn finish(&mut self, now_ms: u64, patience: Duration) {

@@ -194,6 +194,13 @@ impl Sender {
         self.lines.iter().map(|(name, line)| (name.clone(), line.counts())).collect()
     }
 
+    /// From now on whoever sends waits for destinations that are there and slower, so long at most
+    /// for all that comes: nothing is captured any more, and what is left is to be sent.
+    pub fn be_patient(&self, patience: Duration) {
+        let until = clock::monotonic() + patience;
+        self.lines.iter().for_each(|(_, line)| line.be_patient(until));
+    }
+
     /// Nothing more comes: the threads send what waits, for so long at most, and end.
     pub fn close(&self, patience: Duration) {
         let deadline = clock::monotonic() + patience;

@@ -118,8 +118,11 @@ impl Probe {
         }
     }
 
-    /// Everything in the caches is handed over: the probe ends.
+    /// Everything in the caches is handed over: the probe ends, and packets do not wait any more.
     pub fn flush(&self) -> u64 {
+        if let Some(dispatch) = lock(&self.exit).outlet.dispatch() {
+            dispatch.be_patient(PATIENCE);
+        }
         self.lanes.iter().map(|lane| lane.flush(self)).sum()
     }
 

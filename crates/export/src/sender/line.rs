@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use sys::clock;
 use wire::export::Carries;
 
 /// One datagram on its way.
@@ -191,6 +192,8 @@ struct State {
     wants_templates: bool,
     /// Data records dropped since the last datagram that was let in.
     missing: u32,
+    /// Until when whoever sends waits for room in any case.
+    patient_until: Option<Instant>,
     /// When to give up what still waits; `None` before the end.
     deadline: Option<Instant>,
     has_ended: bool,
@@ -207,6 +210,7 @@ impl Line {
             wants_opening: false,
             wants_templates: false,
             missing: 0,
+            patient_until: None,
             deadline: None,
             has_ended: false,
             counts: DestinationCounts::default(),
@@ -227,6 +231,8 @@ impl Line {
         let mut item = Item { bytes: Arc::clone(bytes), what, missing: 0, is_opening: false };
         let mut state = self.lock();
         state.counts.offered += 1;
+        let patience = state.patient_until.map(|t| t.saturating_duration_since(clock::monotonic()));
+        let waits = waits || patience.is_some();
         let is_full = |s: &State| {
             let may_open = waits && s.wants_opening;
             let limit = if may_open { self.limit.saturating_mul(2) } else { self.limit };
@@ -237,8 +243,17 @@ impl Line {
                 let is_up = s.down.is_none() && !s.wants_opening;
                 is_full(s) && is_up && s.deadline.is_none() && !s.has_ended
             };
-            let waited = self.drained.wait_while(state, is_hopeful);
-            state = waited.unwrap_or_else(PoisonError::into_inner);
+            // Without an end, or for as long as there is patience.
+            state = match patience {
+                None => self
+                    .drained
+                    .wait_while(state, is_hopeful)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(left) => {
+                    let waited = self.drained.wait_timeout_while(state, left, is_hopeful);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
         if state.has_ended || is_full(&state) {
             let cause = if state.has_ended { Cause::LeftOver } else { Cause::QueueFull };
@@ -294,6 +309,11 @@ impl Line {
         let is_wanted = state.wants_templates && state.weight <= self.limit / 2;
         state.wants_templates &= !is_wanted;
         is_wanted
+    }
+
+    /// From now on whoever sends waits for room, until this moment and no longer.
+    pub(crate) fn be_patient(&self, until: Instant) {
+        self.lock().patient_until = Some(until);
     }
 
     /// The end has come: what waits is given up at the deadline.

@@ -450,11 +450,20 @@ fn a_slow_receiver_costs_what_does_not_fit_and_the_gap_is_numbered() {
 
 #[test]
 fn who_may_wait_loses_nothing_to_a_slow_receiver() {
+    for is_at_the_end in [false, true] {
+        loses_nothing(is_at_the_end);
+    }
+}
+
+fn loses_nothing(is_at_the_end: bool) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let to = listener.local_addr().unwrap();
     let mut config = config(&[to], Transport::Tcp, Version::V5);
-    (config.queue_bytes, config.waits) = (100_000, true);
+    (config.queue_bytes, config.waits) = (100_000, !is_at_the_end);
     let sender = Sender::start(config).unwrap();
+    if is_at_the_end {
+        sender.be_patient(LONG);
+    }
     let reader = std::thread::spawn(move || {
         let mut stream = accept(&listener);
         let mut count = 0;
@@ -478,6 +487,9 @@ fn the_end_does_not_wait_for_ever() {
     let sender = Sender::start(config).unwrap();
     (0..30_000).for_each(|n| sender.put(0, &message(n, 1400), DATA));
     let _stream = accept(&listener); // nobody reads
+    sender.be_patient(Duration::from_millis(50));
+    (0..30_000).for_each(|n| sender.put(0, &message(n, 1400), DATA));
+    assert!(counts(&sender).queue_full > 0);
     sender.close(Duration::from_millis(50));
     assert!(sender.wait(LONG));
     sender.put(0, &message(0, 1400), DATA); // too late
