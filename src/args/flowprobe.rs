@@ -122,9 +122,10 @@ pub struct Args {
     #[arg(long, help_heading = "Flows")]
     pub no_lookup: bool,
 
-    /// MAC addresses in records [always so with -T ether]
+    /// MAC addresses in records [always so with -T ether]; in files, times to live and fragment
+    /// flags, too, which nfdump before 1.7.5 does not know
     #[arg(long, help_heading = "Flows")]
-    pub macs: bool,
+    pub fat: bool,
 
     /// MAC address of the probe, for the direction of flows; with -T ether
     #[arg(short = 'H', long, value_name = "MAC", help_heading = "Flows")]

@@ -36,6 +36,12 @@ impl Extensions {
     pub const fn with(self, id: u16) -> Self {
         if id < 64 { Self(self.0 | 1 << id) } else { self }
     }
+
+    /// These but `id`.
+    #[must_use]
+    pub const fn without(self, id: u16) -> Self {
+        if id < 64 { Self(self.0 & !(1 << id)) } else { self }
+    }
 }
 
 impl Default for Extensions {

@@ -132,6 +132,8 @@ pub struct Files {
     pub packing: Packing,
     /// Both directions in one flow.
     pub is_biflow: bool,
+    /// With what only few ask for.
+    pub is_fat: bool,
 }
 
 /// How the process behaves.
@@ -238,7 +240,7 @@ impl Settings {
             },
             cache: cache(name, &args, defaults, &source)?,
             lookup: lookup(&args)?,
-            has_macs: args.macs || level(&args.track)? == Level::Ether,
+            has_macs: args.fat || level(&args.track)? == Level::Ether,
             files: files(&args)?,
             control: control.filter(|_| !is_file),
             metrics: args.metrics,
@@ -449,6 +451,7 @@ fn files(args: &Args) -> anyhow::Result<Option<Files>> {
         ident: args.ident.clone(),
         packing: args.compress.packing()?,
         is_biflow: args.biflow,
+        is_fat: args.fat,
     }))
 }
 

@@ -5,6 +5,7 @@ use export::{Dispatch, FilesConfig, SendConfig};
 use probe::{Macs, Outlet, Sampling};
 use record::Sampler;
 use std::time::Duration;
+use store::Extensions;
 use sys::Leave;
 
 /// How the probe goes about it.
@@ -15,6 +16,9 @@ pub(super) struct Manner {
     /// Packets come from a file, and may wait for collectors.
     pub(super) is_file: bool,
 }
+
+/// Extension 42, times to live and fragment flags: nfdump before 1.7.5 warns of each record with it.
+const LIFETIMES: u16 = 42;
 
 /// How long names may take at the start.
 const RESOLVE: Duration = Duration::from_secs(10);
@@ -76,6 +80,10 @@ fn open_files(settings: &Settings, files: &Files, manner: Manner) -> anyhow::Res
             space_interval: rate - 1,
         }),
         every_slot: !manner.is_file,
+        extensions: match files.is_fat {
+            true => Extensions::ALL,
+            false => Extensions::ALL.without(LIFETIMES),
+        },
         ..FilesConfig::new(&files.dir)
     };
     Ok(export::Files::open(config)?)
