@@ -452,6 +452,7 @@ fn hops_source_and_interface_are_seen_by_the_receiver() {
         interface: Some("lo".to_owned()),
         hops: Some(7),
         multicast_hops: Some(3),
+        ..crate::Leave::default()
     };
     let rx = UdpSocket::bind((LO4, 0)).unwrap();
     setsockopt(&rx, sockopt::Ipv4RecvTtl, &true).unwrap();
