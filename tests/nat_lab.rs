@@ -13,6 +13,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -343,5 +344,56 @@ fn without_privileges_it_says_what_is_missing() {
     let check = run("setpriv", args.iter().chain(&["-c", "none", "check", "--csv", "-"]));
     let text = String::from_utf8_lossy(&check.stdout);
     assert!(text.contains("FAIL  privileges: CAP_NET_ADMIN is missing"), "{text}");
+    assert!(!text.contains("load nf_conntrack_netlink"), "no module would help: {text}");
     assert_eq!(check.status.code(), Some(1));
+}
+
+#[test]
+fn words_of_a_daemon_in_the_background() {
+    let Some(lab) = Lab::new("w") else { return };
+    let scene = Scene::new();
+    let (files, lines) = (scene.dir("files"), scene.dir("json").join("lines"));
+    for dir in [&files, lines.parent().unwrap(), files.parent().unwrap()] {
+        let to_all = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(dir, to_all).expect("permissions");
+    }
+    let (pid, config) = (scene.path("pid"), scene.path("toml"));
+    let text =
+        format!("pid-file = {pid:?}\nwrite = {files:?}\nndjson = {lines:?}\nset-sysctls = true\n");
+    let text = text + "user = \"nobody\"\nnat-only = true\n";
+    std::fs::write(&config, text).expect("write");
+    let word = |word: &str| {
+        let exec = ["netns", "exec", &lab.names[1], FLOWNATD, "-c", config.to_str().unwrap(), word];
+        let said = run("ip", exec);
+        let text = [said.stdout, said.stderr].concat();
+        (said.status.code(), String::from_utf8_lossy(&text).into_owned())
+    };
+    let number = || std::fs::read_to_string(&pid).unwrap_or_default();
+    assert_eq!(word("stop").0, Some(0), "nothing to stop");
+    assert_eq!(word("reload").0, Some(1), "nobody to tell");
+    lab.within(0, || {
+        let socket = UdpSocket::bind((Lab::INSIDE, 5000)).expect("bind");
+        socket.send_to(b"x", (Lab::OUTSIDE, 7)).expect("send");
+    });
+    let said = word("start");
+    assert_eq!(said.0, Some(0), "{}", said.1);
+    let first = number();
+    let said = word("start");
+    assert!(said.0 == Some(1) && said.1.contains("is running"), "{said:?}");
+    assert!(word("check").1.contains(&format!("daemon: process {}", first.trim())));
+    assert_eq!(word("restart").0, Some(0));
+    assert!(!number().is_empty() && number() != first);
+    assert_eq!(word("reload").0, Some(0));
+    // Found by a dump, as nobody with that one capability.
+    let told = || std::fs::read_to_string(&lines).unwrap_or_default();
+    wait_until(
+        || told().contains("\"src_port\":5000,"),
+        || format!("{} {}", told(), word("check").1),
+    );
+    assert_eq!(word("stop").0, Some(0));
+    assert!(!pid.exists(), "it ended, and its file is gone");
+    let who = ["-c", "none", "who", "--json", Lab::PUBLIC, "5000", "2100000000"];
+    let said = run(FLOWNATD, who.iter().chain(&[files.to_str().unwrap()]));
+    let v: Value = serde_json::from_slice(&said.stdout).unwrap_or_else(|_| panic!("{said:?}"));
+    assert_eq!((&v["holders"][0]["inside"], &v["sure"]), (&Lab::INSIDE.into(), &"resync".into()));
 }

@@ -195,3 +195,43 @@ fn what_cannot_be_read_is_told() {
     assert!(String::from_utf8_lossy(&said.stderr).contains("nobody gets what is found"));
     assert_eq!(said.status.code(), Some(1));
 }
+
+/// Files that lie far from the moment are looked at only if those near it do not tell.
+#[test]
+fn who_looks_near_the_moment_first() {
+    const DAY: u64 = 86_400;
+    let scene = Scene::new();
+    let (path, files) = (scene.path("events"), scene.dir("files"));
+    let line = |at: u64, what: &str, port: u16| {
+        format!(
+            "[{at}.000000]\t[{what}] tcp 6 120 CLOSE src=10.0.0.{} dst=203.0.113.10 sport={port} \
+             dport=80 src=203.0.113.10 dst=203.0.113.1 sport=80 dport={port} id={at}\n",
+            1 + at / DAY % 200,
+        )
+    };
+    let start = 1_700_000_000;
+    let held = [0, 30, 60].map(|days| start + days * DAY);
+    let mut text = line(start - 1, "NEW", 999);
+    for at in held {
+        text += &(line(at, "NEW", 2000) + &line(at, "DESTROY", 2000).replacen(".0", ".9", 1));
+    }
+    std::fs::write(&path, text).expect("write");
+    let (path, dir) = (path.to_str().unwrap(), files.to_str().unwrap());
+    let options = ["-c", "none", "--replay", path, "-w", dir, "--file-records", "events"];
+    let said = run(FLOWNATD, options);
+    assert!(said.status.success(), "{said:?}");
+    assert!(flow_files(&files).len() >= 3);
+    let ask = |port: &str, at: u64| {
+        let at = at.to_string();
+        let said = run(FLOWNATD, ["-c", "none", "who", "--json", "203.0.113.1", port, &at, dir]);
+        serde_json::from_slice::<Value>(&said.stdout).unwrap_or_else(|_| panic!("{said:?}"))
+    };
+    for at in held {
+        let v = ask("2000", at);
+        let inside = format!("10.0.0.{}", 1 + at / DAY % 200);
+        assert_eq!(v["holders"][0]["inside"].as_str(), Some(inside.as_str()), "{v}");
+        assert_eq!(v["records"], 2, "those of other months were left out: {v}");
+    }
+    // Open for a month.
+    assert_eq!(ask("999", held[1])["holders"].as_array().map(Vec::len), Some(1));
+}

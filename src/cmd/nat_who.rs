@@ -22,6 +22,10 @@ pub(super) fn question(words: &[&str; 3], slack_secs: u64) -> anyhow::Result<Que
     Ok(Question { addr: addr.into(), port, proto: None, at_ms: moment::parse(time)?, slack_ms })
 }
 
+/// Files that lie further from the moment are looked at only if the others do not tell who had it:
+/// as long as a tracker remembers a connection of which it hears nothing.
+const NEAR_MS: u64 = 7 * 86_400_000;
+
 /// Looks through the files of `query` and prints the answer. Found is a success.
 pub(super) fn answer(
     question: Question,
@@ -30,14 +34,17 @@ pub(super) fn answer(
     complain: impl FnOnce(&Report) -> Exit,
 ) -> anyhow::Result<Exit> {
     ensure!(!query.files.is_empty(), "no flow files to look through");
-    query.filters.push(Filter::parse(&Search::filter(&question)).context("the question")?);
-    let (mut answer, mut report) = search(question, &query);
-    let is_known = |h: &Holder| h.evidence != Evidence::Direct;
-    if !answer.holders.iter().any(is_known) {
-        // Where only triplets were stored, flows before translation do not name the address.
-        query.filters.pop();
-        let (all, again) = search(question, &query);
-        if all.holders.iter().any(is_known) {
+    let at_ms = question.at_ms;
+    let window = (at_ms.saturating_sub(NEAR_MS), at_ms.saturating_add(NEAR_MS));
+    let asked = query.window.unwrap_or((0, u64::MAX));
+    query.window = Some((asked.0.max(window.0), asked.1.min(window.1)));
+    let (mut answer, mut report) = find(question, &mut query)?;
+    let is_whole = |h: &Holder| is_known(h) && h.from_ms.is_some();
+    if report.blocks_skipped > 0 && !answer.holders.iter().any(is_whole) {
+        // It may have begun long before.
+        query.window = Some(asked);
+        let (all, again) = find(question, &mut query)?;
+        if all.holders.len() >= answer.holders.len() {
             (answer, report) = (all, again);
         }
     }
@@ -46,6 +53,25 @@ pub(super) fn answer(
     out.flush()?;
     let exit = complain(&report);
     Ok(if answer.holders.is_empty() { Exit::Failure } else { exit })
+}
+
+/// Whether a translation is known, and not only that the address was in use.
+fn is_known(holder: &Holder) -> bool {
+    holder.evidence != Evidence::Direct
+}
+
+/// Looks through the files within the window: at records with the address, and at all of them if
+/// those tell nothing.
+fn find(question: Question, query: &mut Query) -> anyhow::Result<(Answer, Report)> {
+    query.filters.push(Filter::parse(&Search::filter(&question)).context("the question")?);
+    let found = search(question, query);
+    query.filters.pop();
+    if found.0.holders.iter().any(is_known) {
+        return Ok(found);
+    }
+    // Where only triplets were stored, flows before translation do not name the address.
+    let all = search(question, query);
+    Ok(if all.0.holders.iter().any(is_known) { all } else { found })
 }
 
 fn search(question: Question, query: &Query) -> (Answer, Report) {

@@ -320,10 +320,15 @@ impl Search {
         let times = (row.number(Field::First), row.number(Field::Last));
         let octets = row.number(Field::Bytes);
         let flow = Plain { src, dst, proto, times, octets, sure: sure(row) };
-        if !self.complete(&flow) && self.is_asked(src) {
+        // Parts of a triplet have one direction each.
+        let is_part = row.number(Field::BiflowDir) == 0 && row.number(Field::OutPackets) == 0;
+        if !(is_part && self.complete(&flow)) && self.is_asked(src) {
             // A flow from the address itself.
             let key = key_of(src, src, dst, &flow, false);
             self.add(Piece { evidence: Evidence::Direct, ..triplet(key, &flow, &flow) });
+        }
+        if !is_part {
+            return;
         }
         if self.recent.len() == MAX_RECENT {
             self.recent.pop_front();
@@ -336,9 +341,13 @@ impl Search {
         let mate = |other: &&Plain| other.proto == flow.proto && other.times == flow.times;
         let mates = || self.recent.iter().rev().filter(mate);
         // After translation of the source: the one before it has the same destination. Of the
-        // destination: the same source.
-        let source = mates().find(|o| o.dst == flow.dst && o.src != flow.src).copied();
-        let forward = mates().find(|o| o.src == flow.src && o.dst != flow.dst).copied();
+        // destination: the same source. What is translated has the same octets, or none so that
+        // totals are right; others are two connections of the same moment.
+        let is_same = |o: &&Plain| flow.octets == o.octets || flow.octets == 0;
+        let source = mates().filter(is_same).find(|o| o.dst == flow.dst && o.src != flow.src);
+        let source = source.copied();
+        let forward = mates().filter(is_same).find(|o| o.src == flow.src && o.dst != flow.dst);
+        let forward = forward.copied();
         if let Some(before) = source.filter(|_| self.is_asked(flow.src)) {
             let key = key_of(before.src, flow.src, flow.dst, flow, false);
             self.add(triplet(key, &before, flow));

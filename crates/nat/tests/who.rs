@@ -369,3 +369,29 @@ fn any_row_is_survived() {
         let _ = ask_with(&[flow.clone(), flow], question(0));
     }
 }
+
+/// Two hosts that send to one server in the same millisecond are no translation of each other.
+#[test]
+fn connections_of_one_moment_are_no_triplet() {
+    let flow = |src: Addr, port: u64, values: &[(Field, u64)]| {
+        let mut flow = Flow::new();
+        flow.set_addr(Field::SrcAddr, src);
+        flow.set_addr(Field::DstAddr, SERVER);
+        let times = [(Field::First, T), (Field::Last, T + 10)];
+        let ports = [(Field::SrcPort, port), (Field::DstPort, 53), (Field::Proto, 17)];
+        with(with(with(flow, &times), &ports), values)
+    };
+    let evidence = |flows: &[Flow]| {
+        let holders = ask_with(flows, question(5)).holders;
+        holders.iter().map(|h| (h.inside.addr, h.evidence)).collect::<Vec<_>>()
+    };
+    let a = |values| flow(inside(1), 5000, values);
+    let b = |values| flow(PUBLIC, 2000, values);
+    let [few, many, none] = [60, 1228, 0].map(|n| [(Field::Packets, n / 60), (Field::Bytes, n)]);
+    assert_eq!(evidence(&[a(&few), b(&few)]), [(inside(1), Evidence::Triplet)]);
+    assert_eq!(evidence(&[a(&few), b(&none)]), [(inside(1), Evidence::Triplet)]);
+    assert_eq!(evidence(&[a(&few), b(&many)]), [(PUBLIC, Evidence::Direct)]);
+    // Flows with both directions are parts of none.
+    let both = [few[0], few[1], (Field::OutPackets, 1), (Field::OutBytes, 90)];
+    assert_eq!(evidence(&[a(&both), b(&both)]), [(PUBLIC, Evidence::Direct)]);
+}

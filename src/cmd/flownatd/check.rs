@@ -1,6 +1,7 @@
 //! `flownatd check`: whether it could work here, and what to mend. Nothing is changed.
 
 use super::kernel;
+use super::live::explain;
 use crate::args::flownatd::settings::Settings;
 use crate::cmd::verdict::{Report, Verdict};
 use crate::exit::Exit;
@@ -61,9 +62,7 @@ fn privileges(report: &mut Report<impl Write>) -> anyhow::Result<()> {
 fn conntrack(report: &mut Report<impl Write>) -> anyhow::Result<()> {
     match Listener::probe() {
         Ok(()) => report.say(Verdict::Good, "conntrack: the kernel tells its connections"),
-        Err(e) => {
-            report.say(Verdict::Bad, format_args!("conntrack: {e}: load nf_conntrack_netlink"))
-        }
+        Err(e) => report.say(Verdict::Bad, format_args!("conntrack: {:#}", explain(e))),
     }
 }
 

@@ -78,7 +78,7 @@ pub(super) fn run(settings: &Settings) -> anyhow::Result<Exit> {
 }
 
 /// What the kernel's refusal means.
-fn explain(e: sys::Error) -> anyhow::Error {
+pub(super) fn explain(e: sys::Error) -> anyhow::Error {
     let errno = match &e {
         sys::Error::Netlink { source, .. } => source.raw_os_error().or_else(|| {
             let refusal = source.get_ref()?.downcast_ref::<sys::netlink::Refusal>()?;
