@@ -236,7 +236,10 @@ fn collectors_and_other_runs_go_on_meanwhile() {
     });
     let last = expire(base, NOW, &everything, |_| true).unwrap();
     assert_eq!(published + last.files, 600);
-    assert_eq!(tree(base), BTreeSet::from([nfstat::NAME.to_owned()]));
+    // A directory that a collector still held when its last file went may be left, empty.
+    let mut left = tree(base);
+    left.retain(|path| !base.join(path).is_dir());
+    assert_eq!(left, BTreeSet::from([nfstat::NAME.to_owned()]));
 }
 
 /// Runs nfexpire, `None` if it is not installed.
