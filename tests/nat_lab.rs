@@ -371,10 +371,13 @@ fn words_of_a_daemon_in_the_background() {
     let number = || std::fs::read_to_string(&pid).unwrap_or_default();
     assert_eq!(word("stop").0, Some(0), "nothing to stop");
     assert_eq!(word("reload").0, Some(1), "nobody to tell");
-    lab.within(0, || {
-        let socket = UdpSocket::bind((Lab::INSIDE, 5000)).expect("bind");
-        socket.send_to(b"x", (Lab::OUTSIDE, 7)).expect("send");
-    });
+    let send = |port: u16| {
+        lab.within(0, move || {
+            let socket = UdpSocket::bind((Lab::INSIDE, port)).expect("bind");
+            socket.send_to(b"x", (Lab::OUTSIDE, 7)).expect("send");
+        });
+    };
+    send(5000);
     let said = word("start");
     assert_eq!(said.0, Some(0), "{}", said.1);
     let first = number();
@@ -390,10 +393,17 @@ fn words_of_a_daemon_in_the_background() {
         || told().contains("\"src_port\":5000,"),
         || format!("{} {}", told(), word("check").1),
     );
+    send(5001);
+    let ask = |port: &str| {
+        let dir = files.to_str().unwrap();
+        run(FLOWNATD, ["-c", "none", "who", "--json", Lab::PUBLIC, port, "2100000000", dir])
+    };
+    // Already from the file that is being written.
+    wait_until(|| ask("5001").status.code() == Some(0), || format!("{:?}", ask("5001")));
+    assert_eq!(ask("5001").stderr, b"", "nothing is wrong with it");
     assert_eq!(word("stop").0, Some(0));
     assert!(!pid.exists(), "it ended, and its file is gone");
-    let who = ["-c", "none", "who", "--json", Lab::PUBLIC, "5000", "2100000000"];
-    let said = run(FLOWNATD, who.iter().chain(&[files.to_str().unwrap()]));
+    let said = ask("5000");
     let v: Value = serde_json::from_slice(&said.stdout).unwrap_or_else(|_| panic!("{said:?}"));
     assert_eq!((&v["holders"][0]["inside"], &v["sure"]), (&Lab::INSIDE.into(), &"resync".into()));
 }
