@@ -142,6 +142,12 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         for name in &self.names {
+            // A daemon in the background, if a test failed.
+            let left = Command::new("ip").args(["netns", "pids", name]).output();
+            let left = left.map(|o| String::from_utf8_lossy(&o.stdout).into_owned());
+            for pid in left.unwrap_or_default().split_whitespace() {
+                let _ = Command::new("kill").arg(pid).output();
+            }
             let _ = Command::new("ip").args(["netns", "del", name]).output();
         }
     }
