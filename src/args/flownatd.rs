@@ -188,24 +188,9 @@ pub struct Args {
     )]
     pub file_records: String,
 
-    /// Seconds a file covers
-    #[arg(long, value_name = "SECONDS", default_value_t = 300,
-          value_parser = clap::value_parser!(u32).range(1..=86_400), help_heading = "Files")]
-    pub interval: u32,
-
-    /// Sub directories: 0 none, 1 %Y/%m/%d, 2 %Y/%m/%d/%H, 3 %Y/%W/%u, 4 %Y/%W/%u/%H, 5 %Y/%j,
-    /// 6 %Y/%j/%H, 7 %F, 8 %F/%H
-    #[arg(long, value_name = "N", default_value_t = 0,
-          value_parser = clap::value_parser!(u8).range(0..=8), help_heading = "Files")]
-    pub subdirs: u8,
-
-    /// Ident stored in the files: printable, no blanks, at most 121 characters
-    #[arg(long, value_name = "IDENT", default_value = "none", help_heading = "Files")]
-    pub ident: String,
-
-    /// How what is written is compressed
+    /// How files are written
     #[command(flatten)]
-    pub compress: super::Compress,
+    pub rotate: super::Rotate,
 
     /// Store only the extensions with these numbers, separated by commas
     #[arg(short = 'X', long, value_name = "LIST", help_heading = "Files")]

@@ -15,12 +15,13 @@ pub mod flowreplay;
 use crate::app::is_old_name;
 use crate::config::options::Entry;
 use crate::exit::Exit;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Parser};
 use std::ffi::OsString;
 use std::path::Path;
+use store::rotate::SubDirs;
 use store::{Compression, Packing};
 
 /// Options as read, and where each of them stood.
@@ -143,6 +144,61 @@ impl Compress {
             (None, true, _) => Packing::from(Compression::Bz2),
             (None, _, true) => Packing::from(Compression::Lz4),
             (None, false, false) => Packing::from(Compression::None),
+        })
+    }
+}
+
+/// How a program that makes flows writes files of them.
+#[derive(Debug, clap::Args)]
+pub struct Rotate {
+    /// Seconds a file covers
+    #[arg(long, value_name = "SECONDS", default_value_t = 300,
+          value_parser = clap::value_parser!(u32).range(1..=86_400), help_heading = "Files")]
+    pub interval: u32,
+
+    /// Sub directories: 0 none, 1 %Y/%m/%d, 2 %Y/%m/%d/%H, 3 %Y/%W/%u, 4 %Y/%W/%u/%H, 5 %Y/%j,
+    /// 6 %Y/%j/%H, 7 %F, 8 %F/%H
+    #[arg(long, value_name = "N", default_value_t = 0,
+          value_parser = clap::value_parser!(u8).range(0..=8), help_heading = "Files")]
+    pub subdirs: u8,
+
+    /// Ident stored in the files: printable, no blanks, at most 121 characters
+    #[arg(long, value_name = "IDENT", default_value = "none", help_heading = "Files")]
+    pub ident: String,
+
+    /// How what is written is compressed
+    #[command(flatten)]
+    pub compress: Compress,
+}
+
+/// How files are written, read and checked.
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    /// Seconds of a file.
+    pub interval: u32,
+    /// Directories below the one that is written to.
+    pub subdirs: SubDirs,
+    /// Ident in the files.
+    pub ident: String,
+    /// Compression.
+    pub packing: Packing,
+}
+
+impl Rotate {
+    /// What the options say together.
+    pub(crate) fn rotation(&self) -> anyhow::Result<Rotation> {
+        let printable = |c: char| ('!'..='~').contains(&c);
+        let ident = &self.ident;
+        ensure!(
+            (1..=121).contains(&ident.len()) && ident.chars().all(printable),
+            "--ident '{}': 1 to 121 printable characters without blanks",
+            ident.escape_debug()
+        );
+        Ok(Rotation {
+            interval: self.interval,
+            subdirs: SubDirs::new(self.subdirs).context("--subdirs takes 0 to 8")?,
+            ident: ident.clone(),
+            packing: self.compress.packing()?,
         })
     }
 }

@@ -3,7 +3,7 @@
 use capture::Direction;
 use record::code::Proto;
 use record::{Addr, Field, Flow, Mac};
-use wire::packet::{MAX_LABELS, MplsLabel, Tunnel, TunnelKind};
+use wire::packet::{LABELS, MAX_LABELS, MplsLabel, Tunnel, TunnelKind};
 
 /// Why a conversation was handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -298,20 +298,6 @@ impl Ended {
 const NS_PER_MS: u64 = 1_000_000;
 /// Element 239, biflowDirection: the source is the initiator (RFC 5103, 6.3).
 const INITIATOR: u64 = 1;
-
-/// Where a flow has its labels, the top of the stack first.
-pub(crate) const LABELS: [Field; MAX_LABELS] = [
-    Field::Mpls1,
-    Field::Mpls2,
-    Field::Mpls3,
-    Field::Mpls4,
-    Field::Mpls5,
-    Field::Mpls6,
-    Field::Mpls7,
-    Field::Mpls8,
-    Field::Mpls9,
-    Field::Mpls10,
-];
 
 /// Sets what is not 0.
 fn set_known(flow: &mut Flow, field: Field, value: u64) {

@@ -7,8 +7,8 @@ use export::{DestinationCounts, Dispatch, Files, FilesCounts};
 use record::code::record_flags;
 use record::{Field, Flow, Mac};
 use wire::export::ExportCounts;
+use wire::packet::LABELS;
 
-use crate::ended::LABELS;
 use crate::{Ended, Way};
 
 /// Takes conversations from the cache, and hands them to encoders and files. Without either it only

@@ -1,5 +1,6 @@
 //! What the options of `flownatd` come to: everything read and checked, nothing opened.
 
+use super::super::Rotation;
 use super::Args;
 use anyhow::{Context as _, bail, ensure};
 use export::{Destination, Transport};
@@ -8,8 +9,7 @@ use nat::run::ListenConfig;
 use nat::{Filter, TrackerConfig};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use store::rotate::SubDirs;
-use store::{Extensions, Packing};
+use store::Extensions;
 use wire::export::{ExportConfig, Version};
 
 /// What a daemon is told to do.
@@ -100,14 +100,8 @@ pub struct Files {
     pub dir: PathBuf,
     /// Which records.
     pub kinds: RecordKinds,
-    /// Seconds of a file.
-    pub interval: u32,
-    /// Directories in it.
-    pub subdirs: SubDirs,
-    /// Ident in them.
-    pub ident: String,
-    /// Compression.
-    pub packing: Packing,
+    /// How they are written.
+    pub rotation: Rotation,
     /// What records keep.
     pub extensions: Extensions,
 }
@@ -365,19 +359,10 @@ fn export(
 
 fn files(args: &Args) -> anyhow::Result<Option<Files>> {
     let Some(dir) = &args.write else { return Ok(None) };
-    let printable = |c: char| ('!'..='~').contains(&c);
-    ensure!(
-        (1..=121).contains(&args.ident.len()) && args.ident.chars().all(printable),
-        "--ident '{}': 1 to 121 printable characters without blanks",
-        args.ident.escape_debug()
-    );
     Ok(Some(Files {
         dir: dir.clone(),
         kinds: args.file_records.parse().context("--file-records")?,
-        interval: args.interval,
-        subdirs: SubDirs::new(args.subdirs).context("--subdirs takes 0 to 8")?,
-        ident: args.ident.clone(),
-        packing: args.compress.packing()?,
+        rotation: args.rotate.rotation()?,
         extensions: args.extensions.unwrap_or(Extensions::ALL),
     }))
 }

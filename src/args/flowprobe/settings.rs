@@ -4,6 +4,7 @@
 //! start, 8192 flows, no active timeout, ends of flows rounded to minutes, `/var/run/softflowd.*`,
 //! and the user nobody in the background. Under any other name they are ours.
 
+use super::super::Rotation;
 use super::Args;
 use anyhow::{Context as _, bail, ensure};
 use export::{Destination, Transport};
@@ -11,8 +12,6 @@ use probe::{CacheConfig, Dedup, InterfaceIndex, Level, Sampling, Timeouts};
 use record::Mac;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use store::Packing;
-use store::rotate::SubDirs;
 use wire::export::{ExportConfig, SamplingKind, TimeFormat, Version};
 use wire::packet::Depth;
 
@@ -122,14 +121,8 @@ pub struct Export {
 pub struct Files {
     /// Directory.
     pub dir: PathBuf,
-    /// Seconds of a file.
-    pub interval: u32,
-    /// Directories in it.
-    pub subdirs: SubDirs,
-    /// Ident in them.
-    pub ident: String,
-    /// Compression.
-    pub packing: Packing,
+    /// How they are written.
+    pub rotation: Rotation,
     /// Both directions in one flow.
     pub is_biflow: bool,
     /// With what only few ask for.
@@ -438,18 +431,9 @@ fn times(args: &Args, defaults: &Defaults) -> anyhow::Result<TimeFormat> {
 
 fn files(args: &Args) -> anyhow::Result<Option<Files>> {
     let Some(dir) = &args.write else { return Ok(None) };
-    let printable = |c: char| ('!'..='~').contains(&c);
-    ensure!(
-        (1..=121).contains(&args.ident.len()) && args.ident.chars().all(printable),
-        "--ident '{}': 1 to 121 printable characters without blanks",
-        args.ident.escape_debug()
-    );
     Ok(Some(Files {
         dir: dir.clone(),
-        interval: args.interval,
-        subdirs: SubDirs::new(args.subdirs).context("--subdirs takes 0 to 8")?,
-        ident: args.ident.clone(),
-        packing: args.compress.packing()?,
+        rotation: args.rotate.rotation()?,
         is_biflow: args.biflow,
         is_fat: args.fat,
     }))

@@ -77,10 +77,10 @@ fn open_files(settings: &Settings, files: &Files, manner: Manner) -> anyhow::Res
     let defaults = FilesConfig::new(&files.dir);
     let addr = settings.from.map_or(defaults.exporter.addr, Into::into);
     let config = FilesConfig {
-        interval_secs: files.interval,
-        sub_dirs: files.subdirs,
-        ident: files.ident.clone(),
-        compression: files.packing,
+        interval_secs: files.rotation.interval,
+        sub_dirs: files.rotation.subdirs,
+        ident: files.rotation.ident.clone(),
+        compression: files.rotation.packing,
         extensions: files.extensions,
         exporter: record::Exporter { addr, ..defaults.exporter },
         every_slot: !manner.is_replay,

@@ -68,10 +68,10 @@ fn open_files(settings: &Settings, files: &Files, manner: Manner) -> anyhow::Res
         Sampling::Random(n) => (2, n),
     };
     let config = FilesConfig {
-        interval_secs: files.interval,
-        sub_dirs: files.subdirs,
-        ident: files.ident.clone(),
-        compression: files.packing,
+        interval_secs: files.rotation.interval,
+        sub_dirs: files.rotation.subdirs,
+        ident: files.rotation.ident.clone(),
+        compression: files.rotation.packing,
         sampler: (rate > 1).then_some(Sampler {
             exporter: 1,
             algorithm,

@@ -98,7 +98,7 @@ fn vlan(tag: VlanTag, flow: &mut Gaps<'_>) {
 }
 
 /// Where a flow has its labels, the top of the stack first.
-pub(crate) const LABELS: [Field; super::MAX_LABELS] = [
+pub const LABELS: [Field; super::MAX_LABELS] = [
     Field::Mpls1,
     Field::Mpls2,
     Field::Mpls3,

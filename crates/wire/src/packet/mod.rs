@@ -30,8 +30,7 @@ mod transport;
 mod tunnel;
 mod wlan;
 
-pub(crate) use fill::LABELS;
-pub use fill::{fill, fill_from_section, fill_payload};
+pub use fill::{LABELS, fill, fill_from_section, fill_payload};
 pub use link::LinkType;
 
 use reader::Reader;

@@ -135,7 +135,10 @@ fn what_letters_set() {
 
     let s = ours("-r x -w /d --interval 60 --subdirs 7 --ident me -z=lz4 -b --max-memory 1M");
     let files = s.files.unwrap();
-    assert_eq!((files.interval, files.ident.as_str(), files.is_biflow), (60, "me", true));
+    assert_eq!(
+        (files.rotation.interval, files.rotation.ident.as_str(), files.is_biflow),
+        (60, "me", true)
+    );
     assert_eq!(s.cache.max_memory, Some(1 << 20));
     assert!(s.notes.is_empty(), "{:?}", s.notes);
     // The last one counts, as everywhere; but more destinations are more.
