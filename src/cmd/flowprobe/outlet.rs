@@ -20,6 +20,10 @@ pub(super) struct Manner {
 /// Extension 42, times to live and fragment flags: nfdump before 1.7.5 warns of each record with it.
 const LIFETIMES: u16 = 42;
 
+/// How long a record may wait for others: together with the ticks of the cache, and the time that
+/// packets may be under way, a flow is exported within a second after its end.
+const MAX_DELAY_MS: u64 = 250;
+
 /// How long names may take at the start.
 const RESOLVE: Duration = Duration::from_secs(10);
 
@@ -58,6 +62,7 @@ fn dispatch(settings: &Settings, export: &Export, manner: Manner) -> anyhow::Res
     };
     let mut encoder = export.encoder.clone();
     encoder.boot_ms = manner.boot_ms;
+    encoder.max_delay_ms = MAX_DELAY_MS;
     Ok(Dispatch::start(encoder, send, export.is_balanced)?)
 }
 
