@@ -347,9 +347,7 @@ fn what_may_not_be_read_or_removed_is_told() {
     let all = scene.path("");
     let is_root = nix::unistd::geteuid().is_root();
     let program = scene.path("flowexpire");
-    // Where anybody may run it. Copied by another process: a descriptor of ours that it is written
-    // through may be inherited by what other tests start meanwhile, and then it is busy.
-    assert!(Command::new("cp").arg(FLOWEXPIRE).arg(&program).status().unwrap().success());
+    common::copy_program(FLOWEXPIRE, &program); // where anybody may run it
     for (path, mode) in [(&closed, 0o000), (&locked, 0o555), (&base, 0o777), (&all, 0o755)] {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }

@@ -286,7 +286,7 @@ fn a_directory_that_cannot_be_read_is_named() {
     fs::set_permissions(scene.path(""), fs::Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o000)).unwrap();
     let program = scene.path("flowdump");
-    fs::copy(FLOWDUMP, &program).unwrap();
+    common::copy_program(FLOWDUMP, &program);
     let mut command = Command::new(&program);
     command.args(["-q", "-R", dir.to_str().unwrap()]);
     if fs::read_dir(&dir).is_ok() {

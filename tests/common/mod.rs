@@ -43,6 +43,12 @@ impl Scene {
     }
 }
 
+/// Copies a program. Another process does it: a descriptor of ours that it is written through may be
+/// inherited by what other tests start meanwhile, and then the program is busy.
+pub fn copy_program(from: &str, to: &Path) {
+    assert!(Command::new("cp").arg(from).arg(to).status().expect("cp").success());
+}
+
 /// Runs a program to its end, times in UTC.
 pub fn run<A: AsRef<OsStr>>(
     program: impl AsRef<OsStr>,

@@ -43,7 +43,7 @@ impl Bench {
     fn ours(scene: &Scene) -> Self {
         let program = scene.path("nfdump");
         if std::fs::hard_link(FLOWDUMP, &program).is_err() {
-            std::fs::copy(FLOWDUMP, &program).expect("copy flowdump");
+            common::copy_program(FLOWDUMP, &program);
         }
         Self::new(scene, program, "ours")
     }
