@@ -5,6 +5,10 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+// A program that goes by the name of the tool it replaces has to behave like it where scripts look:
+// exit statuses, and where a wrong filter is told.
+pub(crate) use crate::args::programs::is_old_name;
+
 /// Runs a program: calls `main` with the arguments, prints the error if there is one, and turns
 /// both into an exit status. A reader that went away (`flowdump | head`) is no error.
 pub fn run(main: impl FnOnce(&str, Vec<OsString>) -> anyhow::Result<Exit>) -> ExitCode {
@@ -27,22 +31,6 @@ pub fn run(main: impl FnOnce(&str, Vec<OsString>) -> anyhow::Result<Exit>) -> Ex
 /// Says it on standard error, which may be full or gone: then the exit status says enough.
 fn complain(name: &str, what: &str) {
     let _ = writeln!(io::stderr(), "{name}: {what}");
-}
-
-/// Whether a program goes by the name of the tool it replaces, and so has to behave like it where
-/// scripts look: exit statuses, and where a wrong filter is told.
-pub(crate) fn is_old_name(name: &str) -> bool {
-    const OLD: [&str; 8] = [
-        "nfdump",
-        "nfcapd",
-        "sfcapd",
-        "nfexpire",
-        "nfreplay",
-        "nfanon",
-        "softflowd",
-        "softflowctl",
-    ];
-    OLD.contains(&name)
 }
 
 /// The name that the program was started under: `nfdump` is the same program as `flowdump`.

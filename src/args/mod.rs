@@ -11,14 +11,15 @@ pub mod flownatd;
 pub mod flowprobe;
 pub mod flowprobectl;
 pub mod flowreplay;
+pub mod programs;
 
-use crate::app::is_old_name;
 use crate::config::options::Entry;
 use crate::exit::Exit;
 use anyhow::{Context as _, bail, ensure};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Parser};
+use programs::is_old_name;
 use std::ffi::OsString;
 use std::path::Path;
 use store::rotate::SubDirs;

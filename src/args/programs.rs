@@ -1,0 +1,103 @@
+//! All programs of the suite. Manual pages, completions, packages and links of old names are made
+//! from this list, so a program that stands here has all of them.
+
+use super::{flowcapd, flowdump, flowexpire, flownatd, flowprobe, flowprobectl, flowreplay};
+use clap::{Command, CommandFactory};
+
+/// A program and its names.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// The name that it is installed under.
+    pub name: &'static str,
+    /// Names of the tools that it replaces: links to it in the package `flowsuite-compat`.
+    pub old_names: &'static [&'static str],
+    /// Section of the manual: 1 for what anybody runs, 8 for daemons and administration.
+    pub section: Section,
+    /// Its options.
+    pub command: fn() -> Command,
+}
+
+/// Section of the manual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// Section 1: what anybody runs.
+    Users = 1,
+    /// Section 8: daemons, and what those run who look after them.
+    Administration = 8,
+}
+
+use Section::{Administration, Users};
+
+/// All programs, by name.
+pub const PROGRAMS: &[Program] = &[
+    program::<flowcapd::Args>("flowcapd", &["nfcapd", "sfcapd"], Administration),
+    program::<flowdump::Args>("flowdump", &["nfdump"], Users),
+    program::<flowexpire::Args>("flowexpire", &["nfexpire"], Administration),
+    program::<flownatd::Args>("flownatd", &[], Administration),
+    program::<flowprobe::Args>("flowprobe", &["softflowd"], Administration),
+    program::<flowprobectl::Args>("flowprobectl", &["softflowctl"], Administration),
+    program::<flowreplay::Args>("flowreplay", &["nfreplay"], Users),
+];
+
+const fn program<A: CommandFactory>(
+    name: &'static str,
+    old_names: &'static [&'static str],
+    section: Section,
+) -> Program {
+    Program { name, old_names, section, command: A::command }
+}
+
+impl Program {
+    /// Its options, under its own name or an old one.
+    pub fn command(&self, name: &str) -> Command {
+        (self.command)().name(name.to_owned()).bin_name(name.to_owned())
+    }
+
+    /// Its own name and the old ones.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.old_names.iter().copied())
+    }
+}
+
+/// Whether this is the name of a tool that one of the programs replaces.
+pub fn is_old_name(name: &str) -> bool {
+    PROGRAMS.iter().any(|program| program.old_names.contains(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    #[test]
+    fn every_program_is_listed_once() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin");
+        let mut files: Vec<_> = std::fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+            .collect();
+        files.sort();
+        let names: Vec<_> = PROGRAMS.iter().map(|p| p.name).collect();
+        assert_eq!(names, files, "src/bin and PROGRAMS, by name");
+        let all: Vec<_> = PROGRAMS.iter().flat_map(Program::names).collect();
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "{all:?}");
+    }
+
+    #[test]
+    fn old_names_are_known() {
+        for (name, is_old) in [("nfdump", true), ("sfcapd", true), ("flowdump", false), ("", false)]
+        {
+            assert_eq!(is_old_name(name), is_old, "{name}");
+        }
+    }
+
+    #[test]
+    fn commands_are_sound() {
+        for program in PROGRAMS {
+            for name in program.names() {
+                program.command(name).debug_assert();
+            }
+        }
+    }
+}
