@@ -294,6 +294,80 @@ fn ipv6_and_multicast() {
 }
 
 #[test]
+fn size_and_domain_of_datagrams_are_as_asked_for() {
+    let scene = Scene::new();
+    let original = file(&scene, 300, false);
+    let f = text(&original);
+    let socket = socket("127.0.0.1");
+    let largest = |args: &[&str]| {
+        let args = [&["-r", f, "-v", "10", "-b", "200000"], args].concat();
+        let (got, told, status) = received(&socket, command(FLOWREPLAY, &socket, &args));
+        assert!(status == 0 && !got.is_empty(), "{told}");
+        let domains = got.iter().map(|(_, d)| u32::from_be_bytes(d[12..16].try_into().unwrap()));
+        let lengths = got.iter().map(|(_, d)| d.len());
+        (lengths.max().unwrap(), domains.collect::<std::collections::BTreeSet<_>>())
+    };
+    assert!(matches!(largest(&["--mtu", "600", "--domain", "77"]),
+        (500..=600, domains) if domains == [77].into()));
+    assert!(matches!(largest(&[]), (601..=1400, domains) if domains == [0].into()));
+    for (args, what) in [
+        (&["--mtu", "100"][..], "--mtu"),
+        (&["--tcp", "-v", "9"], "--tcp is for IPFIX"),
+        (&["--spoof", "--domain", "1"], "--domain"),
+        (&["-H", "127.0.0.1", "-j", "239.1.1.1"], "--group"),
+    ] {
+        let output = run(FLOWREPLAY, [&["-r", f], args].concat());
+        assert!(!output.status.success() && said(&output).contains(what), "{}", said(&output));
+    }
+}
+
+#[test]
+fn over_tcp_everything_arrives_as_fast_as_it_can_be_taken() {
+    let scene = Scene::new();
+    let original = file(&scene, 20_000, true);
+    let want = listed(FLOWDUMP, std::slice::from_ref(&original), FULL, "any");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    let port = listener.local_addr().expect("address").port().to_string();
+    let reader = std::thread::spawn(move || {
+        let mut all = Vec::new();
+        let (mut stream, _) = listener.accept().expect("accept");
+        std::io::Read::read_to_end(&mut stream, &mut all).expect("read");
+        all
+    });
+    let args = ["-r", text(&original), "-p", &port, "-v", "10", "--tcp", "-d", "0"];
+    let output = run(FLOWREPLAY, args);
+    assert!(output.status.success(), "{}", said(&output));
+    // Messages one behind the other; the sequence number is that of all records before.
+    let (all, messages) = (reader.join().expect("reader"), scene.path("messages.ipfix"));
+    std::fs::write(&messages, &all).expect("write");
+    let got = scene.dir("got");
+    let output = run(common::FLOWCAPD, ["-Y", text(&messages), "-w", text(&got)]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(listed(FLOWDUMP, &flow_files(&got), FULL, "any") == want);
+}
+
+#[test]
+fn encrypted_files_and_several_directories_are_read() {
+    let scene = Scene::new();
+    let key = scene.path("key");
+    std::fs::write(&key, "secret\n").expect("write");
+    let from_file = format!("-K=@{}", text(&key));
+    for name in ["one", "two"] {
+        let encrypted = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/layout3/encrypted");
+        std::fs::copy(encrypted, scene.dir(name).join("nfcapd.202611201000")).expect("copy");
+    }
+    let both = format!("{}:two", text(&scene.path("one")));
+    let socket = socket("127.0.0.1");
+    let args = ["-M", &both, "-r", "nfcapd.202611201000"];
+    let (_, told, status) = received(&socket, command(FLOWREPLAY, &socket, &args));
+    assert!(status == 1 && told.contains("-K"), "{told}");
+    let args = [&args[..], &[&from_file]].concat();
+    let (_, told, status) = received(&socket, command(FLOWREPLAY, &socket, &args));
+    // The fixture has no seal, and that is told.
+    assert!(status == 1 && told.contains("4 flows in "), "{told}");
+}
+
+#[test]
 fn flows_end_now_if_that_is_asked_for() {
     let scene = Scene::new();
     let original = file(&scene, 300, false);
