@@ -16,6 +16,7 @@
 
 pub mod flowcapd;
 pub mod flownatd;
+pub mod nfflowd;
 pub(crate) mod options;
 
 use anyhow::{Context as _, bail};

@@ -135,3 +135,12 @@ fn files_are_described_in_a_line_each() {
     assert!(lines[2].starts_with("2026-11-20 10:05:00,20,"), "{printed}");
     assert_eq!(lines.len(), 3);
 }
+
+/// NfSen's installer reads the version so: `/Version:\s(\d)\.(\d+)/`, 1.6 at least.
+#[test]
+fn under_old_names_the_version_is_said_as_nfsen_reads_it() {
+    let (_scene, nfdump, _, _) = scene();
+    let said = stdout_of(&nfdump, ["-V"]);
+    assert!(said.starts_with("nfdump: Version: 1.7.8 (flowsuite "), "{said}");
+    assert!(!stdout_of(FLOWDUMP, ["-V"]).contains("1.7.8"), "under its own name it has its own");
+}

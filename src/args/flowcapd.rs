@@ -318,6 +318,7 @@ const ALTERNATIVES: &[&[&str]] = &[
 /// Reads the command line of the program called `name`, and the configuration file under it: an
 /// option on the command line takes the place of all that the file says of it.
 pub(crate) fn read(name: &str, args: Vec<OsString>) -> anyhow::Result<Result<Args, Exit>> {
+    let args = if name == "flowcapd" { args } else { without_bare_w(args) };
     let typed = match super::parse::<Args>(name, args.clone())? {
         Ok(read) => read,
         Err(exit) => return Ok(Err(exit)),
@@ -337,10 +338,36 @@ pub(crate) fn read(name: &str, args: Vec<OsString>) -> anyhow::Result<Result<Arg
         .map(|read| read.map(|r| r.args))
 }
 
+/// Leaves out `-w` where an option stands behind it. Until nfdump 1.6 it had no directory, which `-l`
+/// named, and asked for files that begin at full slots, as all do now.
+fn without_bare_w(args: Vec<OsString>) -> Vec<OsString> {
+    let is_option = |next: Option<&OsString>| {
+        next.is_some_and(|w| w.len() > 1 && w.as_encoded_bytes().starts_with(b"-"))
+    };
+    let is_kept = |n: &usize| args[*n] != "-w" || !is_option(args.get(n + 1));
+    (0..args.len()).filter(is_kept).map(|n| args[n].clone()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
+
+    #[test]
+    fn w_was_an_option_without_a_directory() {
+        for (words, want) in [
+            ("nfcapd -w -D -l /d -p 9995", "nfcapd -D -l /d -p 9995"),
+            ("nfcapd -D -w -l /d", "nfcapd -D -l /d"),
+            ("nfcapd -D -w /d -t 60", "nfcapd -D -w /d -t 60"),
+            ("nfcapd -D -w", "nfcapd -D -w"),
+            ("nfcapd -w - -D", "nfcapd -w - -D"),
+        ] {
+            let args = words.split(' ').map(OsString::from).collect();
+            let got: Vec<_> =
+                without_bare_w(args).into_iter().map(|w| w.into_string().unwrap()).collect();
+            assert_eq!(got.join(" "), want, "{words}");
+        }
+    }
 
     fn merged(file: &str, typed: &[&str]) -> anyhow::Result<Args> {
         let dir = tempfile::tempdir().unwrap();

@@ -53,8 +53,9 @@ pub struct Args {
     #[arg(value_name = "WORD")]
     pub words: Vec<String>,
 
-    /// Read options from FILE: TOML, with long names as keys; none: from nowhere [default:
-    /// /etc/flowsuite/flownatd.toml where there is one]
+    /// Read options from FILE: TOML, with long names as keys, or nfflowd's own format; none: from
+    /// nowhere [default: /etc/flowsuite/flownatd.toml where there is one, in place of nfflowd
+    /// /etc/nfflowd.conf]
     #[arg(short = 'c', long, value_name = "FILE", help_heading = "General")]
     pub config: Option<PathBuf>,
 
@@ -284,7 +285,7 @@ pub fn read(name: &str, args: Vec<OsString>) -> anyhow::Result<Result<Settings, 
     let path = match typed.args.config.as_deref() {
         Some(path) if path == Path::new("none") => None,
         Some(path) => Some(path),
-        None => Some(Path::new(config::SYSTEM)).filter(|p| p.exists()),
+        None => config::of_system(name),
     };
     let Some(path) = path else { return Ok(Ok(Settings::new(name, typed.args)?)) };
     let entries = config::read(path)?;

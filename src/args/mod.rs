@@ -21,6 +21,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Parser};
 use programs::is_old_name;
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::Path;
 use store::rotate::SubDirs;
 use store::{Compression, Packing};
@@ -43,8 +44,24 @@ pub(crate) fn parse<A: Parser>(
         .and_then(|matches| Ok(Read { args: A::from_arg_matches(&matches)?, matches }));
     match read {
         Ok(read) => Ok(Ok(read)),
+        Err(e) if e.kind() == ErrorKind::DisplayVersion && is_of_nfdump(name) => {
+            print_version(name).map(Err)
+        }
         Err(e) => refuse(name, command, &e).map(Err),
     }
+}
+
+/// Whether a program goes by the name of one of nfdump's.
+fn is_of_nfdump(name: &str) -> bool {
+    is_old_name(name) && !name.starts_with("soft")
+}
+
+/// The version in nfdump's words, which NfSen reads: that of nfdump whose options these are, and
+/// ours.
+fn print_version(name: &str) -> anyhow::Result<Exit> {
+    let line = format!("{name}: Version: 1.7.8 (flowsuite {})\n", env!("CARGO_PKG_VERSION"));
+    std::io::stdout().write_all(line.as_bytes()).context("print the version")?;
+    Ok(Exit::Success)
 }
 
 /// Says what clap has to say instead of options: help, the version, or what is wrong.

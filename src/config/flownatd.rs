@@ -10,6 +10,7 @@
 //! records = ["nel"]
 //! ```
 
+use super::nfflowd;
 use super::options::{self, Entry};
 use anyhow::{Context as _, bail};
 use std::path::Path;
@@ -18,13 +19,24 @@ use toml::{Table, Value};
 /// Where a configuration is looked for when nobody says.
 pub const SYSTEM: &str = "/etc/flowsuite/flownatd.toml";
 
-/// Reads the options of a file.
+/// Where it is for the program of this name; `None` if there is none.
+pub(crate) fn of_system(program: &str) -> Option<&'static Path> {
+    let nfflowds = Some(nfflowd::SYSTEM).filter(|_| program == "nfflowd");
+    nfflowds.into_iter().chain([SYSTEM]).map(Path::new).find(|p| p.exists())
+}
+
+/// Reads the options of a file, which may be one of nfflowd's.
 ///
 /// # Errors
 /// If the file cannot be read or understood, or a value is of no kind that an option can have.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Entry>> {
+    let shown = || format!("configuration file {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(shown)?;
+    if nfflowd::is_one(&text) {
+        return nfflowd::entries(&text).with_context(shown);
+    }
     let table = options::load(path)?;
-    entries(&table).with_context(|| format!("configuration file {}", path.display()))
+    entries(&table).with_context(shown)
 }
 
 fn entries(table: &Table) -> anyhow::Result<Vec<Entry>> {
