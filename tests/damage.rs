@@ -199,6 +199,11 @@ fn what_is_no_flow_file_is_named_and_the_rest_is_read() {
     for (what, bytes, said) in [
         ("empty", Vec::new(), "0 octets are less than a file header"),
         ("text", vec![b'x'; 300], "not a flow file: it starts with 0x7878"),
+        (
+            "flow-tools",
+            [&[0xcf, 0x10, 1, 3][..], &[0; 300]].concat(),
+            "as files of flow-tools do: import it with flowimport",
+        ),
         ("pcap", [0xd4, 0xc3, 0xb2, 0xa1].repeat(100), "not a flow file"),
         ("big-endian", header(|b| b[..2].copy_from_slice(&[0xa5, 0x0c])), "big-endian"),
         ("layout 9", header(|b| b[2] = 9), "has layout 9"),

@@ -6,6 +6,7 @@
 use crate::clock::TimeZone;
 use crate::column::{self, Cell, TOKENS, Token};
 use crate::names::{PORT_ROOM, Services};
+use flowtools::{Columns, UnknownColumn};
 use std::sync::Arc;
 
 /// How values are shown, whatever the format.
@@ -44,6 +45,11 @@ pub enum Kind {
     Ndjson,
     /// One block of lines a record.
     Raw,
+    /// Lines of `flow-export -f 2` with these columns, below a line of their names that begins with
+    /// `#:`.
+    FlowTools(Columns),
+    /// Lines of `flowdumper -s`.
+    Flowdumper,
     /// No records; the summary only.
     Null,
 }
@@ -58,6 +64,8 @@ impl Kind {
             Self::Json => "json",
             Self::Ndjson => "ndjson",
             Self::Raw => "raw",
+            Self::FlowTools(_) => "flow-tools",
+            Self::Flowdumper => "flowdumper",
             Self::Null => "null",
         }
     }
@@ -161,6 +169,9 @@ pub enum FormatError {
         /// Its offset in the text of the format, in octets.
         at: usize,
     },
+    /// `flow-tools:` is followed by neither a mask nor names of columns.
+    #[error(transparent)]
+    Columns(#[from] UnknownColumn),
     /// A `csv:` format without tokens.
     #[error("Empty csv token string")]
     Empty,
@@ -205,12 +216,15 @@ const FORMATS: &[(&str, Kind, &str)] = &[
     ("ndjson", Kind::Ndjson, ""),
     ("csv", Kind::Csv, "%ts,%td,%pr,%sa,%sp,%da,%dp,%pkt,%byt,%fl"),
     ("csv-fast", Kind::CsvFast, ""),
+    ("flow-tools", Kind::FlowTools(Columns::V5), ""),
+    ("flowdumper", Kind::Flowdumper, ""),
     ("null", Kind::Null, ""),
 ];
 
 impl Format {
     /// Parses the argument of `-o`: the name of a format, with `6` behind it for wide addresses,
-    /// or `fmt:` or `csv:` and a text, or a text that begins with `%`.
+    /// or `fmt:` or `csv:` and a text, or a text that begins with `%`, or `flow-tools:` and a mask or
+    /// names of columns.
     pub fn parse(spec: &str, options: &FormatOptions) -> Result<Self, FormatError> {
         Self::parse_with(spec, &[], options)
     }
@@ -226,6 +240,9 @@ impl Format {
         }
         if let Some(text) = strip_prefix_ignore_case(spec, "csv:") {
             return Ok(Self::csv(text, user, options)?.spelt_out());
+        }
+        if let Some(text) = strip_prefix_ignore_case(spec, "flow-tools:") {
+            return Ok(Self::new(Kind::FlowTools(text.parse()?), Vec::new(), options));
         }
         if spec.starts_with('%') {
             return Ok(Self::text(spec, user, options)?.spelt_out());
@@ -350,6 +367,8 @@ pub fn known_formats(user: &[UserFormat]) -> String {
             Kind::Json => "json, one array",
             Kind::Ndjson => "json, one object a line",
             Kind::Raw => "all of a record, one value a line",
+            Kind::FlowTools(_) => "lines of flow-export -f2; flow-tools:MASK or names of columns",
+            Kind::Flowdumper => "lines of flowdumper -s",
             Kind::Null => "no records, summary only",
         };
         line(name, kind, spec);
@@ -544,6 +563,9 @@ mod tests {
             ("ndjson", Kind::Ndjson, false, 0),
             ("raw", Kind::Raw, false, 0),
             ("null", Kind::Null, false, 0),
+            ("Flow-Tools", Kind::FlowTools(Columns::V5), false, 0),
+            ("flow-tools:0xFF31EF", Kind::FlowTools(Columns::V1), false, 0),
+            ("flowdumper", Kind::Flowdumper, false, 0),
             ("fmt:%sa", Kind::Text, false, 1),
             ("FMT:%sa->%da", Kind::Text, false, 2),
             ("%sa,%da", Kind::Text, false, 2),
@@ -590,6 +612,15 @@ mod tests {
             ("csv:%ts,x", "Expected '%' token, but found x", ""),
             ("csv:%ts, ", "Expected '%' token, but found <end of string>", ""),
             ("csv:  ", "Empty csv token string", ""),
+            (
+                "flow-tools:unix_secs,nosuch",
+                "'nosuch' is no column of flow-export: a mask as 0xFF31EF, or names out of \
+                 unix_secs, unix_nsecs, sysuptime, exaddr, dflows, dpkts, doctets, first, last, \
+                 engine_type, engine_id, srcaddr, dstaddr, nexthop, input, output, srcport, \
+                 dstport, prot, tos, tcp_flags, src_mask, dst_mask, src_as, dst_as, in_encaps, \
+                 out_encaps, peer_nexthop, router_sc, extra_pkts, marked_tos, src_tag, dst_tag",
+                "",
+            ),
         ] {
             let error = Format::parse(spec, &options()).unwrap_err();
             assert_eq!(error.to_string(), message, "{spec}");

@@ -41,6 +41,7 @@ mod column;
 mod csv;
 mod digits;
 mod escape;
+mod flow_tools;
 mod format;
 mod human;
 mod json;
@@ -180,6 +181,7 @@ impl Printer {
                 out.extend_from_slice(csv::FAST_HEADER.as_bytes());
                 out.push(b'\n');
             }
+            Kind::FlowTools(columns) => columns.push_header(out),
             kind => kind.open(out),
         }
     }
@@ -195,6 +197,8 @@ impl Printer {
             Kind::Json => json::record(format, state, row, context, out),
             Kind::Ndjson => json::line(format, state, row, context, out),
             Kind::Raw => raw::record(state, row, context, out),
+            Kind::FlowTools(columns) => flow_tools::record(columns, row, context, out),
+            Kind::Flowdumper => flow_tools::dumper(state, row, context, out),
             Kind::Null => {}
         }
     }

@@ -87,7 +87,8 @@ impl Schema {
             Kind::Text | Kind::Csv => chosen(format),
             Kind::CsvFast => FAST.iter().map(fast_column).collect(),
             Kind::Json | Kind::Ndjson => JSON.iter().flat_map(|key| key.columns(format)).collect(),
-            Kind::Raw | Kind::Null => Vec::new(),
+            Kind::FlowTools(columns) => columns.iter().map(flow_tools_column).collect(),
+            Kind::Raw | Kind::Flowdumper | Kind::Null => Vec::new(),
         };
         Self { of: "flows", format: format.kind.name(), columns }
     }
@@ -98,7 +99,7 @@ impl Schema {
         let named = |names: &'static str| names.split(',').map(table_column).collect();
         let columns = match format.kind {
             Kind::Text | Kind::Csv if format.is_spelt_out => chosen(format),
-            Kind::Csv => named(csv_columns(order.side())),
+            Kind::Csv | Kind::FlowTools(_) | Kind::Flowdumper => named(csv_columns(order.side())),
             Kind::CsvFast => named(FAST_TABLE),
             Kind::Json | Kind::Ndjson => {
                 named("first,last,proto,ELEMENT,geo,flows,packets,bytes,pps,bps,bpp")
@@ -195,6 +196,26 @@ fn printed_column(column: &Column, kind: Kind) -> SchemaColumn {
     let name = if kind == Kind::Text { &column.title } else { &column.name };
     let (name, about) = (name.clone().into_owned(), column.about);
     SchemaColumn { name, column_type, unit, is_always: true, about }
+}
+
+/// A column of flow-export.
+fn flow_tools_column(column: flowtools::Column) -> SchemaColumn {
+    use flowtools::Column as C;
+    let column_type = match column {
+        _ if column.is_addr() => ColumnType::Address,
+        _ if column.is_hex() => ColumnType::Text,
+        _ => ColumnType::Integer,
+    };
+    let unit = match column {
+        C::UnixSecs => "s",
+        C::SysUptime | C::First | C::Last => "ms",
+        C::DFlows => "flows",
+        C::DPkts => "packets",
+        C::DOctets => "octets",
+        _ => "",
+    };
+    let name = column.name().to_owned();
+    SchemaColumn { name, column_type, unit, is_always: true, about: column.about() }
 }
 
 /// Columns of the tokens of a format.

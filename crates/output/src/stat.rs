@@ -120,7 +120,9 @@ impl StatTable<'_> {
                     self.chosen_columns(i, row, format, &mut clock, out);
                 }
                 Kind::Text => self.text_row(row, format, &mut clock, out),
-                Kind::Csv => self.csv_row(row, format, &mut clock, out),
+                Kind::Csv | Kind::FlowTools(_) | Kind::Flowdumper => {
+                    self.csv_row(row, format, &mut clock, out);
+                }
                 Kind::CsvFast => self.fast_row(row, format, out),
                 Kind::Json => {
                     if more || n > 0 {
@@ -161,7 +163,7 @@ impl StatTable<'_> {
                 crate::format::header(format, out);
                 out.push(b'\n');
             }
-            Kind::Csv => self.csv_header(out),
+            Kind::Csv | Kind::FlowTools(_) | Kind::Flowdumper => self.csv_header(out),
             Kind::CsvFast => {
                 out.extend_from_slice(FAST_HEADER.as_bytes());
                 out.push(b'\n');

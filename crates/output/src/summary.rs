@@ -238,6 +238,8 @@ mod tests {
             (Kind::CsvFast, false),
             (Kind::Json, false),
             (Kind::Ndjson, false),
+            (Kind::FlowTools(flowtools::Columns::V5), false),
+            (Kind::Flowdumper, false),
         ] {
             let mut out = Vec::new();
             no_matching_flows(kind, &mut out);

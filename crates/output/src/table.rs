@@ -8,6 +8,7 @@
 //! | text | a header line, values right-aligned, counters scaled (plain with `-N`) |
 //! | `csv` | RFC 4180 with a header line for each table; times as `YYYY-MM-DD HH:MM:SS` of the zone |
 //! | `csv-fast` | the same with times in milliseconds since 1970 |
+//! | `flow-tools`, `flowdumper` | as `csv`: they have no form of their own for tables |
 //! | `json` | one array of objects over all tables; numbers are numbers, times `YYYY-MM-DDTHH:MM:SS.mmm` |
 //! | `ndjson` | the same objects, one a line |
 //! | `raw` | a block of lines a row, `name = value` |
@@ -165,7 +166,7 @@ impl TablePrinter {
         match self.kind {
             Kind::Text if self.options.quiet => {}
             Kind::Text => text_header(table, out),
-            Kind::Csv | Kind::CsvFast => {
+            Kind::Csv | Kind::CsvFast | Kind::FlowTools(_) | Kind::Flowdumper => {
                 for (i, column) in table.columns.iter().enumerate() {
                     if i > 0 {
                         out.push(b',');
@@ -182,7 +183,9 @@ impl TablePrinter {
     pub fn row(&mut self, table: &Table, values: &[Value<'_>], out: &mut Vec<u8>) {
         match self.kind {
             Kind::Text => self.text_row(table, values, out),
-            Kind::Csv | Kind::CsvFast => self.csv_row(values, out),
+            Kind::Csv | Kind::CsvFast | Kind::FlowTools(_) | Kind::Flowdumper => {
+                self.csv_row(values, out);
+            }
             Kind::Json => {
                 if self.has_rows {
                     self.kind.separator(out);

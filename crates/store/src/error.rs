@@ -31,7 +31,7 @@ pub enum StoreError {
         len: u64,
     },
     /// The first two octets are not those of a flow file.
-    #[error("{path} is not a flow file: it starts with {magic:#06x}")]
+    #[error("{path} is not a flow file: it starts with {magic:#06x}{}", hint(*magic))]
     BadMagic {
         /// The file.
         path: PathBuf,
@@ -142,6 +142,14 @@ impl StoreError {
     pub fn is_disk_full(&self) -> bool {
         use io::ErrorKind::{QuotaExceeded, StorageFull};
         matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+}
+
+/// What a file is that begins so, and what to do about it.
+const fn hint(magic: u16) -> &'static str {
+    match magic {
+        0x10cf => ", as files of flow-tools do: import it with flowimport",
+        _ => "",
     }
 }
 
