@@ -1,0 +1,17 @@
+//! `flowsuite-files(5)`: the set of flow files in a directory, and what lies beside them.
+
+use crate::markdown;
+use crate::roff::Page;
+
+/// The page.
+pub fn page() -> String {
+    let about = "flow files, their names, and what lies beside them";
+    let mut page = Page::new("flowsuite-files", 5, &["flowsuite-files"], about);
+    markdown::write(&mut page, include_str!("../pages/flowsuite-files.md"));
+    // The document begins with a heading and a paragraph: what lies beside flow files.
+    page.section("Side files");
+    markdown::write(&mut page, include_str!("../../../docs/side-files.md"));
+    page.section("See also");
+    page.raw("\\fBflowcapd\\fR(8), \\fBflowdump\\fR(1), \\fBflowexpire\\fR(8)");
+    page.finish()
+}
