@@ -1,7 +1,9 @@
 //! All programs of the suite. Manual pages, completions, packages and links of old names are made
 //! from this list, so a program that stands here has all of them.
 
-use super::{flowcapd, flowdump, flowexpire, flownatd, flowprobe, flowprobectl, flowreplay};
+use super::{
+    flowcapd, flowdump, flowexpire, flowimport, flownatd, flowprobe, flowprobectl, flowreplay,
+};
 use clap::{Command, CommandFactory};
 
 /// A program and its names.
@@ -33,6 +35,7 @@ pub const PROGRAMS: &[Program] = &[
     program::<flowcapd::Args>("flowcapd", &["nfcapd", "sfcapd"], Administration),
     program::<flowdump::Args>("flowdump", &["nfdump"], Users),
     program::<flowexpire::Args>("flowexpire", &["nfexpire"], Administration),
+    program::<flowimport::Args>("flowimport", &[], Users),
     program::<flownatd::Args>("flownatd", &[], Administration),
     program::<flowprobe::Args>("flowprobe", &["softflowd"], Administration),
     program::<flowprobectl::Args>("flowprobectl", &["softflowctl"], Administration),

@@ -31,6 +31,7 @@ use setup::Setup;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
+pub(super) use write::Target;
 
 /// Runs `flowdump` under the name it was started by.
 pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {

@@ -3,6 +3,7 @@
 pub mod flowcapd;
 pub mod flowdump;
 pub mod flowexpire;
+pub mod flowimport;
 pub mod flownatd;
 pub mod flowprobe;
 pub mod flowprobectl;

@@ -133,8 +133,11 @@ impl Header {
         self.flags & 0x20 != 0
     }
 
-    /// Reads a header and what lies between it and the first record.
-    pub(crate) fn read(input: &mut impl Read) -> Result<Self, Error> {
+    /// Reads a header, and leaves `input` at the first record: whatever records there are.
+    ///
+    /// # Errors
+    /// If it is none, or is cut.
+    pub fn read(input: &mut impl Read) -> Result<Self, Error> {
         let mut fixed = [0; FIXED];
         let have = fill(input, &mut fixed)?;
         if have == 0 {

@@ -17,6 +17,7 @@ use crate::{Ended, Way};
 pub struct Outlet {
     export: Option<Export>,
     files: Option<FilesOut>,
+    taker: Option<Taker>,
     macs: Macs,
     flow: Flow,
     ended: u64,
@@ -54,6 +55,9 @@ struct Export {
     /// MPLS labels in a record.
     labels: usize,
 }
+
+/// Whoever takes flows with the time they are exported at.
+type Taker = Box<dyn FnMut(u64, &mut Flow) + Send>;
 
 struct FilesOut {
     files: Files,
@@ -122,6 +126,14 @@ impl Outlet {
         self
     }
 
+    /// Hands each flow to `taker`, too, with the time it is exported at: a flow for each direction
+    /// that had packets.
+    #[must_use]
+    pub fn with_taker(mut self, taker: impl FnMut(u64, &mut Flow) + Send + 'static) -> Self {
+        self.taker = Some(Box::new(taker));
+        self
+    }
+
     /// One packet of `rate` is counted: flows in files have that many times the packets and octets,
     /// as those that collectors store. Exports say the rate, and have what was counted.
     #[must_use]
@@ -151,6 +163,13 @@ impl Outlet {
                 self.macs.apply(flow);
                 scale(flow, *rate);
                 files.flow(now_ms, flow);
+            }
+        }
+        if let Some(take) = &mut self.taker {
+            for way in ways(false).iter().filter(|way| ended.has(**way)) {
+                ended.fill(*way, flow);
+                self.macs.apply(flow);
+                take(now_ms, flow);
             }
         }
     }

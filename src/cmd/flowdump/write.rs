@@ -62,13 +62,13 @@ pub(super) fn write(
 /// A file has a temporary name until it is whole, because it may be one of those that are read. A
 /// link goes on pointing at what it points at, and what is no file, such as `/dev/null`, is
 /// written to as it is.
-struct Target {
-    written: PathBuf,
+pub(in crate::cmd) struct Target {
+    pub(in crate::cmd) written: PathBuf,
     wanted: PathBuf,
 }
 
 impl Target {
-    fn new(path: &Path) -> Self {
+    pub(in crate::cmd) fn new(path: &Path) -> Self {
         let wanted = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if wanted.metadata().is_ok_and(|m| !m.is_file()) {
             return Self { written: wanted.clone(), wanted };
@@ -78,7 +78,7 @@ impl Target {
         Self { written: temporary.into(), wanted }
     }
 
-    fn publish(&self) -> anyhow::Result<()> {
+    pub(in crate::cmd) fn publish(&self) -> anyhow::Result<()> {
         if self.written != self.wanted {
             std::fs::rename(&self.written, &self.wanted)
                 .with_context(|| self.wanted.display().to_string())?;
@@ -87,7 +87,7 @@ impl Target {
     }
 
     /// What is there is only half of what was asked for; the error says why.
-    fn discard(&self) {
+    pub(in crate::cmd) fn discard(&self) {
         if self.written != self.wanted {
             let _ = std::fs::remove_file(&self.written);
         }
