@@ -11,7 +11,9 @@ pub mod flowimport;
 pub mod flownatd;
 pub mod flowprobe;
 pub mod flowprobectl;
+pub mod flowprofile;
 pub mod flowreplay;
+pub mod nfprofile;
 pub mod programs;
 
 use crate::config::options::Entry;

@@ -2,7 +2,8 @@
 //! from this list, so a program that stands here has all of them.
 
 use super::{
-    flowcapd, flowdump, flowexpire, flowimport, flownatd, flowprobe, flowprobectl, flowreplay,
+    flowcapd, flowdump, flowexpire, flowimport, flownatd, flowprobe, flowprobectl, flowprofile,
+    flowreplay,
 };
 use clap::{Command, CommandFactory};
 
@@ -39,6 +40,7 @@ pub const PROGRAMS: &[Program] = &[
     program::<flownatd::Args>("flownatd", &[], Administration),
     program::<flowprobe::Args>("flowprobe", &["softflowd"], Administration),
     program::<flowprobectl::Args>("flowprobectl", &["softflowctl"], Administration),
+    program::<flowprofile::Args>("flowprofile", &["nfprofile"], Administration),
     program::<flowreplay::Args>("flowreplay", &["nfreplay"], Users),
 ];
 

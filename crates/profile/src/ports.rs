@@ -1,6 +1,7 @@
 //! Ports by flows, packets and octets: what nftrack keeps in 384 databases.
 //!
 //! Counted are destination ports of TCP and UDP, all of them and exactly: a [`PortTable`] is 3 MiB.
+//! Packets and octets are those on the way to the port, as in a statistic of destination ports.
 //! A slot's table is a file of its own, `ports-SECONDS.no-pcap`, in the directory
 //! `ports.no-pcap` of the profile, so that a slot that is counted again replaces itself. The last 24 hours are the sum of
 //! their slots.
@@ -85,12 +86,7 @@ impl PortTable {
             _ => return,
         };
         let port = row.number(Field::DstPort) as usize % PORTS;
-        let sum = |a, b| row.number(a).saturating_add(row.number(b));
-        let numbers = [
-            row.flows(),
-            sum(Field::Packets, Field::OutPackets),
-            sum(Field::Bytes, Field::OutBytes),
-        ];
+        let numbers = [row.flows(), row.number(Field::Packets), row.number(Field::Bytes)];
         if let Some(counts) = self.counts.get_mut(first + port) {
             counts.iter_mut().zip(numbers).for_each(|(a, b)| *a = a.saturating_add(b));
         }

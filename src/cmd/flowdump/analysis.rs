@@ -1,6 +1,7 @@
 //! `--bin` and `--percentile`: tables and plots of time.
 
 use super::plan::Plan;
+use crate::cmd::terminal;
 use query::{
     BinWidth, Measure, Percentile, PercentileRequest, Query, Ranking, Report, Request,
     SeriesRequest, Sorting, Tables,
@@ -31,7 +32,7 @@ pub(super) fn series(
         let mut text = Vec::new();
         for (series, top, _) in &answers {
             let measure = top.map_or(Measure::Bits, |t| Measure::of(t.sorting));
-            series.plot(measure, terminal_width(), !is_unicode(), time_zone, &mut text);
+            series.plot(measure, terminal::width(), !terminal::is_unicode(), time_zone, &mut text);
         }
         out.write_all(&text)?;
     } else if let Some((_, _, report)) = answers.first() {
@@ -91,19 +92,4 @@ fn say_without_time(flows: u64) {
     if flows > 0 {
         eprintln!("{flows} flows say no time and are in no bin");
     }
-}
-
-/// Columns of the terminal; 80 in a file.
-fn terminal_width() -> usize {
-    terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0)).clamp(40, 400)
-}
-
-/// Whether the terminal shows more than ASCII.
-fn is_unicode() -> bool {
-    let set = |name| std::env::var(name).ok().filter(|v| !v.is_empty());
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
-    locale.is_some_and(|l| {
-        let l = l.to_ascii_lowercase();
-        l.contains("utf-8") || l.contains("utf8")
-    })
 }
