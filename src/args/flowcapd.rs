@@ -7,6 +7,7 @@ use crate::exit::Exit;
 use clap::{ArgAction, Parser};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use store::Extensions;
 
 /// Collects NetFlow, IPFIX and sFlow and writes nfcapd files.
@@ -20,17 +21,21 @@ use store::Extensions;
     args_override_self = true,
     after_help = "\
 Signals: TERM and INT write everything out and end; HUP closes the slot early and goes on.
-Exit status: 0 ended in order, 1 could not start or had to give up; check: 1 if something is wrong.
+Exit status: 0 ended in order, 1 could not start or had to give up; check and doctor: 1 if something
+is wrong.
 
 Examples:
   flowcapd -w /var/flows -S 1 -z=lz4
   flowcapd -n core,192.0.2.1,/var/flows/core -n edge,192.0.2.2;192.0.2.3,/var/flows/edge,sampling=1000
   flowcapd check -C /etc/flowsuite/flowcapd.toml
+  flowcapd doctor
+  flowcapd doctor -w /var/flows -p 2055 --wait 60s -o json
   flowcapd --templates"
 )]
 pub struct Args {
-    /// check: say whether a collector with these options could work, and end
-    #[arg(value_name = "check", value_parser = ["check"])]
+    /// check: say whether a collector with these options could work, and end; doctor: say why no
+    /// flows arrive, or wrong ones, whether a collector runs or not, and end
+    #[arg(value_name = "COMMAND", value_parser = ["check", "doctor"])]
     pub command: Option<String>,
 
     /// Read options from FILE: TOML, with long names as keys; none: from nowhere [default:
@@ -84,8 +89,9 @@ pub struct Args {
     #[arg(short = 'F', long, value_name = "FILTER", help_heading = "Sources")]
     pub filter: Option<String>,
 
-    /// Take the innermost packet of tunnels in packets that sFlow and IPFIX export: tun
-    #[arg(short = 'o', long, value_name = "OPTION", value_parser = ["tun"],
+    /// Take the innermost packet of tunnels in packets that sFlow and IPFIX export: tun; how doctor
+    /// writes: text, json
+    #[arg(short = 'o', long, value_name = "OPTION", value_parser = ["tun", "text", "json"],
           help_heading = "Sources")]
     pub option: Option<String>,
 
@@ -264,6 +270,11 @@ pub struct Args {
           value_parser = clap::value_parser!(u16).range(10..), help_heading = "General")]
     pub metrics_interval: u16,
 
+    /// How long doctor watches for packets, as 10s or 2m; it takes no longer in all
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = wait,
+          help_heading = "General")]
+    pub wait: Duration,
+
     /// Write the process id to a file, removed at exit
     #[arg(short = 'P', long, value_name = "FILE", help_heading = "General")]
     pub pid_file: Option<PathBuf>,
@@ -300,6 +311,17 @@ pub struct Args {
     /// Print the version
     #[arg(short = 'V', long, action = ArgAction::Version, help_heading = "General")]
     pub version: (),
+}
+
+/// A time of 1 second to 1 hour: `10s`, `2m`, `10`.
+fn wait(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("'{text}': write 1s to 3600s, or 1m to 60m");
+    let (number, unit) = match text.strip_suffix('m') {
+        Some(minutes) => (minutes, 60),
+        None => (text.strip_suffix('s').unwrap_or(text), 1),
+    };
+    let secs = number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+    secs.filter(|s| (1..=3600).contains(s)).map(Duration::from_secs).ok_or_else(wrong)
 }
 
 /// Where HTTP is served and asked when nobody says.
@@ -366,6 +388,23 @@ mod tests {
             let got: Vec<_> =
                 without_bare_w(args).into_iter().map(|w| w.into_string().unwrap()).collect();
             assert_eq!(got.join(" "), want, "{words}");
+        }
+    }
+
+    #[test]
+    fn times_to_wait() {
+        for (text, want) in [
+            ("10s", Some(10)),
+            ("2m", Some(120)),
+            ("7", Some(7)),
+            ("3600", Some(3600)),
+            ("0", None),
+            ("61m", None),
+            ("1h", None),
+            ("", None),
+            ("307445734561825861m", None),
+        ] {
+            assert_eq!(wait(text).ok().map(|d| d.as_secs()), want, "{text}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! `flowcapd`: from options to a running collector.
 
 mod check;
+mod doctor;
 mod expire;
 mod offline;
 mod services;
@@ -30,8 +31,13 @@ pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
         Ok(args) => args,
         Err(exit) => return Ok(exit),
     };
-    if args.command.is_some() {
-        return check::run(name, &args);
+    match args.command.as_deref() {
+        Some("doctor") => return doctor::run(name, args),
+        Some(_) => return check::run(name, &args),
+        None => {}
+    }
+    if let Some(how) = args.option.as_deref().filter(|option| *option != "tun") {
+        bail!("-o {how} is for flowcapd doctor; a collector knows -o tun");
     }
     if let Some(addr) = &args.templates {
         return services::print_templates(addr);

@@ -416,15 +416,15 @@ const ALIGN: usize = 4;
 
 /// A message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Message<'a> {
-    kind: u16,
+pub(crate) struct Message<'a> {
+    pub(crate) kind: u16,
     flags: u16,
-    sequence: u32,
-    body: &'a [u8],
+    pub(crate) sequence: u32,
+    pub(crate) body: &'a [u8],
 }
 
 /// The messages of a datagram, as far as they are whole.
-fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
+pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     std::iter::from_fn(move || {
         let len = u32_at(bytes, 0)? as usize;
         let body = bytes.get(HEADER..len)?;
@@ -436,7 +436,7 @@ fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
 }
 
 /// Type and value of each attribute, as far as they are whole (struct rtattr, struct nlattr).
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(crate) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let (len, kind) = (usize::from(u16_at(bytes, 0)?), u16_at(bytes, 2)?);
         let value = bytes.get(4..len)?;
@@ -482,7 +482,7 @@ const NLM_F_ACK_TLVS: u16 = 0x200;
 const NLMSGERR_ATTR_MSG: u16 = 1;
 
 /// A text that ends with a zero octet.
-fn text_of(bytes: &[u8]) -> String {
+pub(crate) fn text_of(bytes: &[u8]) -> String {
     let text = bytes.split(|octet| *octet == 0).next().unwrap_or_default();
     String::from_utf8_lossy(text).into_owned()
 }

@@ -407,6 +407,21 @@ pub fn find_account(user: Option<&str>, group: Option<&str>) -> Result<(), Error
     Ok(())
 }
 
+/// Numbers of the user and the group that [`drop_privileges`] would make of this process.
+///
+/// # Errors
+/// If a name is unknown.
+pub fn account(user: Option<&str>, group: Option<&str>) -> Result<(u32, u32), Error> {
+    let found = user.map(find_user).transpose()?;
+    let uid = found.map_or_else(Uid::effective, |(uid, _)| uid);
+    let gid = match (group, found.and_then(|(_, gid)| gid)) {
+        (Some(name), _) => find_group(name)?,
+        (None, Some(gid)) => gid,
+        (None, None) => Gid::effective(),
+    };
+    Ok((uid.as_raw(), gid.as_raw()))
+}
+
 /// Number and primary group; a bare number need not have an account.
 fn find_user(name: &str) -> Result<(Uid, Option<Gid>), Error> {
     let unknown = || Error::UnknownUser(name.to_owned());

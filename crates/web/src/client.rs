@@ -42,12 +42,20 @@ pub enum FetchError {
 /// # Errors
 /// If nobody answers, or there is no such page.
 pub fn fetch(addr: SocketAddr, path: &str) -> Result<Vec<u8>, FetchError> {
-    const LIMIT: Duration = Duration::from_secs(30);
+    fetch_within(addr, path, Duration::from_secs(30))
+}
+
+/// As [`fetch`], for those in a hurry: connecting may take as long as `limit`, and so may asking and
+/// being answered.
+///
+/// # Errors
+/// As there.
+pub fn fetch_within(addr: SocketAddr, path: &str, limit: Duration) -> Result<Vec<u8>, FetchError> {
     /// Octets of the largest answer: templates of some ten thousand exporters.
     const LARGEST: u64 = 1 << 30;
     let failed = |source| FetchError::Io { addr, source };
-    let stream = TcpStream::connect_timeout(&addr, LIMIT).map_err(failed)?;
-    let mut server = Timed::new(&stream, LIMIT);
+    let stream = TcpStream::connect_timeout(&addr, limit).map_err(failed)?;
+    let mut server = Timed::new(&stream, limit);
     let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
     server.write_all(request.as_bytes()).map_err(failed)?;
     let mut answer = Vec::new();

@@ -8,6 +8,6 @@ mod server;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-pub use client::{FetchError, fetch};
+pub use client::{FetchError, fetch, fetch_within};
 pub use exposition::{Format, Kind, Labels, Text};
 pub use server::{Answer, JSON, Options, Pages, Request, Server, TEXT};

@@ -32,8 +32,30 @@ pub(super) fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
     Ok(report.exit())
 }
 
+/// What there is to say of these options beside directories and sockets, which `doctor` looks at
+/// itself; nor beside a collector that runs of the other ports, which it has.
+pub(super) fn besides(
+    name: &str,
+    args: &Args,
+    is_running: bool,
+) -> anyhow::Result<Vec<(Verdict, String)>> {
+    let mut report = Report::new(std::io::sink());
+    if let Ok(config) = setup::config(name, args) {
+        if !is_running {
+            services(&mut report, args)?;
+        }
+        receive_buffer(&mut report, args.buffer)?;
+        files(&mut report, &config)?;
+    }
+    command(&mut report, args)?;
+    filter(&mut report, args)?;
+    user(&mut report, args)?;
+    clock(&mut report)?;
+    Ok(report.into_said())
+}
+
 /// Directories that flow files go to.
-fn directories_of(config: &Config) -> Vec<PathBuf> {
+pub(super) fn directories_of(config: &Config) -> Vec<PathBuf> {
     match &config.sources {
         Sources::One { dir, .. } | Sources::PerExporter { dir, .. } => vec![dir.clone()],
         Sources::Listed(list) => list.iter().map(|source| source.dir.clone()).collect(),
