@@ -273,6 +273,39 @@ fn a_firewall_drops_them() {
 }
 
 #[test]
+fn there_is_no_route_back_to_the_exporter() {
+    let (Some(lab), Some(router)) = (Lab::new("q"), Lab::new("z")) else { return };
+    let (here, there) = (lab.name.as_str(), router.name.as_str());
+    let ip = |line: &str| run("ip", line.split(' ')).status.success();
+    let filter = "echo 1 > /proc/sys/net/ipv4/conf/wire/rp_filter";
+    // Who asks for a hardware address from an address without a route back gets no answer.
+    let macs = ["02:00:00:00:00:01", "02:00:00:00:00:02"];
+    let wire = format!("link add wire address {} netns {here} type veth peer name wire", macs[0]);
+    let is_made = ip(&format!("{wire} address {} netns {there}", macs[1]))
+        && ip(&format!("-n {here} addr add 10.231.9.2/24 dev wire"))
+        && ip(&format!("-n {there} addr add 10.231.9.1/24 dev wire"))
+        && ip(&format!("-n {there} addr add 198.51.100.1/32 dev lo"))
+        && ip(&format!("-n {here} link set wire up"))
+        && ip(&format!("-n {there} link set wire up"))
+        && ip(&format!("-n {there} neigh add 10.231.9.2 lladdr {} dev wire", macs[0]))
+        && run("ip", ["netns", "exec", here, "sh", "-c", filter]).status.success();
+    if !is_made {
+        return eprintln!("skipped: no wire between namespaces");
+    }
+    let _collector = lab.collector(&[]);
+    let socket = router.socket("198.51.100.1:0");
+    // The port of the router's own loopback is nobody's: this is for its pace alone.
+    let _exporter = router.exporter(1, move |n| {
+        let _ = socket.send_to(&datagram(n), ("10.231.9.2", PORT));
+        datagram(n)
+    });
+    lab.doctor(&[]).assert(
+        "Packets arrive on UDP 9995, but this machine drops them before the collector's socket: ",
+        "from addresses that are not reached by their interface: give the machine a route back",
+    );
+}
+
+#[test]
 fn data_come_without_a_template() {
     let Some(lab) = Lab::new("d") else { return };
     let _exporter = lab.exporter(PORT, without_template);

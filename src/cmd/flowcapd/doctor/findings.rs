@@ -68,8 +68,9 @@ impl Step<'_> {
 pub(super) fn of(seen: &Observed) -> Vec<Finding> {
     let mut all = Vec::new();
     type Walk = fn(&Observed, &mut Step<'_>);
-    let walk: [(&str, Walk); 13] = [
+    let walk: [(&str, Walk); 14] = [
         ("options", options),
+        ("check", checks),
         ("collector", arrival::collector),
         ("disk", storage::disk),
         ("packets", arrival::packets),
@@ -118,7 +119,7 @@ pub(super) fn is_bad(findings: &[Finding]) -> bool {
 
 /// Step 1: what the collector was told.
 fn options(seen: &Observed, step: &mut Step<'_>) {
-    let Plan { origin, mistake, has_directory, checks, .. } = &seen.plan;
+    let Plan { origin, mistake, has_directory, .. } = &seen.plan;
     let whose = if origin.is_empty() { "understood" } else { origin };
     match mistake {
         Some(mistake) => step.bad(
@@ -131,8 +132,12 @@ fn options(seen: &Observed, step: &mut Step<'_>) {
         ),
         None => step.good(whose),
     }
+}
+
+/// Step 1: what `flowcapd check` says of it.
+fn checks(seen: &Observed, step: &mut Step<'_>) {
     let mut good = 0;
-    for (verdict, said) in checks {
+    for (verdict, said) in &seen.plan.checks {
         match verdict {
             Verdict::Good => good += 1,
             Verdict::Bad => step.bad(said.clone(), "flowcapd check tells more"),
@@ -140,7 +145,7 @@ fn options(seen: &Observed, step: &mut Step<'_>) {
         }
     }
     if good > 0 {
-        step.good(format!("{good} more things that flowcapd check looks at are well"));
+        step.good(format!("{} well that flowcapd check looks at", things(good)));
     }
 }
 
@@ -172,6 +177,13 @@ fn few(all: impl IntoIterator<Item = String>) -> String {
 fn count(n: u64, noun: &str) -> String {
     let s = if n == 1 { "" } else { "s" };
     format!("{n} {noun}{s}")
+}
+
+fn things(n: u64) -> String {
+    match n {
+        1 => "1 thing is".to_owned(),
+        _ => format!("{n} things are"),
+    }
 }
 
 /// A span of time in the unit that people would use.
