@@ -40,8 +40,8 @@ pub(super) fn look(path: &Path, user: User, now_ms: u64) -> Directory {
     seen.newest = newest.map(|(m, path)| (path, m.len(), age(&m)));
     for path in found.open {
         if let Ok(metadata) = fs::metadata(&path) {
-            let flows = flows(&path).unwrap_or(0);
-            seen.open.push((path, metadata.len(), flows, age(&metadata)));
+            let records = records(&path).unwrap_or(0);
+            seen.open.push((path, metadata.len(), records, age(&metadata)));
         }
     }
     if let Some((path, ..)) = &seen.newest {
@@ -141,8 +141,8 @@ fn is_address(path: &Path) -> bool {
     name.split('-').count() == 4
 }
 
-/// Flows in a file that may still be written to.
-fn flows(path: &Path) -> Result<u64, String> {
+/// Records in a file that may still be written to: of flows, and of who exported them.
+fn records(path: &Path) -> Result<u64, String> {
     let file = FlowFile::open(path).map_err(|e| e.to_string())?;
     Ok(file.blocks().iter().map(|block| u64::from(block.records)).sum())
 }
@@ -159,7 +159,7 @@ fn read(path: &Path) -> Result<u64, String> {
         return Err(damage);
     }
     if len > LARGE {
-        return flows(path);
+        return records(path);
     }
     let verified = store::verify::verify(path).map_err(|e| e.to_string())?;
     match verified.is_sound() {

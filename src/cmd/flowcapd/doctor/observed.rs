@@ -221,7 +221,7 @@ pub(super) struct Directory {
     pub(super) refusal: Option<String>,
     /// The newest finished file: path, octets, age in seconds.
     pub(super) newest: Option<(PathBuf, u64, u64)>,
-    /// Files that are being written: path, octets, flows, seconds since they were last written to.
+    /// Files that are being written: path, octets, records, seconds since they were last written to.
     pub(super) open: Vec<(PathBuf, u64, u64, u64)>,
     /// Whether open files have grown, or another one has begun, during the watch.
     pub(super) has_grown: bool,

@@ -76,7 +76,7 @@ pub(super) fn files(seen: &Observed, step: &mut Step<'_>) {
     for directory in seen.directories.iter().filter(|d| d.trouble.is_none()) {
         let Directory { newest, open, has_grown, is_cut_short, .. } = directory;
         let path = directory.path.display();
-        let flows: u64 = open.iter().map(|o| o.2).sum();
+        let records: u64 = open.iter().map(|o| o.2).sum();
         let newest = newest.as_ref().map_or_else(
             || "no finished file yet".to_owned(),
             |(path, len, age)| {
@@ -87,7 +87,7 @@ pub(super) fn files(seen: &Observed, step: &mut Step<'_>) {
         );
         let open_now = match open.len() {
             0 => "none is being written".to_owned(),
-            n => format!("{} being written, {}", count(n as u64, "file"), count(flows, "flow")),
+            n => format!("{} being written, {}", count(n as u64, "file"), count(records, "record")),
         };
         let found = format!("{path}: {newest}; {open_now}");
         let age = open.iter().map(|o| o.3).chain(directory.newest.iter().map(|n| n.2)).min();
