@@ -6,31 +6,21 @@ mod common;
 
 use common::capd::DAY;
 use common::exports::{ipfix, v9};
-use common::{Daemon, FLOWCAPD, FLOWDUMP, FLOWPROBE, Scene, flow_files, has, wait_until};
+use common::manual::{self, ROOT};
+use common::{Daemon, FLOWCAPD, Scene, flow_files, has, wait_until};
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
 /// The commands below a heading of README.md, in their order, without remarks.
 fn commands(heading: &str) -> Vec<String> {
-    let readme = std::fs::read_to_string(Path::new(ROOT).join("README.md")).expect("README.md");
-    let (_, rest) = readme.split_once(&format!("\n## {heading}\n")).expect("heading");
-    let section = rest.split("\n## ").next().expect("section");
-    let typed = section.lines().filter_map(|line| line.strip_prefix("    "));
-    typed.map(|line| line.split(" # ").next().expect("text").trim_end().to_owned()).collect()
+    manual::commands("README.md", heading)
 }
 
 /// Runs a line in a shell, as people do, with our programs first on the path.
 fn shell(scene: &Scene, line: &str) -> Output {
-    let bin = scene.dir("bin");
-    for (name, program) in
-        [("flowcapd", FLOWCAPD), ("flowdump", FLOWDUMP), ("flowprobe", FLOWPROBE)]
-    {
-        let _ = std::os::unix::fs::symlink(program, bin.join(name)); // there from the second on
-    }
+    let bin = manual::programs(scene);
     let path = std::env::var("PATH").expect("PATH");
     Command::new("sh")
         .args(["-c", line])

@@ -8,6 +8,7 @@ pub mod capd;
 pub mod exports;
 pub mod flows;
 pub mod manager;
+pub mod manual;
 pub mod packets;
 
 use std::ffi::OsStr;

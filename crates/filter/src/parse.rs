@@ -26,7 +26,7 @@ pub(crate) fn parse(text: &str, options: &ParseOptions<'_>) -> Result<Expr, Faul
     let expr = parser.or()?;
     match parser.token {
         Token::End => Ok(expr),
-        _ => Err(parser.syntax("`and`, `or` or the end", None)),
+        _ => Err(parser.syntax("`and`, `or` or the end", parser.no_end())),
     }
 }
 
@@ -125,12 +125,22 @@ impl Parser<'_> {
         }
     }
 
+    /// What to write instead of a token behind a whole term.
+    fn no_end(&self) -> Option<String> {
+        let hint = match self.token {
+            Token::Other('&') => "write `and`",
+            Token::Other('|') => "write `or`",
+            Token::Word(_) => "write `and` or `or` between two terms",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+
     fn no_phrase(&self, path: &str) -> Fault {
         let hint = match self.token {
             Token::Word(word) => suggest::phrase(path, word),
             Token::Quoted(_) => Some("keywords stand without quotes".to_owned()),
-            Token::Other('&') => Some("write `and`".to_owned()),
-            Token::Other('|') => Some("write `or`".to_owned()),
+            Token::Other('&' | '|') => self.no_end(),
             Token::Other('@') => {
                 Some("write `@include FILE`, or `ip in @FILE` for a list of items".to_owned())
             }
@@ -353,6 +363,11 @@ impl<'t> Parser<'t> {
     }
 
     fn net(&mut self, phrase: &Phrase) -> Result<Value, Fault> {
+        if self.at_word("in") {
+            let ip = format!("{}ip", phrase.text.trim_end_matches("net"));
+            let hint = format!("write `{ip} in [ ... ]`, which takes networks, too");
+            return Err(self.syntax("an IP network", Some(hint)));
+        }
         let (word, span) = self.text_token(phrase)?;
         let net = match self.token {
             Token::Sign('/') => {
@@ -695,6 +710,12 @@ mod tests {
             ("acl 5", "did you mean `egress acl`?"),
             ("port 80 or 443", "repeat the primitive"),
             ("port 80 && port 443", "expected `and`, `or` or the end, found `&`"),
+            ("port 80 && port 443", "write `and`"),
+            ("port 80 || port 443", "write `or`"),
+            ("ip 10.1.2.3 port 80", "write `and` or `or` between two terms"),
+            ("src net in [10.0.0.0/8]", "write `src ip in [ ... ]`, which takes networks, too"),
+            ("nip 10.1.2.3", "did you mean `nat ip`?"),
+            ("src xip 10.1.2.3", "did you mean `src nat ip`?"),
             ("port != 80", "write `not port ...` for `!=`"),
             ("port 80-90", "write a range as"),
             ("vlan > 5", "`vlan` takes no comparator"),

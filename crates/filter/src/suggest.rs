@@ -26,7 +26,10 @@ pub(crate) fn nearest<'c>(
 pub(crate) fn phrase(path: &str, word: &str) -> Option<String> {
     let word = word.to_ascii_lowercase();
     if let Some(meant) = elsewhere(&word) {
-        return Some(meant.to_owned());
+        // `src xip` of older versions is `src nat ip`.
+        let is_sided = matches!(path, "src" | "dst") && meant.starts_with("nat ");
+        let side = if is_sided { format!("{path} ") } else { String::new() };
+        return Some(format!("did you mean `{side}{meant}`?"));
     }
     if path.is_empty() && Proto::from_prefix(&word).is_some_and(|p| named(p, &word)) {
         return Some(format!("did you mean `proto {word}`?"));
@@ -60,14 +63,15 @@ fn named(proto: Proto, word: &str) -> bool {
 /// Words of older versions and of other tools.
 fn elsewhere(word: &str) -> Option<&'static str> {
     Some(match word {
-        "sport" => "did you mean `src port`?",
-        "dport" => "did you mean `dst port`?",
-        "xip" => "did you mean `nat ip`?",
-        "xport" => "did you mean `nat port`?",
-        "inet" => "did you mean `ipv4`?",
-        "inet6" => "did you mean `ipv6`?",
-        "sysid" => "did you mean `exporter id`?",
-        "xevent" => "did you mean `asa xevent`?",
+        "sport" => "src port",
+        "dport" => "dst port",
+        "xip" | "nip" => "nat ip",
+        "xnet" | "nnet" => "nat net",
+        "xport" | "nport" => "nat port",
+        "inet" => "ipv4",
+        "inet6" => "ipv6",
+        "sysid" => "exporter id",
+        "xevent" => "asa xevent",
         _ => return None,
     })
 }
@@ -86,7 +90,8 @@ mod tests {
             ("", "acl", Some("egress acl")),
             ("", "latency", Some("client latency")),
             ("src", "prot", Some("src port")),
-            ("src", "xip", Some("nat ip")),
+            ("src", "xip", Some("src nat ip")),
+            ("", "nport", Some("nat port")),
             ("nat pblock", "strat", Some("nat pblock start")),
             ("", "frobnicate", None),
         ] {
