@@ -3,6 +3,7 @@
 mod common;
 
 use clap::Command as Options;
+use common::flows::FlowFile;
 use common::manual::ROOT;
 use common::{FLOWDUMP, Scene};
 use flowsuite::args::programs::PROGRAMS;
@@ -212,5 +213,45 @@ fn filters_of_the_manual_mean_the_same() {
     for line in lines {
         let (one, other) = line.rsplit_once("  ==  ").unwrap_or_else(|| panic!("{line}"));
         assert_eq!(meaning(&scene, one), meaning(&scene, other), "{line}");
+    }
+}
+
+/// The columns of CSV up to nfdump 1.7.4, as many and in their order.
+#[test]
+fn old_csv_can_be_had() {
+    let (scene, text) = (Scene::new(), page("migration.md"));
+    let line = text.lines().find(|l| l.contains("-o 'csv:%ts,%te,")).expect("the command");
+    let format = line.split('\'').nth(1).expect("format");
+    let file = scene.path("flows");
+    FlowFile { flows: 30, ..FlowFile::default() }.write(&file);
+    let out = flowdump(&scene, &["-r", file.to_str().expect("text"), "-o", format]);
+    let out = String::from_utf8(out.stdout).expect("text");
+    assert_eq!(out.lines().count(), 31, "{out}");
+    for line in out.lines() {
+        assert_eq!(line.split(',').count(), 48, "{line}");
+    }
+    assert!(out.starts_with("firstSeen,lastSeen,duration,srcAddr,dstAddr,srcPort,dstPort,proto,"));
+}
+
+/// Words of nfdump 1.6 are answered with those that the page has beside them.
+#[test]
+fn names_of_old_filters_lead_to_the_new_ones() {
+    let scene = Scene::new();
+    let text = page("migration.md");
+    for (old, new) in [
+        ("xip 10.0.0.1", "nat ip"),
+        ("xport 10", "nat port"),
+        ("xnet 10.0.0.0/8", "nat net"),
+        ("src xip 10.0.0.1", "src nat ip"),
+        ("inet", "ipv4"),
+        ("inet6", "ipv6"),
+        ("sysid 1", "exporter id"),
+    ] {
+        let said = flowdump(&scene, &["-Z", old]).stderr;
+        let said = String::from_utf8(said).expect("text");
+        assert!(said.contains(&format!("did you mean `{new}`?")), "{said}");
+        let word = old.trim_end_matches(|c: char| !c.is_ascii_alphabetic() && c != '6');
+        let word = word.split(" 1").next().expect("word");
+        assert!(text.contains(&format!("`{word}`")) && text.contains(&format!("`{new}`")), "{word}");
     }
 }

@@ -73,6 +73,8 @@ impl Launch {
             let (mut out, mut chars) = (String::with_capacity(word.len()), word.chars());
             while let Some(c) = chars.next() {
                 match (c, if c == '%' { chars.next() } else { None }) {
+                    // Until nfdump 1.7.1 %f was the path below %d.
+                    ('%', Some('d')) if chars.as_str().starts_with("/%f") => _ = chars.next(),
                     ('%', Some(token)) => out.push_str(&value(token)),
                     (c, _) => out.push(c),
                 }
@@ -155,6 +157,19 @@ mod tests {
             "100%",
         ];
         assert_eq!(launch.expand(&file()), want);
+    }
+
+    #[test]
+    fn paths_of_older_hooks_lead_to_the_file() {
+        for (line, is_for_shell, want) in [
+            ("post %d/%f", false, "/data/a b/nfcapd.202611211005"),
+            ("post --in=%d/%f:%d", false, "--in=/data/a b/nfcapd.202611211005:/data/a b"),
+            ("post %%d/%f", false, "%d//data/a b/nfcapd.202611211005"),
+            ("post %d/%f", true, "post '/data/a b/nfcapd.202611211005'"),
+        ] {
+            let launch = Launch::parse(line, is_for_shell).unwrap();
+            assert_eq!(launch.expand(&file()).last().unwrap(), want, "{line}");
+        }
     }
 
     #[test]
