@@ -252,6 +252,9 @@ fn names_of_old_filters_lead_to_the_new_ones() {
         assert!(said.contains(&format!("did you mean `{new}`?")), "{said}");
         let word = old.trim_end_matches(|c: char| !c.is_ascii_alphabetic() && c != '6');
         let word = word.split(" 1").next().expect("word");
-        assert!(text.contains(&format!("`{word}`")) && text.contains(&format!("`{new}`")), "{word}");
+        assert!(
+            text.contains(&format!("`{word}`")) && text.contains(&format!("`{new}`")),
+            "{word}"
+        );
     }
 }

@@ -55,9 +55,11 @@ impl Host {
         let bin = self.scene.path("bin").display().to_string();
         let path = std::env::var("PATH").expect("PATH");
         let here = self.scene.path("").display().to_string();
-        let script = format!("cd '{here}' && PATH='{bin}:{path}' TZ=UTC && export PATH TZ && {line}");
+        let script =
+            format!("cd '{here}' && PATH='{bin}:{path}' TZ=UTC && export PATH TZ && {line}");
         let holder = self.holder.0.id().to_string();
-        let words = ["-t", &holder, "-U", "-n", "-m", "--preserve-credentials", "sh", "-c", &script];
+        let words =
+            ["-t", &holder, "-U", "-n", "-m", "--preserve-credentials", "sh", "-c", &script];
         words.map(str::to_owned).into()
     }
 
@@ -133,16 +135,21 @@ fn the_page_leads_from_nothing_to_answers() {
     assert!(said[2].contains("Max Size:  53687091200 "), "{}", said[2]);
 }
 
-/// The service is installed as README.md says; `tests/readme.rs` runs it.
+/// Packages are made and installed as the page says: by targets of the Makefile, with commands that
+/// `tests/readme.rs` and the tests of packages run.
 #[test]
-fn installing_is_what_the_readme_says() {
-    for (heading, in_readme) in [("Install", "Quick start"), ("As a service", "Collecting")] {
-        let readme = commands("README.md", in_readme);
-        let lines = commands(PAGE, heading);
-        assert!(!lines.is_empty());
-        for line in lines {
-            assert!(readme.contains(&line), "{line}: not in README.md");
-        }
+fn installing_is_what_the_makefile_does() {
+    let makefile = std::fs::read_to_string(Path::new(ROOT).join("Makefile")).expect("Makefile");
+    let lines = commands(PAGE, "Install");
+    let targets = lines.iter().filter_map(|line| line.split("make ").nth(1));
+    let targets: Vec<_> = targets.collect();
+    assert_eq!(targets, ["deb", "build", "install"]);
+    for target in targets {
+        assert!(makefile.contains(&format!("\n{target}:")), "{target}");
     }
-    assert!(Path::new(ROOT).join("pkg/flowcapd.toml").exists());
+    assert!(lines.iter().any(|line| line.contains("./target/packages/flowsuite_")));
+    let readme = commands("README.md", "Collecting");
+    let service = commands(PAGE, "As a service");
+    assert_eq!(service.len(), 2, "{service:?}");
+    assert!(service.iter().all(|line| readme.contains(line)), "{service:?}");
 }

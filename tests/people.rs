@@ -343,6 +343,7 @@ fn every_error_says_in_a_line_what_and_what_to_do() {
         (&["--tz", "Atlantis"], "Atlantis", "Europe/Zurich"),
         (&["--tz", "+99:00"], "+99:00", "+02:00"),
         (&["--schema", "zebra"], "'zebra'", "csv, json"),
+        (&["--schema", "csv", "--where-lost"], "--where-lost", "first line of CSV"),
         (&["-K=@/nonexistent"], "/nonexistent", "key"),
         (&["-K="], "passphrase", "1 to"),
         (&["--memory", "0"], "'0'", "500M"),

@@ -1,7 +1,7 @@
 //! Answers that need no files: what a filter means, which columns a format has.
 
 use crate::args::flowdump::Args;
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use filter::Filter;
 use output::{Format, FormatOptions, Order, Schema};
 use query::{By, PercentileRequest, Ranking, Request, SeriesRequest};
@@ -22,6 +22,14 @@ pub(super) fn schema(name: &str, args: &Args, setup: &Setup) -> anyhow::Result<(
     let options = FormatOptions { names: args.show.names, ..FormatOptions::default() };
     Format::parse_with(name, &setup.user_formats, &options)
         .map_err(|e| anyhow!("--schema: {e}; write csv, json, ndjson or another name of -o"))?;
+    let other = [
+        ("--where-lost", args.files.where_lost.is_some()),
+        ("--counters", args.files.counters.is_some()),
+        ("--nat-who", args.files.nat_who.is_some()),
+    ];
+    if let Some((other, _)) = other.iter().find(|(_, is_given)| *is_given) {
+        bail!("--schema does not know the columns of {other}: they are in its first line of CSV");
+    }
     let plan = Plan::new(args, Some(name), setup, &options)?;
     let schema = of_plan(&plan);
     let is_json = |o: &String| ["json", "ndjson"].iter().any(|j| o.eq_ignore_ascii_case(j));
