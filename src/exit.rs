@@ -17,6 +17,8 @@ pub enum Exit {
     NoFile,
     /// What is to be worked on, or the options, cannot be: nfexpire has a status of its own for it.
     Refused,
+    /// The key is missing or wrong, or nothing would be anonymised: nfanon has a status of its own.
+    Key,
     /// The filter is wrong.
     Filter,
     /// The file that holds the filter, or one it includes, cannot be read.
@@ -30,10 +32,11 @@ impl Exit {
     pub fn code(self, as_before: bool) -> ExitCode {
         ExitCode::from(match (self, as_before) {
             (Self::Success, _) | (Self::Incomplete, true) => 0,
-            (Self::Failure | Self::Incomplete, _) | (Self::NoFile | Self::Refused, false) => 1,
+            (Self::Failure | Self::Incomplete, _)
+            | (Self::NoFile | Self::Refused | Self::Key, false) => 1,
             (Self::NoFile | Self::Refused, true) => 250,
             (Self::Filter, _) => 254,
-            (Self::FilterFile, _) => 255,
+            (Self::FilterFile, _) | (Self::Key, true) => 255,
             (Self::Interrupted, _) => 130,
         })
     }

@@ -4,6 +4,7 @@
 // Options are documented in the words of `--help`, where brackets are brackets.
 #![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
 
+pub mod flowanon;
 pub mod flowcapd;
 pub mod flowdump;
 pub mod flowexpire;
@@ -74,10 +75,14 @@ fn refuse(name: &str, mut command: clap::Command, e: &clap::Error) -> anyhow::Re
         return Ok(Exit::Success);
     }
     eprintln!("{name}: {}; see {name} --help", one_line(&e.to_string()));
-    // What the old tools do about it, scripts may rely on: nfdump alone ends well.
+    // What the old tools do about it, scripts may rely on: nfdump and nfanon end well.
     if e.kind() == ErrorKind::UnknownArgument && is_old_name(name) {
         command.print_help().context("print help")?;
-        return Ok(if name == "nfdump" { Exit::Incomplete } else { Exit::Failure });
+        return Ok(if matches!(name, "nfdump" | "nfanon") {
+            Exit::Incomplete
+        } else {
+            Exit::Failure
+        });
     }
     Ok(Exit::Failure)
 }

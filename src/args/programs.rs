@@ -2,8 +2,8 @@
 //! from this list, so a program that stands here has all of them.
 
 use super::{
-    flowcapd, flowdump, flowexpire, flowimport, flownatd, flowprobe, flowprobectl, flowprofile,
-    flowreplay,
+    flowanon, flowcapd, flowdump, flowexpire, flowimport, flownatd, flowprobe, flowprobectl,
+    flowprofile, flowreplay,
 };
 use clap::{Command, CommandFactory};
 
@@ -33,6 +33,7 @@ use Section::{Administration, Users};
 
 /// All programs, by name.
 pub const PROGRAMS: &[Program] = &[
+    program::<flowanon::Args>("flowanon", &["nfanon"], Users),
     program::<flowcapd::Args>("flowcapd", &["nfcapd", "sfcapd"], Administration),
     program::<flowdump::Args>("flowdump", &["nfdump"], Users),
     program::<flowexpire::Args>("flowexpire", &["nfexpire"], Administration),

@@ -1,5 +1,6 @@
 //! What the options mean: library objects made from arguments, and the work done.
 
+pub mod flowanon;
 pub mod flowcapd;
 pub mod flowdump;
 pub mod flowexpire;

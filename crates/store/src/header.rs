@@ -42,6 +42,8 @@ impl Creator {
     pub const SFCAPD: Self = Self(3);
     /// Query tool.
     pub const NFDUMP: Self = Self(4);
+    /// Anonymiser.
+    pub const NFANON: Self = Self(5);
 
     /// nfdump's name of the program, `None` where it knows none.
     pub const fn name(self) -> Option<&'static str> {

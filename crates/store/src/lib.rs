@@ -23,8 +23,8 @@
 //! belongs to and gives finished files their name; [`recover`] does so for those of a crash; [`select`] turns file arguments of the command
 //! line into a list; [`verify`] looks at every block of a file; [`loss`] keeps what collectors
 //! could not store; [`counters`] keeps samples of interfaces; [`expire`] keeps a directory within
-//! its limits, which stand in [`nfstat`]. [`repair`](fn@repair), [`recompress`](fn@recompress) and
-//! [`set_ident`](fn@set_ident) put another file in the place of one; [`side`] says where what
+//! its limits, which stand in [`nfstat`]. [`repair`](fn@repair), [`recompress`](fn@recompress),
+//! [`set_ident`](fn@set_ident) and [`transform`](fn@transform) put another file in the place of one; [`side`] says where what
 //! belongs to a file lies beside it.
 //!
 //! This crate knows neither export protocols nor filters, and never asks what time it is.
@@ -71,6 +71,7 @@ mod set_ident;
 pub mod side;
 mod source;
 mod tally;
+mod transform;
 mod v4;
 pub mod verify;
 mod writer;
@@ -93,4 +94,5 @@ pub use resume::{Resumed, resume};
 pub use rewrite::NotKept;
 pub use row::Skipped;
 pub use set_ident::set_ident;
+pub use transform::{Made, Transform, TransformOptions, Transformed, transform};
 pub use writer::{Closed, Dropped, Writer, WriterOptions};

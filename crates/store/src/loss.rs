@@ -201,6 +201,73 @@ impl Statements {
     }
 }
 
+/// Takes out of the statements of a day who sent something, and gives the sources another ident if
+/// there is one. The losses of the slots stay. `is_meant` is given the flow file of each, as the statement has it.
+/// Returns how many statements were changed; lines that are none go.
+///
+/// # Errors
+/// If the file cannot be read or written; it is then as it was. One that is not there is no error.
+pub fn forget_exporters(
+    ledger: &Path,
+    ident: Option<&str>,
+    is_meant: &mut dyn FnMut(&str) -> bool,
+) -> Result<u64, StoreError> {
+    let fail = |what| StoreError::io(what, ledger);
+    let mut file = match OpenOptions::new().read(true).write(true).open(ledger) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(e) => return Err(fail("read")(e)),
+    };
+    // A collector may append at any moment: it opens the file by its name and then waits for this.
+    let _ = file.lock();
+    if file.metadata().map_err(fail("read"))?.len() > MAX_LEN {
+        return Err(fail("read")(io::ErrorKind::FileTooLarge.into()));
+    }
+    let mut text = Vec::new();
+    file.read_to_end(&mut text).map_err(fail("read"))?;
+    let (mut out, mut changed) = (Vec::with_capacity(text.len()), 0);
+    for line in text.split(|b| *b == b'\n') {
+        let Ok(mut statement) = serde_json::from_slice::<Statement>(line) else { continue };
+        let named = ident.filter(|ident| statement.ident != **ident);
+        let has_something = named.is_some() || !statement.exporters.is_empty();
+        if has_something && is_meant(&statement.file) {
+            changed += 1;
+            statement.exporters.clear();
+            if let Some(ident) = named {
+                ident.clone_into(&mut statement.ident);
+            }
+        }
+        serde_json::to_writer(&mut out, &statement).map_err(|e| fail("write")(e.into()))?;
+        out.push(b'\n');
+    }
+    if changed > 0 {
+        // In its place, not beside it: a collector that waits for the lock has this file open. What
+        // is new is shorter, so a crash leaves at most lines that are there twice, or half a line.
+        file.seek(SeekFrom::Start(0)).map_err(fail("write"))?;
+        file.write_all(&out).map_err(fail("write"))?;
+        file.set_len(out.len() as u64).map_err(fail("write"))?;
+        file.sync_all().map_err(fail("write"))?;
+    }
+    Ok(changed)
+}
+
+/// The files of statements that a flow file may be in, whether they exist or not, each with the
+/// name that the flow file has there.
+///
+/// # Errors
+/// If the flow file is not there.
+pub fn ledgers_of(flow_file: &Path) -> Result<Vec<(PathBuf, String)>, StoreError> {
+    let absolute = flow_file.canonicalize().map_err(StoreError::io("read", flow_file))?;
+    let name = absolute.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    let day = day(name).unwrap_or("unknown");
+    let bases = absolute.ancestors().skip(1).take(MAX_LEVELS);
+    let in_base = |base: &Path| {
+        let relative = absolute.strip_prefix(base).ok()?.to_str()?;
+        Some((ledger(base, day), relative.to_owned()))
+    };
+    Ok(bases.filter_map(in_base).collect())
+}
+
 /// The statements in the first `max` octets of a file, and how many lines are none.
 fn read(path: &Path, max: u64) -> io::Result<(ByFile, u64)> {
     let file = match File::open(path) {
@@ -237,6 +304,54 @@ fn ledger(base: &Path, day: &str) -> PathBuf {
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn exporters_of_some_files_are_forgotten_and_losses_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let named = |file: &str| Statement {
+            exporters: vec![ExporterStatement {
+                number: 1,
+                address: "192.0.2.77".parse().unwrap(),
+                ..ExporterStatement::default()
+            }],
+            ..statement(file, 3)
+        };
+        for n in 0..3 {
+            named(&format!("nfcapd.20261118110{n}")).append(dir.path()).unwrap();
+        }
+        let path = ledger(dir.path(), "20261118");
+        let mut is_meant = |file: &str| file != "nfcapd.202611181102";
+        assert_eq!(forget_exporters(&path, Some("none"), &mut is_meant).unwrap(), 2);
+        let once = fs::read(&path).unwrap();
+        let got = read(&path, MAX_LEN).unwrap();
+        assert_eq!((got.0.len(), got.1), (3, 0));
+        for (file, statements) in got.0 {
+            let want = match is_meant(&file) {
+                true => Statement { ident: "none".to_owned(), ..statement(&file, 3) },
+                false => named(&file),
+            };
+            assert_eq!(statements, [want]);
+        }
+        // Again, it changes nothing.
+        assert_eq!(forget_exporters(&path, Some("none"), &mut is_meant).unwrap(), 0);
+        assert_eq!(fs::read(&path).unwrap(), once);
+        let gone = dir.path().join("gone");
+        assert_eq!(forget_exporters(&gone, Some("none"), &mut |_| true).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_flow_file_may_be_in_statements_above_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let below = dir.path().canonicalize().unwrap().join("2026/11");
+        fs::create_dir_all(&below).unwrap();
+        let file = below.join("nfcapd.202611181105");
+        fs::write(&file, b"").unwrap();
+        let all = ledgers_of(&file).unwrap();
+        assert_eq!(all.len(), MAX_LEVELS);
+        let want = below.join(".flowsuite-loss.20261118.no-pcap");
+        assert_eq!(all[0], (want, "nfcapd.202611181105".to_owned()));
+        assert_eq!(all[2].1, "2026/11/nfcapd.202611181105");
+    }
 
     fn statement(file: &str, drops: u64) -> Statement {
         let loss = Loss {

@@ -18,6 +18,8 @@ pub(crate) struct Replacement {
     file: File,
     /// Of the file that was read, when it was opened.
     old: Metadata,
+    /// Whether that is the one that is replaced.
+    is_in_place: bool,
     is_done: bool,
 }
 
@@ -27,8 +29,29 @@ impl Replacement {
     pub(crate) fn of(old: &FlowFile) -> Result<Self, StoreError> {
         let path = old.path();
         let target = fs::canonicalize(path).map_err(StoreError::io("find", path))?;
+        Self::to(target, old, true)
+    }
+
+    /// Makes an empty file that is to have the name `path`, in the place of the one that has it now
+    /// if there is one, and what [`finish`](Self::finish) gives it of `old`.
+    pub(crate) fn at(path: &Path, old: &FlowFile) -> Result<Self, StoreError> {
+        let refused = |why| StoreError::Refused { path: path.to_owned(), why };
+        let target = match fs::metadata(path) {
+            Ok(meta) if meta.is_file() => {
+                fs::canonicalize(path).map_err(StoreError::io("find", path))?
+            }
+            Ok(_) => return Err(refused("it is no file; name one")),
+            Err(_) => path.to_owned(),
+        };
+        let source = fs::canonicalize(old.path()).map_err(StoreError::io("find", old.path()))?;
+        let is_in_place = target == source;
+        Self::to(target, old, is_in_place)
+    }
+
+    fn to(target: PathBuf, old: &FlowFile, is_in_place: bool) -> Result<Self, StoreError> {
         let (temporary, file) = create_beside(&target)?;
-        Ok(Self { target, temporary, file, old: old.metadata().clone(), is_done: false })
+        let old = old.metadata().clone();
+        Ok(Self { target, temporary, file, old, is_in_place, is_done: false })
     }
 
     /// Where the new file is.
@@ -66,9 +89,11 @@ impl Replacement {
         let mode = Permissions::from_mode(mode);
         self.file.set_permissions(mode).map_err(fail("set the mode of"))?;
         self.file.sync_all().map_err(fail("sync"))?;
-        let directory = self.target.parent().unwrap_or_else(|| Path::new("/"));
+        let directory = directory_of(&self.target);
         let _lock = lock(directory);
-        self.check_unchanged()?;
+        if self.is_in_place {
+            self.check_unchanged()?;
+        }
         let done = last(&self.target)?;
         fs::rename(&self.temporary, &self.target).map_err(fail("rename"))?;
         self.is_done = true;
@@ -103,6 +128,15 @@ impl Replacement {
         }
         let why = "it has changed since it was read; try again";
         Err(StoreError::Refused { path: self.target.clone(), why })
+    }
+}
+
+/// Where a file is.
+fn directory_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(path) if path.as_os_str().is_empty() => Path::new("."),
+        Some(path) => path,
+        None => Path::new("/"),
     }
 }
 

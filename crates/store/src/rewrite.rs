@@ -43,6 +43,17 @@ impl NotKept {
         *self == Self::default()
     }
 
+    /// Adds what another part of the file lost.
+    pub const fn merge(&mut self, other: &Self) {
+        self.blocks += other.blocks;
+        self.records += other.records;
+        self.elements += other.elements;
+        self.flows += other.flows;
+        self.values += other.values;
+        self.exporters += other.exporters;
+        self.idents += other.idents;
+    }
+
     fn add_closed(&mut self, closed: &Closed) {
         self.flows += closed.dropped.too_long;
         self.values += closed.dropped.cut;
@@ -139,7 +150,7 @@ fn copy(
 
 /// Whether a block says something that is not read. What helps the program that wrote the file to
 /// find flows can be made again from them.
-fn is_passed_over(file: &FlowFile, block: &BlockRef) -> bool {
+pub(crate) fn is_passed_over(file: &FlowFile, block: &BlockRef) -> bool {
     match block.kind {
         BlockKind::Unknown(_) => true,
         BlockKind::Array => file.layout() != 3,
@@ -152,7 +163,12 @@ fn is_passed_over(file: &FlowFile, block: &BlockRef) -> bool {
     }
 }
 
-fn add_skipped(file: &FlowFile, at: &BlockRef, block: &Block<'_>, not_kept: &mut NotKept) {
+pub(crate) fn add_skipped(
+    file: &FlowFile,
+    at: &BlockRef,
+    block: &Block<'_>,
+    not_kept: &mut NotKept,
+) {
     let skipped = &block.skipped;
     match at.kind {
         // What is missing there are records that were counted and never written.
@@ -171,7 +187,7 @@ fn add_skipped(file: &FlowFile, at: &BlockRef, block: &Block<'_>, not_kept: &mut
 }
 
 /// An ident of another layout may be longer than one of layout 2.
-fn cut(ident: &str) -> String {
+pub(crate) fn cut(ident: &str) -> String {
     let max = Appendix::IDENT_MAX;
     let end = (0..=max).rev().find(|n| ident.is_char_boundary(*n)).unwrap_or(0);
     ident.get(..end).unwrap_or(ident).to_owned()

@@ -120,8 +120,9 @@ pub(crate) fn of_day(base: &Path, kind: &str, day: &str) -> PathBuf {
     of_directory(base, &format!("{kind}.{day}"))
 }
 
-/// The side files in a directory of flow files, all of them, in order.
-pub(crate) fn list(directory: &Path) -> Vec<PathBuf> {
+/// The side files in a directory of flow files, all of them, in order. A directory that cannot be
+/// read has none.
+pub fn list(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let is_side = |name: &str| name.starts_with(PREFIX) && name.ends_with(MARK);
     let is_ours = |entry: &fs::DirEntry| {
@@ -135,7 +136,7 @@ pub(crate) fn list(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Those of a [`list`] that belong to the flow file of this name.
-pub(crate) fn of_file<'a>(list: &'a [PathBuf], directory: &Path, name: &str) -> &'a [PathBuf] {
+pub fn of_file<'a>(list: &'a [PathBuf], directory: &Path, name: &str) -> &'a [PathBuf] {
     let first = directory.join(format!("{PREFIX}{name}."));
     let start = list.partition_point(|path| path.as_os_str() < first.as_os_str());
     let rest = list.get(start..).unwrap_or_default();

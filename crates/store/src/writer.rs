@@ -328,16 +328,8 @@ impl Writer {
     /// Appends what a block says about exporters. Statistics are left out: they belong to
     /// [`close`](Self::close).
     pub fn meta_record(&mut self, record: &MetaRecord) {
-        match record {
-            MetaRecord::Exporter(e) => self.meta(Meta::Exporter(*e)),
-            MetaRecord::Sampler(s) => self.meta(Meta::Sampler(*s)),
-            MetaRecord::Name { table, id, name } => {
-                self.meta(Meta::Name { exporter: 0, table: *table, id: *id, name });
-            }
-            MetaRecord::Application { id, name, description } => {
-                self.meta(Meta::Application { exporter: 0, id, name, description });
-            }
-            MetaRecord::Stats(_) => {}
+        if let Some(meta) = meta_of(record) {
+            self.meta(meta);
         }
     }
 
@@ -580,22 +572,46 @@ impl FlowSink for Writer {
 
     fn meta(&mut self, meta: Meta<'_>) {
         let at = self.begin_record();
-        let out = &mut self.block;
-        let fits = match meta {
-            Meta::Exporter(e) => meta::encode_exporter(&e, out),
-            Meta::Sampler(s) => meta::encode_sampler(&s, out),
-            Meta::Name { table, id, name, .. } => meta::encode_name(table, id, name, out),
-            Meta::Application { id, name, description, .. } => {
-                meta::encode_application(id, name, description, out)
-            }
-        };
-        if !fits {
+        if !put_meta(meta, &mut self.block) {
             self.dropped.meta += 1;
         }
         if self.block.len() > at {
             self.add_record(at);
         }
     }
+}
+
+/// What a block says about exporters, as a decoder would; statistics are none of that.
+fn meta_of(record: &MetaRecord) -> Option<Meta<'_>> {
+    Some(match record {
+        MetaRecord::Exporter(e) => Meta::Exporter(*e),
+        MetaRecord::Sampler(s) => Meta::Sampler(*s),
+        MetaRecord::Name { table, id, name } => {
+            Meta::Name { exporter: 0, table: *table, id: *id, name }
+        }
+        MetaRecord::Application { id, name, description } => {
+            Meta::Application { exporter: 0, id, name, description }
+        }
+        MetaRecord::Stats(_) => return None,
+    })
+}
+
+/// Appends the record. `false` if it, or a part of it, did not fit.
+fn put_meta(meta: Meta<'_>, out: &mut Vec<u8>) -> bool {
+    match meta {
+        Meta::Exporter(e) => meta::encode_exporter(&e, out),
+        Meta::Sampler(s) => meta::encode_sampler(&s, out),
+        Meta::Name { table, id, name, .. } => meta::encode_name(table, id, name, out),
+        Meta::Application { id, name, description, .. } => {
+            meta::encode_application(id, name, description, out)
+        }
+    }
+}
+
+/// Appends what a block says about exporters, but statistics. `false` if it, or a part of it, did
+/// not fit.
+pub(crate) fn encode_meta(record: &MetaRecord, out: &mut Vec<u8>) -> bool {
+    meta_of(record).is_none_or(|meta| put_meta(meta, out))
 }
 
 fn create(path: &Path) -> io::Result<File> {
@@ -618,7 +634,7 @@ fn discard(path: &Path) {
 
 /// Whether every reader takes a record as it is: elements of full length that fill it exactly
 /// (6.2).
-fn is_complete(record: &[u8]) -> bool {
+pub(crate) fn is_complete(record: &[u8]) -> bool {
     let mut end = v3::LEN;
     for element in v3::elements(record) {
         let Some(e) = element else { return false };
