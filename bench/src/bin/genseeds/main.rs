@@ -4,6 +4,7 @@ mod conntrack;
 mod datagrams;
 mod files;
 mod filters;
+mod flow_tools;
 mod packets;
 
 use anyhow::{Context as _, ensure};
@@ -36,6 +37,7 @@ fn write_all(dir: &Path) -> anyhow::Result<()> {
         ("filter", filters::seeds()),
         ("packet", packets::seeds()),
         ("conntrack", conntrack::seeds()),
+        ("flow_tools", flow_tools::seeds()),
     ] {
         let dir = dir.join(target);
         std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
