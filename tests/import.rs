@@ -572,3 +572,57 @@ fn an_interrupted_import_leaves_nothing() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("nothing is imported"));
     assert_eq!(fs::read_dir(&to).unwrap().count(), 0);
 }
+
+/// The commands in a text: code in backticks, and lines that are set in by four blanks.
+fn commands(text: &str) -> Vec<String> {
+    let set_in = text.lines().filter_map(|line| line.strip_prefix("    "));
+    let set_in = set_in.map(|line| line.split(" # ").next().unwrap_or_default().trim().to_owned());
+    let quoted = text.lines().filter(|line| line.starts_with('|')).flat_map(|line| {
+        let right = line.rsplit_once(" | ").map_or("", |(_, right)| right);
+        right.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
+    });
+    set_in.chain(quoted).collect()
+}
+
+#[test]
+fn what_the_manual_tells_to_type_works() {
+    let scene = Scene::new();
+    let root = scene.path("");
+    let dir = scene.dir("netflow/ft");
+    scene.dir("flows");
+    let flows = records(600);
+    fs::write(dir.join("ft-v05.2026-11-20.100000+0000"), Manner::default().file(&flows)).unwrap();
+    let bin = scene.dir("bin");
+    for (name, program) in [
+        ("flowdump", FLOWDUMP),
+        ("flowimport", FLOWIMPORT),
+        ("flowexpire", env!("CARGO_BIN_EXE_flowexpire")),
+    ] {
+        std::os::unix::fs::symlink(program, bin.join(name)).unwrap();
+    }
+    let lines: String = flows.iter().map(line).collect();
+    fs::write(root.join("lines.csv"), lines).unwrap();
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/importing.md");
+    let path = format!("{}:{}", text(&bin), std::env::var("PATH").unwrap());
+    let mut tried = 0;
+    for typed in commands(&fs::read_to_string(manual).unwrap()) {
+        let is_ours = ["flowdump -R", "flowimport -w", "flowimport --", "flowexpire -n"];
+        if !is_ours.iter().any(|begin| typed.starts_with(begin)) {
+            continue;
+        }
+        let here = typed.replace("/var/", &format!("{}/", text(&root)));
+        let output = Command::new("sh")
+            .args(["-c", &here])
+            .current_dir(&root)
+            .env("PATH", &path)
+            .env("TZ", "UTC")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{typed}: {output:?}");
+        let is_silent = typed.contains(" -w merged") || typed.contains(" -w joined");
+        assert_eq!(output.stdout.is_empty(), is_silent, "{typed}: {output:?}");
+        tried += 1;
+    }
+    assert!(tried > 40, "{tried}");
+}
