@@ -66,3 +66,6 @@ deb: $(made)
 
 rpm: $(made)
 	pkg/rpm
+
+static:
+	PROFILE=$(PROFILE) pkg/static

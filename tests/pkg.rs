@@ -200,6 +200,63 @@ fn systemd_takes_the_units() {
     assert!(ours.is_empty() && answer.status.success(), "{told}");
 }
 
+#[test]
+fn units_may_do_little() {
+    for (name, text) in units().into_iter().filter(|u| u.0.ends_with(".service")) {
+        let dir = tempfile::tempdir().expect("directory");
+        let path = dir.path().join(&name);
+        std::fs::write(&path, text).expect("unit");
+        let rated = Command::new("systemd-analyze")
+            .args(["security", "--no-pager", "--offline=true", "--threshold=25"])
+            .arg(&path)
+            .output();
+        let Ok(rated) = rated else {
+            println!("skipped: systemd-analyze is not installed");
+            return;
+        };
+        let told = String::from_utf8_lossy(&rated.stdout);
+        let what = String::from_utf8_lossy(&rated.stderr);
+        assert!(rated.status.success(), "{name}: {what}{told}");
+        // 0 is nothing, 10 everything.
+        let verdict = told.lines().find(|line| line.contains("Overall exposure level"));
+        let level = verdict.and_then(|v| v.split_whitespace().find_map(|w| w.parse::<f64>().ok()));
+        assert!(level.is_some_and(|level| level <= 2.5), "{name}: {verdict:?}");
+    }
+}
+
+#[test]
+fn units_name_pages_that_exist() {
+    use flowsuite::args::programs::PROGRAMS;
+    let programs = PROGRAMS.iter().map(|p| format!("man:{}({})", p.name, p.section as u8));
+    let formats = manual::formats();
+    let formats = formats.iter().map(|(name, _)| format!("man:{name}(5)"));
+    let known: BTreeSet<_> = programs.chain(formats).collect();
+    for (name, text) in units() {
+        let line = text.lines().find_map(|l| l.strip_prefix("Documentation="));
+        let pages: Vec<_> = line.expect("documentation").split(' ').collect();
+        assert!(pages.iter().all(|page| known.contains(*page)), "{name}: {pages:?}");
+    }
+}
+
+#[test]
+fn one_list_says_what_is_installed() {
+    let list = read("pkg/files");
+    let lines = list.lines().filter(|l| !l.is_empty() && !l.starts_with('#'));
+    let sources: BTreeSet<_> = lines.filter_map(|l| l.split_whitespace().next()).collect();
+    // What packages are made with lies there, too.
+    let tools = ["deb", "debian", "files", "flowsuite.spec", "install", "manual", "rpm", "static"];
+    for entry in std::fs::read_dir(root().join("pkg")).expect("pkg") {
+        let name = entry.expect("entry").file_name().to_string_lossy().into_owned();
+        let is_listed = sources.iter().any(|s| {
+            s.strip_prefix("pkg/").is_some_and(|s| s == name || s.starts_with(&format!("{name}/")))
+        });
+        assert!(is_listed || tools.contains(&name.as_str()), "pkg/{name} is not in pkg/files");
+    }
+    for source in sources {
+        assert!(source.contains('*') || root().join(source).is_file(), "{source}");
+    }
+}
+
 /// The words that systemd makes of a command line with these variables: `${x}` is one word, `$x` as
 /// many as it has.
 fn command_line(line: &str, variables: &[(&str, &str)]) -> Vec<String> {
