@@ -1,7 +1,7 @@
 //! What flow-tools leaves behind: its files, their names, and the lines of `flow-export -f 2`.
 //!
 //! flow-tools keeps each flow as the router's record and the clock of the datagram it came in, and
-//! so does a [`Record`] here. From there it becomes a [`record::Flow`] with times of its own, and
+//! so does a [`Record`] here. From there it becomes a flow (`Flow` of crate `record`) with times of its own, and
 //! back.
 //!
 //! * [`Reader`]: records of a file or a stream, of either byte order, compressed or not;

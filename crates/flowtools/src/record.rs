@@ -154,7 +154,7 @@ impl Record {
     }
 
     /// A record with what a row says in the fields that are `shown`
-    /// ([`Shape::present`](::record::Shape::present)); those that are not count as 0.
+    /// (`Shape::present`); those that are not count as 0.
     ///
     /// Rows have no clock of an exporter. The record gets one that began with its first packet:
     /// `first` is 0, `last` how long the flow lasted, `sysuptime` how old it was when it was
