@@ -115,8 +115,21 @@ fn long_words(text: &str) -> BTreeSet<&str> {
 
 #[test]
 fn every_option_in_the_manual_exists() {
-    // Those of cargo, of the service manager, and of other exporters.
-    let foreign = ["create", "locked", "no-default-features", "release", "test", "id"];
+    // Those of cargo, packet filters, the service manager, other exporters.
+    let foreign = [
+        "add-port",
+        "create",
+        "exclude",
+        "id",
+        "list-all",
+        "locked",
+        "no-default-features",
+        "permanent",
+        "release",
+        "reload",
+        "system",
+        "test",
+    ];
     let mut longs: BTreeSet<_> = ["help", "version"].map(str::to_owned).into();
     PROGRAMS.iter().for_each(|program| add_longs(&(program.command)(), &mut longs));
     let mut found = BTreeSet::new();
