@@ -3,7 +3,7 @@
 
 use super::{
     flowanon, flowcapd, flowdump, flowexpire, flowimport, flownatd, flowprobe, flowprobectl,
-    flowprofile, flowreplay,
+    flowprofile, flowreplay, nfprofile,
 };
 use clap::{Command, CommandFactory};
 
@@ -56,7 +56,12 @@ const fn program<A: CommandFactory>(
 impl Program {
     /// Its options, under its own name or an old one.
     pub fn command(&self, name: &str) -> Command {
-        (self.command)().name(name.to_owned()).bin_name(name.to_owned())
+        // NfSen's tool has another form than ours: no commands.
+        let command = match name {
+            "nfprofile" => nfprofile::Args::command(),
+            _ => (self.command)(),
+        };
+        command.name(name.to_owned()).bin_name(name.to_owned())
     }
 
     /// Its own name and the old ones.
@@ -75,6 +80,13 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
     use std::path::Path;
+
+    #[test]
+    fn nfprofile_has_options_of_its_own() {
+        let program = PROGRAMS.iter().find(|p| p.name == "flowprofile").unwrap();
+        let has_commands = |name| program.command(name).get_subcommands().next().is_some();
+        assert!(has_commands("flowprofile") && !has_commands("nfprofile"));
+    }
 
     #[test]
     fn every_program_is_listed_once() {
