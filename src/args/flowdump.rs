@@ -197,6 +197,17 @@ pub enum Color {
     Never,
 }
 
+/// What is done with indexes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum IndexWork {
+    /// Of files that have none, or changed since
+    Build,
+    /// Compare them with the files
+    Check,
+    /// Remove those of the days of the files
+    Drop,
+}
+
 /// Whose losses are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LossView {
@@ -273,6 +284,16 @@ pub struct Files {
     /// Compress files again in place: none, lzo, bz2, lz4, zstd, or nfdump's number 0 to 4
     #[arg(short = 'J', long, value_name = "METHOD", conflicts_with_all = ["write", "set_ident"])]
     pub recompress: Option<String>,
+
+    /// Indexes of the files, by which later searches leave out what cannot match: build those that
+    /// are missing or of an earlier state of their file, check them against the files, drop them
+    #[arg(long, value_name = "WHAT", value_enum,
+          conflicts_with_all = ["write", "repair", "recompress", "set_ident"])]
+    pub index: Option<IndexWork>,
+
+    /// Read all files, whatever their indexes say
+    #[arg(long)]
+    pub no_index: bool,
 
     /// Change the ident of the file of -r
     #[arg(short = 'i', long, value_name = "IDENT", conflicts_with = "write")]

@@ -5,6 +5,7 @@ mod counters;
 mod describe;
 mod exporter_loss;
 mod files;
+mod index;
 mod inputs;
 mod loss;
 mod maintain;
@@ -55,6 +56,9 @@ fn run(name: &str, read: &Read<Args>) -> anyhow::Result<Exit> {
     }
     if args.select.explain {
         describe::filter(&filter)?;
+        if let Some(inputs) = inputs::files(name, args)? {
+            writeln!(io::stdout(), "{}", index::explain(filter, &inputs.files))?;
+        }
         return Ok(Exit::Success);
     }
     if let Some(format) = &args.show.schema {
@@ -72,7 +76,11 @@ fn run(name: &str, read: &Read<Args>) -> anyhow::Result<Exit> {
     }
     let Some(inputs) = inputs::files(name, args)? else {
         let work = &args.files;
-        if work.repair || work.recompress.is_some() || work.set_ident.is_some() {
+        if work.repair
+            || work.recompress.is_some()
+            || work.set_ident.is_some()
+            || work.index.is_some()
+        {
             let message = "which files? name them with -r or -R".to_owned();
             return Err(WithExit { exit: Exit::Incomplete, message }.into());
         }
@@ -111,6 +119,10 @@ fn about_files(
         maintain::recompress(name, files, method, setup.threads)?
     } else if let Some(ident) = &asked.set_ident {
         maintain::set_ident(files, ident)?
+    } else if let Some(work) = asked.index {
+        let stop = sys::signal::interrupt()?;
+        let (read, threads) = (&setup.read, setup.threads);
+        index::Job { name, args, files, read, threads, stop }.run(work)?
     } else if let Some(view) = asked.where_lost {
         let format = table_format(args, setup)?;
         let top = args.count.top.unwrap_or(10);
@@ -143,6 +155,7 @@ fn who(
         filters: vec![filter],
         stop: Some(sys::signal::interrupt()?),
         read: setup.read.clone(),
+        use_index: !args.files.no_index,
         ..Query::default()
     };
     let is_json = matches!(args.show.output.as_deref(), Some("json" | "ndjson"));
@@ -186,6 +199,7 @@ fn ask(
         memory: setup.memory,
         stop: Some(sys::signal::interrupt()?),
         read: setup.read.clone(),
+        use_index: !args.files.no_index,
     };
     let report = match &args.files.write {
         Some(path) => {

@@ -46,6 +46,7 @@
 
 mod ast;
 mod check;
+mod digest;
 mod error;
 mod eval;
 mod explain;
@@ -67,6 +68,7 @@ mod time;
 mod token;
 
 pub use ast::{Expr, Span};
+pub use digest::Digest;
 pub use error::{Error, ErrorKind};
 pub use explain::{Explanation, NeverTrue};
 pub use select::Evaluator;

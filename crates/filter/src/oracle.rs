@@ -3,7 +3,7 @@
 //! line of it is tested without a word here.
 
 use crate::primitive::{Operand, Phrase, Phrases, Test};
-use crate::{Context, Filter, ParseOptions, Zone, message};
+use crate::{Context, Digest, Filter, ParseOptions, Zone, message};
 use record::{
     Addr, AddressBook, Country, Field, Kind, Networks, Row, RowRef, Rows, Selection, Shape,
     ShapeTable, TorExit,
@@ -401,6 +401,8 @@ pub(crate) fn agrees(
         assert_eq!(out.contains(i), want, "row {i} of {} with {what}", rows.len());
     }
     assert_eq!(out.words().len(), rows.len().div_ceil(64));
+    let may = filter.may_match(&Exact(rows));
+    assert!(may || out.count() == 0, "rows pass of which a digest says that none can: {what}");
     out.count()
 }
 
@@ -421,6 +423,92 @@ fn batches_agree_with_the_interpreter() {
         }
     }
     assert!(passed > 5_000, "{passed} rows passed: the filters or the rows are too odd");
+}
+
+/// What is known of rows when everything is known.
+struct Exact<'a>(Rows<'a>);
+
+impl Exact<'_> {
+    fn some(&self, test: impl Fn(Row<'_>) -> bool) -> bool {
+        self.0.iter().any(test)
+    }
+}
+
+impl Digest for Exact<'_> {
+    fn has(&self, field: Field) -> bool {
+        self.some(|row| row.has(field))
+    }
+
+    fn has_number(&self, field: Field, from: u64, to: u64) -> bool {
+        self.some(|row| row.u64(field).is_some_and(|n| (from..=to).contains(&n)))
+    }
+
+    fn has_address(&self, field: Field, addr: Addr, bits: u8) -> bool {
+        self.some(|row| row.addr(field).is_some_and(|a| a.masked(bits) == addr.masked(bits)))
+    }
+
+    fn has_width(&self, field: Field, octets: u16) -> bool {
+        self.some(|row| row.addr(field).is_some_and(|a| a.width() == usize::from(octets)))
+    }
+
+    fn has_endpoint(&self, fields: (Field, Field), addr: Addr, port: u16) -> bool {
+        let is_port = |row: Row<'_>| row.u64(fields.1) == Some(u64::from(port));
+        self.some(|row| row.addr(fields.0) == Some(addr) && is_port(row))
+    }
+}
+
+/// Knows nothing, but whether addresses and ports belong together.
+struct Vague {
+    together: bool,
+}
+
+impl Digest for Vague {
+    fn has(&self, _: Field) -> bool {
+        true
+    }
+    fn has_number(&self, _: Field, _: u64, _: u64) -> bool {
+        true
+    }
+    fn has_address(&self, _: Field, _: Addr, _: u8) -> bool {
+        true
+    }
+    fn has_width(&self, _: Field, _: u16) -> bool {
+        true
+    }
+    fn has_endpoint(&self, _: (Field, Field), _: Addr, _: u16) -> bool {
+        self.together
+    }
+}
+
+/// A term that compares a field with a number or an address is decided by what is known.
+#[test]
+fn digests_say_no_where_no_row_can_pass() {
+    let (mut nos, mut asked) = (0, 0);
+    for seed in 0..2000 {
+        let r = &mut Random(seed);
+        let (text, data) = (expr(r, 1), Data::new(r));
+        let filter = Filter::parse_with(&text, &OPTIONS).unwrap();
+        let vague = filter.may_match(&Vague { together: true });
+        assert!(vague || text.contains('<') || text.contains('>'), "seed {seed}: {text}");
+        if agrees(&filter, &data, &mut filter.evaluator(), &text) == 0 {
+            asked += 1;
+            nos += usize::from(!filter.may_match(&Exact(data.rows())));
+        }
+    }
+    assert!(nos * 2 > asked, "{nos} of {asked}");
+    for (text, want) in [
+        ("src ip 10.1.2.3 and src port 5", false),
+        ("src ip 10.1.2.3 and dst port 5", true),
+        ("src port 5", true),
+        ("src ip 10.1.2.3 or src port 5", true),
+        ("not not (src ip 10.1.2.3 and src port 5)", false),
+        ("not (src ip 10.1.2.3 and src port 5)", true),
+        ("src net 10.1.0.0/16 and src port 5", true),
+        ("bytes > 18446744073709551615", false),
+    ] {
+        let filter = Filter::parse_with(text, &OPTIONS).unwrap();
+        assert_eq!(filter.may_match(&Vague { together: false }), want, "{text}");
+    }
 }
 
 /// One term at a time, so that no part of it is decided by others.

@@ -1,9 +1,10 @@
 //! What a query has read: sums, damage, and what files say of themselves.
 
 use crate::counters::{NOTHING, join};
+use index::Wanted;
 use output::Counts;
 use std::path::{Path, PathBuf};
-use store::MetaRecord;
+use store::{FlowFile, MetaRecord};
 
 /// What was read, what passed, and what could not be read.
 #[derive(Debug, Default)]
@@ -85,6 +86,23 @@ impl Report {
         self.interrupted |= later.interrupted;
         self.is_partial |= later.is_partial;
         self.tell(later.damage);
+    }
+
+    /// Notes what the statistics of a file tell, and whose it is.
+    pub(crate) fn note(&mut self, times: Option<(u64, u64)>, ident: &str) {
+        if let Some((first, last)) = times {
+            let (a, b) = self.window.unwrap_or((u64::MAX, 0));
+            self.window = Some((a.min(first), b.max(last)));
+        }
+        self.ident.get_or_insert_with(|| ident.to_owned());
+    }
+
+    /// Counts the blocks of a file that are left out. Their rows count as read: none of them passes.
+    pub(crate) fn leave_out(&mut self, file: &FlowFile, wanted: &Wanted) {
+        if let Wanted::Some { blocks, rows_left_out } = wanted {
+            self.blocks_skipped += file.blocks().len().saturating_sub(blocks.len()) as u64;
+            self.records += rows_left_out;
+        }
     }
 
     pub(crate) fn absorb(&mut self, other: Self) {

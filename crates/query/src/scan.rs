@@ -9,10 +9,11 @@ use crate::counters::Summer;
 use crate::ordered::Turn;
 use crate::report::{Damage, Found, Passed, Report};
 use filter::{Context, Evaluator, Filter};
+use index::{Entry, Index, Wanted};
 use output::Counts;
 use record::{AddressBook, Rows, Selection, ShapeTable};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use store::{BlockReader, FlowFile, MetaRecord, ReadOptions, StoreError};
@@ -45,6 +46,9 @@ pub struct Query {
     pub stop: Option<&'static AtomicBool>,
     /// What reading files needs beside their names: the key of encrypted ones.
     pub read: ReadOptions,
+    /// Whether to leave out blocks of which an index beside the files knows that no flow of them can
+    /// pass. The answer is the same without.
+    pub use_index: bool,
 }
 
 impl Default for Query {
@@ -62,6 +66,7 @@ impl Default for Query {
             memory: None,
             stop: None,
             read: ReadOptions::default(),
+            use_index: false,
         }
     }
 }
@@ -130,6 +135,10 @@ impl Query {
         state: impl Fn() -> S + Sync,
         step: impl Fn(&mut S, &mut Batch<'_>) -> ControlFlow<()> + Sync,
     ) -> Scanned<S> {
+        let filters_count = self.filters.iter().any(Filter::uses_count);
+        // Numbers of rows are those of all rows; an earlier scan has chosen its blocks.
+        let is_numbered = filters_count || scan.numbers == Numbers::Read;
+        let may_skip = self.use_index && scan.again.is_none() && !is_numbered;
         let shared = Shared {
             cursor: Mutex::default(),
             opened: Condvar::new(),
@@ -138,8 +147,9 @@ impl Query {
             stop: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
             numbers: scan.numbers,
-            filters_count: self.filters.iter().any(Filter::uses_count),
+            filters_count,
             again: scan.again,
+            index: may_skip.then(Mutex::default),
         };
         let run = || {
             let _abort = AbortOnPanic(&shared);
@@ -178,8 +188,8 @@ impl Query {
             if shared.stop.load(Relaxed) {
                 return None;
             }
+            let is_first = c.is_fresh;
             if let Some(task) = c.take(shared.again) {
-                let is_first = task.block == 0;
                 if is_first && matches!(c.ahead, Ahead::Nothing) {
                     drop(self.open_next(shared, c));
                 }
@@ -221,11 +231,29 @@ impl Query {
         c.next_file = index + 1;
         c.ahead = Ahead::Opening;
         drop(c);
-        let result = FlowFile::open_with(path, &self.read).map(Arc::new);
+        let result = self.open(path, shared.index.as_ref());
         let mut c = lock(&shared.cursor);
         c.ahead = Ahead::Opened(index, result);
         shared.opened.notify_all();
         c
+    }
+
+    /// Opens a file, unless it is known that nothing of it is wanted.
+    fn open(&self, path: &Path, index: Option<&Mutex<Index>>) -> Result<Opened, StoreError> {
+        let entry = index.and_then(|index| lock(index).of(path));
+        if let Some(entry) = &entry
+            && self.is_outside(entry.window())
+        {
+            return Ok(Opened::Outside(entry.clone()));
+        }
+        let wanted = entry.as_ref().map_or(Wanted::All, |entry| entry.wanted(&self.filters));
+        match (wanted, entry) {
+            (Wanted::Nothing, Some(entry)) => Ok(Opened::Unwanted(entry)),
+            (wanted, _) => {
+                let file = FlowFile::open_with(path, &self.read)?;
+                Ok(Opened::File(Arc::new(file), wanted))
+            }
+        }
     }
 
     /// Begins with a file that was opened.
@@ -233,16 +261,32 @@ impl Query {
         &self,
         c: &mut Cursor,
         index: usize,
-        result: Result<Arc<FlowFile>, StoreError>,
+        result: Result<Opened, StoreError>,
         shared: &Shared<'_>,
     ) {
         if let Some(progress) = self.progress {
             progress(index + 1, self.files.len());
         }
-        (c.open, c.next_block) = (None, 0);
+        (c.open, c.next_block, c.is_fresh) = (None, 0, true);
         let file = match result {
-            Ok(file) if shared.again.is_some() => Some(file),
-            Ok(file) => self.admit(file, &mut c.report),
+            Ok(Opened::File(file, wanted)) if shared.again.is_some() => Some((file, wanted)),
+            Ok(Opened::File(file, wanted)) => {
+                let file = self.admit(file, &mut c.report);
+                if let Some(file) = &file {
+                    c.report.leave_out(file, &wanted);
+                }
+                file.map(|file| (file, wanted))
+            }
+            Ok(Opened::Outside(entry)) => {
+                c.report.blocks_skipped += u64::from(entry.blocks());
+                None
+            }
+            Ok(Opened::Unwanted(entry)) => {
+                c.report.note(entry.window(), entry.ident());
+                c.report.blocks_skipped += u64::from(entry.blocks());
+                c.report.records += entry.rows();
+                None
+            }
             Err(e) => {
                 let Some(path) = self.files.get(index) else { return };
                 let what = match shared.again {
@@ -257,7 +301,7 @@ impl Query {
                 None
             }
         };
-        c.open = file.map(|f| (index, f));
+        c.open = file.map(|(file, wanted)| (index, file, wanted));
     }
 
     /// Notes what a file says of itself; `None` if its times lie outside of the window.
@@ -266,21 +310,31 @@ impl Query {
             let is_loss = file.state().is_loss();
             report.damage.push(Damage { file: file.path().to_owned(), what, is_loss });
         }
-        if let Some((first, last)) = file.totals().and_then(record::Totals::window) {
-            // A file with records whose times are unknown says 0 and is never skipped.
-            if let Some((from, to)) = self.window
-                && first != 0
-                && (last < from || first > to)
-            {
-                report.blocks_skipped += file.blocks().len() as u64;
-                return None;
-            }
-            let (a, b) = report.window.unwrap_or((u64::MAX, 0));
-            report.window = Some((a.min(first), b.max(last)));
+        let window = file.totals().and_then(record::Totals::window);
+        if self.is_outside(window) {
+            report.blocks_skipped += file.blocks().len() as u64;
+            return None;
         }
-        report.ident.get_or_insert_with(|| file.ident().to_owned());
+        report.note(window, file.ident());
         Some(file)
     }
+
+    /// Whether the times of a file's statistics lie outside of the window. A file with records whose
+    /// times are unknown says 0 and never does.
+    fn is_outside(&self, times: Option<(u64, u64)>) -> bool {
+        let (Some((from, to)), Some((first, last))) = (self.window, times) else { return false };
+        first != 0 && (last < from || first > to)
+    }
+}
+
+/// A file on its way.
+enum Opened {
+    /// It is read, or these blocks of it.
+    File(Arc<FlowFile>, Wanted),
+    /// Nothing of it can pass.
+    Unwanted(Entry),
+    /// Its times lie outside of the window.
+    Outside(Entry),
 }
 
 struct Task {
@@ -293,9 +347,12 @@ struct Task {
 /// Where the scan is.
 #[derive(Default)]
 struct Cursor {
-    /// The file that blocks are taken from, with its index.
-    open: Option<(usize, Arc<FlowFile>)>,
+    /// The file that blocks are taken from, with its index and the blocks that are wanted.
+    open: Option<(usize, Arc<FlowFile>, Wanted)>,
+    /// Block of the file, or of those that are wanted, to be taken next.
     next_block: usize,
+    /// None was taken yet.
+    is_fresh: bool,
     /// The file behind it.
     ahead: Ahead,
     /// Index of the file to be opened next.
@@ -309,25 +366,29 @@ enum Ahead {
     #[default]
     Nothing,
     Opening,
-    Opened(usize, Result<Arc<FlowFile>, StoreError>),
+    Opened(usize, Result<Opened, StoreError>),
 }
 
 impl Cursor {
     /// The next block of the open file, as far as it was there the first time.
     fn take(&mut self, again: Option<&[Place]>) -> Option<Task> {
-        let (index, file) = self.open.as_ref()?;
-        let (index, block) = (*index, self.next_block);
-        let place = Place { file: index as u32, block: block as u32 };
-        let is_there = match again {
-            Some(places) => places.get(self.places.len()) == Some(&place),
-            None => block < file.blocks().len(),
+        let (index, file, wanted) = self.open.as_ref()?;
+        let index = *index;
+        let block = match (again, wanted) {
+            (Some(places), _) => {
+                let place = places.get(self.places.len())?;
+                (place.file as usize == index).then_some(place.block as usize)?
+            }
+            (None, Wanted::Some { blocks, .. }) => *blocks.get(self.next_block)? as usize,
+            (None, _) => self.next_block,
         };
-        if !is_there {
+        if again.is_none() && block >= file.blocks().len() {
             return None;
         }
+        let place = Place { file: index as u32, block: block as u32 };
         let number = u32::try_from(self.places.len()).ok()?;
         let task = Task { file: Arc::clone(file), index, block, number };
-        self.next_block += 1;
+        (self.next_block, self.is_fresh) = (self.next_block + 1, false);
         self.places.push(place);
         Some(task)
     }
@@ -347,6 +408,8 @@ struct Shared<'p> {
     /// Whether a filter asks for the numbers of rows.
     filters_count: bool,
     again: Option<&'p [Place]>,
+    /// What is known about files, if blocks may be left out.
+    index: Option<Mutex<Index>>,
 }
 
 /// Wakes workers that wait for one that panicked; the panic itself travels on.

@@ -1,0 +1,193 @@
+//! What is known about one flow file, as octets: a head that is read whole, and behind it ports and
+//! sets of addresses that are read where a question needs them.
+//!
+//! Numbers are little-endian.
+//!
+//! ```text
+//! head     u32 magic  u32 octets of the head  u64 octets of the entry
+//!          u64 size and u64 time of the flow file  u64 first and u64 last time of its flows, or all
+//!          ones and 0
+//!          u32 blocks  u32 sections  u32 blocks with meta records  u16 name  u16 ident (octets)
+//!          name  ident  numbers of the blocks with meta records, u32 each
+//!          section of the file  sections of its stretches
+//!          u64 XXH3 (seed 0) of all before
+//! section  u32 first block  u32 blocks  u64 ports, u32 octets of them
+//!          u64 pages, u32 octets of them, u8 probes, 3 octets of 0
+//!          what is known (known.rs)
+//! ```
+//!
+//! Places of ports and pages count from the end of the head.
+
+use crate::input::Input;
+use crate::known::Known;
+use crate::pages::{self, Shape};
+use std::ops::Range;
+use twox_hash::XxHash3_64;
+
+/// `FIDX`.
+const MAGIC: u32 = 0x5844_4946;
+/// Times of a file without statistics.
+const NEVER: (u64, u64) = (u64::MAX, 0);
+/// Octets of the head before its name.
+pub(crate) const FIXED: usize = 64;
+/// Octets of a head at most; the largest file has no more blocks.
+const MOST: usize = 64 << 20;
+
+/// Whose entry it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// The file, relative to the directory of the index.
+    pub name: String,
+    /// Which state of the file: its octets, and when it was last written, nanoseconds since 1970.
+    pub size: u64,
+    /// See there.
+    pub modified_ns: u64,
+    /// The name of its source.
+    pub ident: String,
+    /// First and last time of its flows as its statistics have them, milliseconds since 1970.
+    pub window: Option<(u64, u64)>,
+}
+
+/// What is known about a stretch of blocks, and where the rest of it lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Section {
+    pub(crate) blocks: Range<u32>,
+    pub(crate) known: Known,
+    pub(crate) ports: (u64, u32),
+    pub(crate) pages_at: u64,
+    pub(crate) pages: Shape,
+}
+
+impl Section {
+    /// Appends ports and pages to `data`.
+    pub(crate) fn put(
+        blocks: Range<u32>,
+        known: Known,
+        pages: Shape,
+        data: &mut Vec<u8>,
+        keys: impl Iterator<Item = u64>,
+    ) -> Self {
+        let at = data.len();
+        known.ports.encode(data);
+        let ports = (at as u64, (data.len() - at) as u32);
+        let pages_at = data.len() as u64;
+        pages::build(keys, pages, data);
+        Self { blocks, known, ports, pages_at, pages }
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(self.blocks.start.to_le_bytes());
+        out.extend((self.blocks.end - self.blocks.start).to_le_bytes());
+        out.extend(self.ports.0.to_le_bytes());
+        out.extend(self.ports.1.to_le_bytes());
+        out.extend(self.pages_at.to_le_bytes());
+        out.extend(self.pages.len.to_le_bytes());
+        out.extend([self.pages.probes, 0, 0, 0]);
+        self.known.encode(out);
+    }
+
+    fn decode(input: &mut Input<'_>, data_len: u64) -> Option<Self> {
+        let (first, count) = (input.u32()?, input.u32()?);
+        let ports = (input.u64()?, input.u32()?);
+        let (pages_at, len) = (input.u64()?, input.u32()?);
+        let &[probes, 0, 0, 0] = input.take(4)? else { return None };
+        let pages = Shape { len, probes };
+        let fits =
+            |at: u64, len: u32| at.checked_add(len.into()).is_some_and(|end| end <= data_len);
+        let is_sound = fits(ports.0, ports.1) && fits(pages_at, len) && pages.is_sound();
+        let known = Known::decode(input)?;
+        let blocks = first..first.checked_add(count)?;
+        is_sound.then_some(Self { blocks, known, ports, pages_at, pages })
+    }
+}
+
+/// A head that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) about: About,
+    /// Octets of the head, and of the whole entry.
+    pub(crate) len: u64,
+    pub(crate) entry_len: u64,
+    pub(crate) blocks: u32,
+    /// Blocks that say something about exporters, in order.
+    pub(crate) meta: Vec<u32>,
+    pub(crate) whole: Section,
+    pub(crate) sections: Vec<Section>,
+}
+
+/// The octets of an entry. `None` if a name or the whole is too long.
+pub(crate) fn encode(
+    about: &About,
+    meta: &[u32],
+    whole: &Section,
+    sections: &[Section],
+    data: &[u8],
+) -> Option<Vec<u8>> {
+    let name = u16::try_from(about.name.len()).ok()?;
+    let ident = u16::try_from(about.ident.len()).ok()?;
+    let mut out = vec![0; 16];
+    let (first, last) = about.window.unwrap_or(NEVER);
+    for n in [about.size, about.modified_ns, first, last] {
+        out.extend(n.to_le_bytes());
+    }
+    for n in
+        [whole.blocks.end, u32::try_from(sections.len()).ok()?, u32::try_from(meta.len()).ok()?]
+    {
+        out.extend(n.to_le_bytes());
+    }
+    out.extend(name.to_le_bytes());
+    out.extend(ident.to_le_bytes());
+    out.extend(about.name.as_bytes());
+    out.extend(about.ident.as_bytes());
+    meta.iter().for_each(|n| out.extend(n.to_le_bytes()));
+    whole.encode(&mut out);
+    sections.iter().for_each(|s| s.encode(&mut out));
+    let len = out.len() + 8;
+    let start = [&MAGIC.to_le_bytes()[..], &u32::try_from(len).ok()?.to_le_bytes()].concat();
+    let entry_len = (len + data.len()) as u64;
+    for (room, octet) in out.iter_mut().zip(start.into_iter().chain(entry_len.to_le_bytes())) {
+        *room = octet;
+    }
+    let sum = XxHash3_64::oneshot(&out);
+    out.extend(sum.to_le_bytes());
+    out.extend(data);
+    (len <= MOST).then_some(out)
+}
+
+/// Octets of the head and of the entry that begin with these [`FIXED`] octets.
+pub(crate) fn lengths(fixed: &[u8]) -> Option<(usize, u64)> {
+    let mut input = Input(fixed);
+    let (magic, len, entry_len) = (input.u32()?, input.u32()? as usize, input.u64()?);
+    let is_sound = magic == MAGIC && (FIXED + 8..=MOST).contains(&len) && entry_len >= len as u64;
+    is_sound.then_some((len, entry_len))
+}
+
+/// Reads a head.
+pub(crate) fn decode(octets: &[u8]) -> Option<Head> {
+    let (len, entry_len) = lengths(octets)?;
+    let (body, sum) = octets.split_last_chunk::<8>()?;
+    if octets.len() != len || XxHash3_64::oneshot(body).to_le_bytes() != *sum {
+        return None;
+    }
+    let mut input = Input(body.get(16..)?);
+    let (size, modified_ns) = (input.u64()?, input.u64()?);
+    let window = Some((input.u64()?, input.u64()?)).filter(|times| *times != NEVER);
+    let (blocks, sections, metas) = (input.u32()?, input.u32()?, input.u32()?);
+    let (name, ident) = (input.u16()?, input.u16()?);
+    let mut text = |len: u16| {
+        let octets = input.take(len.into())?;
+        std::str::from_utf8(octets).ok().map(str::to_owned)
+    };
+    let (name, ident) = (text(name)?, text(ident)?);
+    // Lengths are those of what is there, whatever the counts say.
+    let meta = (0..metas).map(|_| input.u32()).collect::<Option<Vec<_>>>()?;
+    let data_len = entry_len - len as u64;
+    let whole = Section::decode(&mut input, data_len)?;
+    let sections =
+        (0..sections).map(|_| Section::decode(&mut input, data_len)).collect::<Option<Vec<_>>>()?;
+    let covered =
+        sections.iter().try_fold(0, |at, s| (s.blocks.start == at).then_some(s.blocks.end));
+    let is_sound = covered == Some(blocks) && whole.blocks == (0..blocks) && input.0.is_empty();
+    let about = About { name, size, modified_ns, ident, window };
+    is_sound.then_some(Head { about, len: len as u64, entry_len, blocks, meta, whole, sections })
+}

@@ -1,0 +1,196 @@
+//! What is known about a stretch of rows, without its addresses: fields, families, ranges of
+//! numbers, protocols, exporters, ports.
+
+use crate::ports::Ports;
+use record::{Addr, Field, Row};
+
+/// Numbers whose smallest and largest value are kept.
+pub(crate) const RANGED: [Field; 10] = [
+    Field::First,
+    Field::Last,
+    Field::Packets,
+    Field::Bytes,
+    Field::OutPackets,
+    Field::OutBytes,
+    Field::Input,
+    Field::Output,
+    Field::SrcAs,
+    Field::DstAs,
+];
+
+/// Exporters that are kept by number; of more it is only known that they are many.
+const EXPORTERS: usize = 64;
+
+/// Smallest and largest; the other way round while there is none.
+type Range = (u64, u64);
+const NONE: Range = (u64::MAX, 0);
+
+/// What is known about rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// How many there are.
+    pub(crate) rows: u64,
+    /// Fields that some row has: bit `field as usize`.
+    present: u128,
+    /// Fields that are an IPv4 or IPv6 address in some row.
+    v4: u128,
+    v6: u128,
+    ranges: [Range; RANGED.len()],
+    /// A bit a protocol.
+    protos: [u64; 4],
+    /// Numbers of exporters, in order; `None` if they are too many.
+    exporters: Option<Vec<u16>>,
+    /// Source and destination ports.
+    pub(crate) ports: Ports,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            rows: 0,
+            present: 0,
+            v4: 0,
+            v6: 0,
+            ranges: [NONE; RANGED.len()],
+            protos: [0; 4],
+            exporters: Some(Vec::new()),
+            ports: Ports::default(),
+        }
+    }
+}
+
+impl Known {
+    /// Takes a row.
+    pub(crate) fn add(&mut self, row: Row<'_>) {
+        self.rows += 1;
+        self.present |= row.shape().present();
+        for (range, field) in self.ranges.iter_mut().zip(RANGED) {
+            if let Some(n) = row.u64(field) {
+                *range = (range.0.min(n), range.1.max(n));
+            }
+        }
+        if let Some(n) = row.u64(Field::Proto)
+            && let Some(word) = self.protos.get_mut(n as usize / 64)
+        {
+            *word |= 1 << (n % 64);
+        }
+        if let Some(n) = row.u64(Field::ExporterId) {
+            self.add_exporter(n as u16);
+        }
+        for port in [Field::SrcPort, Field::DstPort].into_iter().filter_map(|f| row.u64(f)) {
+            self.ports.add(port as u16);
+        }
+    }
+
+    /// Takes the family of an address of a field.
+    pub(crate) const fn add_family(&mut self, field: Field, addr: Addr) {
+        let bit = 1 << field as usize;
+        match addr {
+            Addr::V4(_) => self.v4 |= bit,
+            Addr::V6(_) => self.v6 |= bit,
+        }
+    }
+
+    fn add_exporter(&mut self, number: u16) {
+        let Some(all) = &mut self.exporters else { return };
+        let Err(at) = all.binary_search(&number) else { return };
+        match all.len() < EXPORTERS {
+            true => all.insert(at, number),
+            false => self.exporters = None,
+        }
+    }
+
+    /// Takes what is known about other rows.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.present |= other.present;
+        self.v4 |= other.v4;
+        self.v6 |= other.v6;
+        for (range, more) in self.ranges.iter_mut().zip(&other.ranges) {
+            *range = (range.0.min(more.0), range.1.max(more.1));
+        }
+        self.protos.iter_mut().zip(other.protos).for_each(|(a, b)| *a |= b);
+        match &other.exporters {
+            Some(numbers) => numbers.iter().for_each(|n| self.add_exporter(*n)),
+            None => self.exporters = None,
+        }
+        self.ports.absorb(&other.ports);
+    }
+
+    /// Whether a row has the field.
+    pub(crate) const fn has(&self, field: Field) -> bool {
+        self.present >> field as usize & 1 == 1
+    }
+
+    /// Whether a row has the field as an address of this family.
+    pub(crate) const fn has_family(&self, field: Field, is_v4: bool) -> bool {
+        let all = if is_v4 { self.v4 } else { self.v6 };
+        all >> field as usize & 1 == 1
+    }
+
+    /// Whether a row may have the field with a number between these. Ports are asked of
+    /// [`Ports`].
+    pub(crate) fn has_number(&self, field: Field, from: u64, to: u64) -> bool {
+        if !self.has(field) || from > to {
+            return false;
+        }
+        if let Some(n) = RANGED.iter().position(|f| *f == field) {
+            return self.ranges.get(n).is_none_or(|(low, high)| *low <= to && from <= *high);
+        }
+        match field {
+            Field::Proto => (from..=to.min(255)).any(|n| {
+                self.protos.get(n as usize / 64).is_some_and(|word| word >> (n % 64) & 1 == 1)
+            }),
+            Field::ExporterId => self
+                .exporters
+                .as_ref()
+                .is_none_or(|all| all.iter().any(|n| (from..=to).contains(&u64::from(*n)))),
+            _ => true,
+        }
+    }
+
+    /// Appends all but the ports.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(self.rows.to_le_bytes());
+        for bits in [self.present, self.v4, self.v6] {
+            out.extend(bits.to_le_bytes());
+        }
+        for (low, high) in self.ranges {
+            out.extend(low.to_le_bytes());
+            out.extend(high.to_le_bytes());
+        }
+        self.protos.iter().for_each(|word| out.extend(word.to_le_bytes()));
+        match &self.exporters {
+            None => out.extend(MANY.to_le_bytes()),
+            Some(numbers) => {
+                out.extend((numbers.len() as u16).to_le_bytes());
+                numbers.iter().for_each(|n| out.extend(n.to_le_bytes()));
+            }
+        }
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote.
+    pub(crate) fn decode(input: &mut crate::input::Input<'_>) -> Option<Self> {
+        let rows = input.u64()?;
+        let (present, v4, v6) = (input.u128()?, input.u128()?, input.u128()?);
+        let mut ranges = [NONE; RANGED.len()];
+        for range in &mut ranges {
+            *range = (input.u64()?, input.u64()?);
+        }
+        let mut protos = [0; 4];
+        for word in &mut protos {
+            *word = input.u64()?;
+        }
+        let exporters = match input.u16()? {
+            MANY => None,
+            count if usize::from(count) <= EXPORTERS => {
+                Some((0..count).map(|_| input.u16()).collect::<Option<_>>()?)
+            }
+            _ => return None,
+        };
+        Some(Self { rows, present, v4, v6, ranges, protos, exporters, ports: Ports::default() })
+    }
+}
+
+/// In place of the number of exporters: too many to be kept.
+const MANY: u16 = u16::MAX;

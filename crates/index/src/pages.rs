@@ -1,0 +1,185 @@
+//! Sets of keys that answer "certainly not" or "maybe": Bloom filters, cut into pages so that a
+//! question reads one page, whose sum is checked.
+//!
+//! A key belongs to one page by its upper half; within it, a few bits are set by its lower half. A
+//! set has [`PAGE`] octets a page, and one page that is shorter if it needs no whole one.
+
+use twox_hash::XxHash3_64;
+
+/// Octets of a page at most, with its sum at the end.
+pub(crate) const PAGE: usize = 4096;
+/// Octets of the sum: XXH3 (seed 0) of the octets before it.
+const SUM: usize = 8;
+/// Octets that a set may have: what says more is damage.
+pub(crate) const MOST: usize = 1 << 28;
+
+/// How much room keys get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Density {
+    /// Bits a key.
+    pub(crate) bits: usize,
+    /// Bits that each key sets.
+    pub(crate) probes: u8,
+}
+
+/// Where a set lies, and what it takes to ask it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Octets of all pages.
+    pub(crate) len: u32,
+    /// Bits that each key sets; 0 if nothing is known, and the answer is always maybe.
+    pub(crate) probes: u8,
+}
+
+impl Shape {
+    /// That of a set for about so many keys.
+    pub(crate) fn of(keys: usize, density: Density) -> Self {
+        let octets = keys.saturating_mul(density.bits).div_ceil(8).max(1);
+        let room = PAGE - SUM;
+        let len = match octets <= room {
+            true => octets.next_multiple_of(8) + SUM,
+            false => octets.div_ceil(room) * PAGE,
+        };
+        match len <= MOST {
+            true => Self { len: len as u32, probes: density.probes },
+            false => Self::default(),
+        }
+    }
+
+    /// Octets of each page.
+    pub(crate) const fn page_len(self) -> usize {
+        if (self.len as usize) < PAGE { self.len as usize } else { PAGE }
+    }
+
+    /// Whether octets can be laid out so.
+    pub(crate) const fn is_sound(self) -> bool {
+        let len = self.len as usize;
+        match self.probes {
+            0 => len == 0,
+            _ => len > SUM && len <= MOST && (len < PAGE || len.is_multiple_of(PAGE)),
+        }
+    }
+
+    /// Where the page of a key begins.
+    pub(crate) const fn page_of(self, key: u64) -> usize {
+        let pages = self.len as usize / self.page_len();
+        (((key >> 32) * pages as u64) >> 32) as usize * self.page_len()
+    }
+
+    /// The bits of a key within its page.
+    fn bits(self, key: u64) -> impl Iterator<Item = usize> {
+        let count = (self.page_len().saturating_sub(SUM) * 8) as u64;
+        // The lower half, and an odd step from it, as far as 32 bits go.
+        let (start, step) = (key & 0xffff_ffff, (key.wrapping_mul(STEP) >> 32) | 1);
+        (0..u64::from(self.probes)).map(move |n| {
+            let spread = start.wrapping_add(n.wrapping_mul(step)) & 0xffff_ffff;
+            ((spread * count) >> 32) as usize
+        })
+    }
+}
+
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Appends a set of these keys.
+pub(crate) fn build(keys: impl Iterator<Item = u64>, shape: Shape, out: &mut Vec<u8>) {
+    let at = out.len();
+    out.resize(at + shape.len as usize, 0);
+    if shape.probes == 0 {
+        return;
+    }
+    let Some(pages) = out.get_mut(at..) else { return };
+    for key in keys {
+        let page = shape.page_of(key);
+        for bit in shape.bits(key) {
+            if let Some(octet) = pages.get_mut(page + bit / 8) {
+                *octet |= 1 << (bit % 8);
+            }
+        }
+    }
+    for page in pages.chunks_exact_mut(shape.page_len()) {
+        let (bits, sum) = page.split_at_mut(page.len() - SUM);
+        sum.copy_from_slice(&XxHash3_64::oneshot(bits).to_le_bytes());
+    }
+}
+
+/// Whether a page may hold a key; `None` if the page is damaged.
+pub(crate) fn may_hold(page: &[u8], shape: Shape, key: u64) -> Option<bool> {
+    let (bits, sum) = page.split_last_chunk::<SUM>()?;
+    if page.len() != shape.page_len() || XxHash3_64::oneshot(bits).to_le_bytes() != *sum {
+        return None;
+    }
+    let is_set = |bit: usize| bits.get(bit / 8).is_some_and(|octet| octet >> (bit % 8) & 1 == 1);
+    Some(shape.bits(key).all(is_set))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Role;
+    use record::Addr;
+
+    const DENSITY: Density = Density { bits: 8, probes: 5 };
+
+    fn keys(from: u32, count: u32) -> impl Iterator<Item = u64> {
+        (from..from + count).map(|n| Role::End.host(Addr::V4(n)))
+    }
+
+    fn ask(pages: &[u8], shape: Shape, key: u64) -> Option<bool> {
+        let at = shape.page_of(key);
+        may_hold(&pages[at..at + shape.page_len()], shape, key)
+    }
+
+    #[test]
+    fn what_is_in_is_found_and_little_else() {
+        for count in [0, 1, 7, 100, 4087, 4088, 5000, 100_000] {
+            let shape = Shape::of(count as usize, DENSITY);
+            let mut pages = vec![1, 2, 3];
+            build(keys(0, count), shape, &mut pages);
+            let pages = &pages[3..];
+            assert!(shape.is_sound() && pages.len() == shape.len as usize, "{count}");
+            assert!(keys(0, count).all(|key| ask(pages, shape, key) == Some(true)), "{count}");
+            let wrong = keys(1 << 24, 20_000).filter(|key| ask(pages, shape, *key) == Some(true));
+            let wrong = wrong.count();
+            assert!(wrong < 900, "{count}: {wrong} of 20000");
+            assert!(count < 4088 || pages.len() <= count as usize * 103 / 100 + PAGE, "{count}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_page_says_nothing() {
+        let shape = Shape::of(300, DENSITY);
+        let mut pages = Vec::new();
+        build(keys(0, 300), shape, &mut pages);
+        let key = keys(0, 1).next().unwrap();
+        for at in 0..pages.len() {
+            pages[at] ^= 0x10;
+            assert_eq!(ask(&pages, shape, key), None, "octet {at}");
+            pages[at] ^= 0x10;
+            assert_eq!(may_hold(&pages[..at], shape, key), None);
+        }
+    }
+
+    #[test]
+    fn more_keys_than_there_may_be_are_not_kept() {
+        let shape = Shape::of(usize::MAX, DENSITY);
+        assert_eq!(shape, Shape::default());
+        let mut pages = Vec::new();
+        build(keys(0, 10), shape, &mut pages);
+        assert!(pages.is_empty() && shape.is_sound());
+    }
+
+    #[test]
+    fn shapes_that_make_no_sense_are_told() {
+        for (len, probes, sound) in [
+            (0, 0, true),
+            (0, 5, false),
+            (8, 5, false),
+            (9, 5, true),
+            (5000, 5, false),
+            (8192, 5, true),
+            (16, 0, false),
+        ] {
+            assert_eq!(Shape { len, probes }.is_sound(), sound, "{len} {probes}");
+        }
+    }
+}

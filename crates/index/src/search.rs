@@ -1,0 +1,242 @@
+//! Which blocks of a file a question has to read.
+
+use crate::day::Day;
+use crate::entry::{Head, Section};
+use crate::key::{Role, net_bits};
+use crate::pages;
+use crate::ports::Ports;
+use filter::{Digest, Filter};
+use record::{Addr, Field};
+use std::cell::{Cell, OnceCell};
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use store::side;
+
+/// Levels between a flow file and the directory of its collector.
+pub(crate) const LEVELS: usize = 5;
+
+/// Finds what is known about flow files.
+#[derive(Debug, Default)]
+pub struct Index {
+    days: HashMap<(PathBuf, String), Option<Arc<Day>>>,
+}
+
+/// What is known about a flow file.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    file: Arc<File>,
+    at: u64,
+    head: Arc<Head>,
+}
+
+/// What has to be read of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nothing: no row can pass.
+    Nothing,
+    /// Some blocks.
+    Some {
+        /// Which, in order.
+        blocks: Vec<u32>,
+        /// Rows of the others.
+        rows_left_out: u64,
+    },
+    /// Everything.
+    All,
+}
+
+impl Index {
+    /// Knows nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What is known about a file as it is now: `None` if there is no index, or one of an earlier
+    /// state of the file.
+    pub fn of(&mut self, path: &Path) -> Option<Entry> {
+        let day = side::day_in_name(path.file_name()?.to_str()?)?;
+        let metadata = path.metadata().ok()?;
+        let mut name = path.file_name()?.to_str()?.to_owned();
+        let mut base = path.parent()?;
+        for _ in 0..=LEVELS {
+            if let Some(entry) = self.day(base, day).and_then(|d| of_name(&d, &name)) {
+                let about = &entry.head.about;
+                let is_same =
+                    about.size == metadata.len() && about.modified_ns == modified_ns(&metadata);
+                return is_same.then_some(entry);
+            }
+            name = format!("{}/{name}", base.file_name()?.to_str()?);
+            base = base.parent()?;
+        }
+        None
+    }
+
+    fn day(&mut self, base: &Path, day: &str) -> Option<Arc<Day>> {
+        // An empty parent is the directory at hand.
+        let base = if base.as_os_str().is_empty() { Path::new(".") } else { base };
+        let key = (base.to_owned(), day.to_owned());
+        self.days.entry(key).or_insert_with(|| Day::open(base, day).map(Arc::new)).clone()
+    }
+}
+
+fn of_name(day: &Day, name: &str) -> Option<Entry> {
+    let (at, head) = day.entries.get(name)?;
+    Some(Entry { file: Arc::clone(&day.file), at: *at, head: Arc::clone(head) })
+}
+
+/// When a file was last written, nanoseconds since 1970.
+pub(crate) fn modified_ns(metadata: &std::fs::Metadata) -> u64 {
+    let (secs, nanos) = (metadata.mtime(), metadata.mtime_nsec());
+    (secs as u64).wrapping_mul(1_000_000_000).wrapping_add(nanos as u64)
+}
+
+impl Entry {
+    /// Rows of the file.
+    pub fn rows(&self) -> u64 {
+        self.head.whole.known.rows
+    }
+
+    /// Blocks of the file.
+    pub fn blocks(&self) -> u32 {
+        self.head.blocks
+    }
+
+    /// The name of the file's source.
+    pub fn ident(&self) -> &str {
+        &self.head.about.ident
+    }
+
+    /// First and last time that the file's statistics tell, milliseconds since 1970.
+    pub fn window(&self) -> Option<(u64, u64)> {
+        self.head.about.window
+    }
+
+    /// What has to be read for rows that pass all these filters. Stretches that say something about
+    /// exporters are always among those of a file that has to be read at all.
+    pub fn wanted(&self, filters: &[Filter]) -> Wanted {
+        if !self.may_match(&self.head.whole, filters) {
+            return Wanted::Nothing;
+        }
+        let sections = self.head.sections.iter();
+        let passes: Vec<bool> = sections.map(|s| self.may_match(s, filters)).collect();
+        if !passes.contains(&true) {
+            return Wanted::Nothing;
+        }
+        let (mut blocks, mut rows_left_out) = (Vec::new(), 0);
+        for (section, passes) in self.head.sections.iter().zip(passes) {
+            match passes || self.head.meta.iter().any(|n| section.blocks.contains(n)) {
+                true => blocks.extend(section.blocks.clone()),
+                false => rows_left_out += section.known.rows,
+            }
+        }
+        match blocks.len() == self.head.blocks as usize {
+            true => Wanted::All,
+            false => Wanted::Some { blocks, rows_left_out },
+        }
+    }
+
+    fn may_match(&self, section: &Section, filters: &[Filter]) -> bool {
+        let asked =
+            Asked { entry: self, section, ports: OnceCell::new(), is_silent: Cell::new(false) };
+        section.known.rows > 0 && filters.iter().all(|f| f.may_match(&asked))
+    }
+
+    /// The directory of the index, of the file that it is about.
+    pub(crate) fn base(&self, path: &Path) -> PathBuf {
+        let levels = Path::new(&self.head.about.name).components().count();
+        path.ancestors().nth(levels).unwrap_or_else(|| Path::new("")).to_owned()
+    }
+
+    /// All octets of the entry.
+    pub(crate) fn octets(&self) -> Option<Vec<u8>> {
+        let mut octets = vec![0; usize::try_from(self.head.entry_len).ok()?];
+        self.file.read_exact_at(&mut octets, self.at).ok()?;
+        Some(octets)
+    }
+
+    fn read(&self, at: u64, len: usize) -> Option<Vec<u8>> {
+        let mut octets = vec![0; len];
+        let from = self.at.checked_add(self.head.len)?.checked_add(at)?;
+        self.file.read_exact_at(&mut octets, from).ok()?;
+        Some(octets)
+    }
+}
+
+/// A section, and what was read of it so far.
+struct Asked<'e> {
+    entry: &'e Entry,
+    section: &'e Section,
+    ports: OnceCell<Option<Ports>>,
+    /// Its pages cannot be read.
+    is_silent: Cell<bool>,
+}
+
+impl Asked<'_> {
+    fn ports(&self) -> Option<&Ports> {
+        let (at, len) = self.section.ports;
+        let read = || Ports::decode(&self.entry.read(at, len as usize)?);
+        self.ports.get_or_init(read).as_ref()
+    }
+
+    /// Whether a key may be in the set of addresses.
+    fn has_key(&self, key: u64) -> bool {
+        let shape = self.section.pages;
+        if shape.probes == 0 || self.is_silent.get() {
+            return true;
+        }
+        let at = self.section.pages_at.saturating_add(shape.page_of(key) as u64);
+        let page = self.entry.read(at, shape.page_len());
+        let answer = page.and_then(|page| pages::may_hold(&page, shape, key));
+        self.is_silent.set(answer.is_none());
+        answer.unwrap_or(true)
+    }
+}
+
+impl Digest for Asked<'_> {
+    fn has(&self, field: Field) -> bool {
+        self.section.known.has(field)
+    }
+
+    fn has_number(&self, field: Field, from: u64, to: u64) -> bool {
+        if !self.section.known.has_number(field, from, to) {
+            return false;
+        }
+        if !matches!(field, Field::SrcPort | Field::DstPort) {
+            return true;
+        }
+        let Ok(from) = u16::try_from(from) else { return false };
+        let to = u16::try_from(to).unwrap_or(u16::MAX);
+        self.ports().is_none_or(|ports| ports.has_any(from, to))
+    }
+
+    fn has_address(&self, field: Field, addr: Addr, bits: u8) -> bool {
+        let known = &self.section.known;
+        if !known.has(field) {
+            return false;
+        }
+        let Some(role) = Role::of(field) else { return true };
+        if !known.has_family(field, matches!(addr, Addr::V4(_))) {
+            return false;
+        }
+        let width = 8 * addr.width();
+        if usize::from(bits) == width {
+            return self.has_key(role.host(addr));
+        }
+        bits < net_bits(addr) || self.has_key(role.net(addr))
+    }
+
+    fn has_width(&self, field: Field, octets: u16) -> bool {
+        let known = &self.section.known;
+        known.has(field) && (Role::of(field).is_none() || known.has_family(field, octets == 4))
+    }
+
+    fn has_endpoint(&self, fields: (Field, Field), addr: Addr, port: u16) -> bool {
+        match Role::of(fields.0) {
+            Some(role @ Role::Translated) => self.has_key(role.endpoint(addr, port)),
+            _ => true,
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Whatever is asked, no row that passes is in a block that an index leaves out; and what is in no
+//! row is not read for.
+
+use filter::{Context, Filter};
+use index::{Index, Wanted, make};
+use record::{Addr, Field, Flow, FlowSink, Meta, Selection};
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use store::{BlockReader, FlowFile, ReadOptions, Writer, WriterOptions};
+
+/// Deterministic, and as random as it has to be.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed ^ (mixed >> 29)
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+}
+
+const T0: u64 = 1_795_168_800_000; // 2026-11-20T10:00:00Z
+const NAME: &str = "nfcapd.202611201000";
+
+/// Hosts of a block: each block has its own, so that some can be told from others.
+fn host(block: u64, n: u64) -> Addr {
+    match n % 4 {
+        0 => Addr::V6(u128::from(0x2001_0db8_0000_0000 + (block << 16)) << 64 | u128::from(n)),
+        _ => Addr::V4((10 << 24 | block << 12 | n) as u32),
+    }
+}
+
+fn flow(r: &mut Random, block: u64, n: u64) -> Flow {
+    let mut flow = Flow::new();
+    let first = T0 + block * 10_000 + r.below(5_000);
+    let (source, destination) = (host(block, r.below(300)), host(block, r.below(300)));
+    flow.set_addr(Field::SrcAddr, source);
+    flow.set_addr(
+        Field::DstAddr,
+        match source.width() == destination.width() {
+            true => destination,
+            false => source,
+        },
+    );
+    for (field, n) in [
+        (Field::First, first),
+        (Field::Last, first + r.below(3000)),
+        (Field::Packets, 1 + r.below(100)),
+        (Field::Bytes, 40 + r.below(1000 * (1 + block))),
+        (Field::SrcPort, 1024 + r.below(5000) + 100 * block),
+        (Field::DstPort, [53, 80, 443][r.below(3) as usize]),
+        (Field::Proto, [6, 17, 1][r.below(3) as usize]),
+        (Field::Input, block),
+        (Field::SrcAs, 64_500 + block),
+        (Field::DstAs, 0),
+    ] {
+        flow.set(field, n);
+    }
+    if block == 3 && n.is_multiple_of(5) {
+        flow.set_addr(Field::XlateSrcAddr, Addr::V4(0xcb00_7100 + (n % 3) as u32));
+        flow.set_addr(Field::XlateDstAddr, Addr::V4(0xc633_6401));
+        flow.set(Field::XlateSrcPort, 2000 + n);
+        flow.set(Field::XlateDstPort, 443);
+    }
+    if block == 5 {
+        flow.set_addr(Field::NextHop, Addr::V4(0xc000_0201));
+    }
+    flow
+}
+
+/// A file of so many blocks. Each has more rows than a stretch needs, or only together.
+fn write(dir: &Path, blocks: u64, rows: u64) -> PathBuf {
+    let path = dir.join(NAME);
+    let options = WriterOptions { created_secs: T0 / 1000, ..WriterOptions::default() };
+    let mut writer = Writer::create(&path, &options).expect("create");
+    let r = &mut Random(blocks * 1000 + rows);
+    let addr = Addr::V4(0x7f00_0001);
+    writer.meta(Meta::Exporter(record::Exporter { sysid: 1, version: 9, id: 0, addr }));
+    for block in 0..blocks {
+        for n in 0..rows {
+            writer.flow(&flow(r, block, n));
+        }
+        writer.flush().expect("write");
+    }
+    writer.close(&[]).expect("close");
+    path
+}
+
+/// Numbers of blocks with rows that pass.
+fn passing(path: &Path, filter: &Filter) -> BTreeSet<u32> {
+    let file = FlowFile::open(path).expect("open");
+    let (mut reader, mut evaluator) = (BlockReader::new(), filter.evaluator());
+    let mut selected = Selection::default();
+    let has = |n: &usize| {
+        let block = reader.load(&file, *n).expect("block");
+        evaluator.select(&block.rows, &Context::default(), &mut selected);
+        selected.count() > 0
+    };
+    (0..file.blocks().len()).filter(has).map(|n| n as u32).collect()
+}
+
+/// Rows of all blocks but these.
+fn rows_of(path: &Path, but: &[u32]) -> u64 {
+    let (file, mut reader) = (FlowFile::open(path).expect("open"), BlockReader::new());
+    let others = (0..file.blocks().len()).filter(|n| !but.contains(&(*n as u32)));
+    others.map(|n| reader.load(&file, n).expect("block").rows.len() as u64).sum()
+}
+
+fn index(base: &Path, path: &Path) {
+    make(base, path, &ReadOptions::default(), &mut BlockReader::new()).expect("index");
+}
+
+fn wanted(path: &Path, filter: &Filter) -> Option<Wanted> {
+    let entry = Index::new().of(path)?;
+    Some(entry.wanted(std::slice::from_ref(filter)))
+}
+
+fn parse(text: &str) -> Filter {
+    Filter::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"))
+}
+
+/// What may be asked, about hosts that are there and others.
+fn question(r: &mut Random) -> String {
+    let host = |r: &mut Random| match r.below(4) {
+        0 => "203.0.113.1".to_owned(),
+        1 => "192.0.2.1".to_owned(),
+        _ => std::net::IpAddr::from(host(r.below(9), r.below(400))).to_string(),
+    };
+    let role =
+        |r: &mut Random| ["", "src ", "dst ", "nat ", "src nat ", "next "][r.below(6) as usize];
+    match r.below(14) {
+        0..4 => format!("{}ip {}", role(r), host(r)),
+        4 => format!("net 10.{}.{}.0/24", r.below(2), r.below(256)),
+        5 => format!("src net 2001:db8:{}::/48", r.below(3)),
+        6 => format!("port {}", r.below(7000)),
+        7 => format!("src port > {} and proto {}", r.below(7000), r.below(20)),
+        8 => format!("bytes > {} or in if {}", r.below(12_000), r.below(12)),
+        9 => format!("src as {} and packets < {}", 64_490 + r.below(20), r.below(20)),
+        10 => {
+            format!("src nat ip 203.0.113.{} and src nat port {}", r.below(4), 1995 + r.below(60))
+        }
+        11 => format!("not (ip {})", host(r)),
+        12 => format!("ip in [{}, {}] and ipv4", host(r), host(r)),
+        _ => format!("last seen < '2026-11-20T10:00:{:02}'", r.below(60)),
+    }
+}
+
+#[test]
+fn no_row_that_passes_is_left_out() {
+    // Stretches of one block each, of several, and one of all.
+    for (blocks, rows) in [(6, 33_000), (9, 9000), (8, 400)] {
+        let dir = tempfile::tempdir().expect("scratch");
+        let path = write(dir.path(), blocks, rows);
+        assert_eq!(Index::new().of(&path).map(|_| ()), None);
+        index(dir.path(), &path);
+        let entry = Index::new().of(&path).expect("entry");
+        let all = FlowFile::open(&path).expect("open").blocks().len() as u32;
+        assert_eq!((entry.rows(), entry.blocks()), (blocks * rows, all));
+        let r = &mut Random(rows);
+        let (mut nothing, mut some, mut needless) = (0, 0, 0);
+        for _ in 0..if rows > 10_000 { 60 } else { 300 } {
+            let text = question(r);
+            let filter = parse(&text);
+            let with_rows = passing(&path, &filter);
+            let read: BTreeSet<u32> = match wanted(&path, &filter).expect("entry") {
+                Wanted::Nothing => BTreeSet::new(),
+                Wanted::Some { blocks, rows_left_out } => {
+                    assert_eq!(rows_left_out, rows_of(&path, &blocks), "{text}");
+                    blocks.into_iter().collect()
+                }
+                Wanted::All => (0..all).collect(),
+            };
+            assert!(read.is_superset(&with_rows), "{text}: {read:?} of {with_rows:?}");
+            assert!(read.is_empty() || read.contains(&0), "{text}: exporters are not read");
+            nothing += usize::from(read.is_empty());
+            some += usize::from(!read.is_empty() && read.len() < all as usize);
+            needless += usize::from(with_rows.is_empty() && !read.is_empty());
+        }
+        assert!(nothing > 10 && needless < 40, "{blocks}x{rows}: {nothing} {some} {needless}");
+        assert!(some > 5 || rows == 400, "{blocks}x{rows}: {some}");
+    }
+}
+
+#[test]
+fn an_index_of_another_state_of_the_file_says_nothing() {
+    let dir = tempfile::tempdir().expect("scratch");
+    let path = write(dir.path(), 2, 300);
+    index(dir.path(), &path);
+    let filter = parse("ip 203.0.113.77");
+    assert_eq!(wanted(&path, &filter), Some(Wanted::Nothing));
+    // The same octets, written later.
+    let octets = fs::read(&path).expect("read");
+    fs::write(&path, &octets).expect("write");
+    assert_eq!(wanted(&path, &filter), None);
+    index(dir.path(), &path);
+    assert_eq!(wanted(&path, &filter), Some(Wanted::Nothing));
+    // Another length, the same time.
+    let modified = path.metadata().and_then(|m| m.modified()).expect("time");
+    let file = fs::OpenOptions::new().write(true).open(&path).expect("open");
+    file.set_len(octets.len() as u64 + 1).expect("length");
+    file.set_modified(modified).expect("time");
+    assert_eq!(wanted(&path, &filter), None);
+}
+
+#[test]
+fn files_below_the_directory_of_the_index_are_found() {
+    let dir = tempfile::tempdir().expect("scratch");
+    let below = dir.path().join("2026/11/20/10");
+    fs::create_dir_all(&below).expect("directory");
+    let path = write(&below, 2, 300);
+    index(dir.path(), &path);
+    assert_eq!(wanted(&path, &parse("ip 203.0.113.77")), Some(Wanted::Nothing));
+    assert_eq!(fs::read_dir(&below).expect("list").count(), 1);
+}
+
+#[test]
+fn what_cannot_be_known_is_refused() {
+    let dir = tempfile::tempdir().expect("scratch");
+    let path = write(dir.path(), 2, 300);
+    let other = dir.path().join("flows");
+    fs::copy(&path, &other).expect("copy");
+    let made = |path: &Path| {
+        let made = make(dir.path(), path, &ReadOptions::default(), &mut BlockReader::new());
+        made.map_err(|e| e.to_string())
+    };
+    assert!(made(&other).is_err_and(|e| e.contains("nfcapd.YYYYMMDDhhmm")));
+    let whole = fs::read(&path).expect("read");
+    fs::write(&path, &whole[..whole.len() - 100]).expect("write");
+    assert!(made(&path).is_err_and(|e| e.contains("not indexed")));
+    assert!(made(&dir.path().join("nfcapd.202611201005")).is_err());
+    assert_eq!(fs::read_dir(dir.path()).expect("list").count(), 2, "nothing was written");
+}
+
+/// The only side file of a directory.
+fn side_file(dir: &Path) -> PathBuf {
+    dir.join(".flowsuite-index.20261120.no-pcap")
+}
+
+#[test]
+fn damage_and_cuts_never_hide_a_row() {
+    let dir = tempfile::tempdir().expect("scratch");
+    let path = write(dir.path(), 4, 150);
+    index(dir.path(), &path);
+    let side = side_file(dir.path());
+    let whole = fs::read(&side).expect("read");
+    let questions = ["ip 203.0.113.77", "port 53", "src nat ip 203.0.113.1", "bytes > 3000"];
+    let filters: Vec<Filter> = questions.iter().map(|text| parse(text)).collect();
+    let passes: Vec<bool> = filters.iter().map(|f| !passing(&path, f).is_empty()).collect();
+    let check = |what: &str| {
+        for (filter, passes) in filters.iter().zip(&passes) {
+            let nothing = wanted(&path, filter) == Some(Wanted::Nothing);
+            assert!(!(nothing && *passes), "{what}: {}", filter.tree());
+        }
+    };
+    check("whole");
+    let file = fs::OpenOptions::new().write(true).open(&side).expect("open");
+    for at in 0..whole.len() {
+        for flip in [1, 0x80] {
+            file.write_all_at(&[whole[at] ^ flip], at as u64).expect("write");
+            check(&format!("octet {at}"));
+        }
+        file.write_all_at(&whole[at..=at], at as u64).expect("write");
+    }
+    for len in (0..whole.len()).rev() {
+        file.set_len(len as u64).expect("length");
+        check(&format!("{len} octets"));
+    }
+    // The next writer begins where the last whole entry ends.
+    for len in [0, 5, 24, 30, whole.len() - 1] {
+        fs::write(&side, &whole[..len]).expect("write");
+        index(dir.path(), &path);
+        assert_eq!(wanted(&path, &filters[0]), Some(Wanted::Nothing), "{len}");
+        assert_eq!(fs::read(&side).expect("read"), whole, "{len}");
+    }
+    index(dir.path(), &path);
+    assert_eq!(wanted(&path, &filters[0]), Some(Wanted::Nothing));
+}

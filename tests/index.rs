@@ -1,0 +1,197 @@
+//! Indexes of flow files: answers are the same with and without them, and what cannot match is not
+//! read.
+
+mod common;
+
+use common::flows::FlowFile;
+use common::{FLOWDUMP, Scene, has, run, stdout_of};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("text")
+}
+
+/// Three files of two stretches each, in a directory of their day.
+fn archive(scene: &Scene) -> PathBuf {
+    let base = scene.dir("archive");
+    let dir = scene.dir("archive/2026/04/10");
+    for n in 0..3_u64 {
+        let name = format!("nfcapd.20260410120{}", n * 5 % 10);
+        let name = if n == 2 { "nfcapd.202604101210".to_owned() } else { name };
+        let packing = ["none", "lz4", "zstd"][n as usize];
+        FlowFile { flows: 40_000, seed: n, step_ms: 7, packing, ..FlowFile::default() }
+            .write(&dir.join(name));
+    }
+    base
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn ask(dir: &Path, args: &[&str]) -> String {
+    let output = run(FLOWDUMP, [&["-R", text(dir)], args].concat());
+    assert!(output.status.success(), "{args:?}: {}", said(&output));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// An answer less what it took.
+fn answer(dir: &Path, args: &[&str]) -> String {
+    let cut = |line: &str| match line.split_once(", Blocks skipped:") {
+        Some((before, _)) => before.to_owned(),
+        None => line.to_owned(),
+    };
+    let all = ask(dir, args);
+    all.lines().filter(|l| !l.starts_with("Sys: ")).map(cut).collect::<Vec<_>>().join("\n")
+}
+
+/// Numbers behind a word of the summary.
+fn number(summary: &str, word: &str) -> u64 {
+    let (_, rest) = summary.split_once(word).unwrap_or_else(|| panic!("no {word} in {summary}"));
+    let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().expect("number")
+}
+
+#[test]
+fn answers_are_the_same_with_an_index_and_without() {
+    let scene = Scene::new();
+    let dir = archive(&scene);
+    // A host that is there, and what it translates to.
+    let hosts = ask(&dir, &["-q", "-s", "srcip", "-n", "40", "-o", "csv:%sa"]);
+    assert!(hosts.lines().count() > 30);
+    let filters = [
+        "any",
+        "host 203.0.113.200",
+        "host 2001:db8:ffff::1",
+        "src nat ip 198.51.100.2 and src nat port 2000",
+        "src nat ip 198.51.100.2 and src nat port 60000",
+        "port 443 and proto tcp",
+        "proto 99",
+        "net 203.0.113.0/24",
+        "bytes > 1000000000000",
+        "not host 203.0.113.200",
+        "src as 1 or dst as 2",
+        "next ip 192.0.2.77",
+        "in if 4000000000",
+        "mpls label1 16001",
+        "nat event add",
+        "count < 30 and proto tcp",
+    ];
+    let questions = [
+        &["-o", "csv"][..],
+        &["-s", "record/bytes", "-s", "dstport/flows", "-n", "5"],
+        &["-A", "srcip,proto", "-O", "bytes", "-n", "5"],
+        &["-O", "tstart", "-c", "700", "-o", "line"],
+        &["-t", "2026/11/20.10:00:00-2026/11/20.10:01:00", "-o", "json"],
+        &["-o", "fmt:%nfc %ts %sap %ra %exp", "-c", "50"],
+        &["--bin", "1m", "-o", "csv"],
+    ];
+    let before: Vec<String> =
+        filters.iter().flat_map(|f| questions.map(|q| answer(&dir, &[q, &[f]].concat()))).collect();
+    let built = ask(&dir, &["--index", "build"]);
+    assert_eq!(built, "3 files indexed, 0 were before, 0 cannot be\n");
+    let mut before = before.iter();
+    for filter in filters {
+        for question in questions {
+            let args = [question, &[filter]].concat();
+            let without = before.next().expect("answer");
+            assert_eq!(&answer(&dir, &args), without, "{args:?}");
+            let one = [&args[..], &["-W", "1"]].concat();
+            assert_eq!(&answer(&dir, &one), without, "{one:?}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_match_is_not_read() {
+    let scene = Scene::new();
+    let dir = archive(&scene);
+    assert_eq!(ask(&dir, &["--index", "build"]), "3 files indexed, 0 were before, 0 cannot be\n");
+    assert_eq!(ask(&dir, &["--index", "build"]), "0 files indexed, 3 were before, 0 cannot be\n");
+    for (filter, is_read) in [
+        ("host 203.0.113.200", false),
+        ("proto 99", false),
+        ("src nat ip 198.51.100.2 and src nat port 60000", false),
+        ("net 203.0.114.0/24", false),
+        ("bytes > 1000000000000000", false),
+        ("next ip 192.0.2.77", false),
+        ("proto tcp", true),
+    ] {
+        let summary = ask(&dir, &["-s", "srcip", filter]);
+        let read = number(&summary, "Bytes read:");
+        assert_eq!(read > 0, is_read, "{filter}: {summary}");
+        let without = ask(&dir, &["--no-index", "-s", "srcip", filter]);
+        assert!(number(&without, "Bytes read:") > 1_000_000, "{filter}");
+        let explained = ask(&dir, &["--explain", filter]);
+        let (left_out, blocks) = if is_read { ("0", "blocks") } else { ("3", "0 of their ") };
+        let want = format!("3 of 3 files have one: {left_out} of these are not opened");
+        assert!(explained.contains(&want) && explained.contains(blocks), "{explained}");
+    }
+    // By time, a part of a file.
+    let early = ["-s", "srcip", "first seen < '2026-11-20T10:00:30'"];
+    let summary = ask(&dir, &early);
+    let without = ask(&dir, &[&early[..], &["--no-index"]].concat());
+    let (some, all) = (number(&summary, "Bytes read:"), number(&without, "Bytes read:"));
+    assert!(0 < some && some < all, "{some} of {all}");
+}
+
+#[test]
+fn indexes_are_checked_dropped_and_made_anew() {
+    let scene = Scene::new();
+    let dir = archive(&scene);
+    let file = dir.join("2026/04/10/nfcapd.202604101205");
+    let index = dir.join(".flowsuite-index.20260410.no-pcap");
+    let work = |what: &str| run(FLOWDUMP, ["-R", text(&dir), "--index", what]);
+    assert_eq!(work("build").status.code(), Some(0));
+    let check = work("check");
+    let right = "3 files with a right index, 0 without one, 0 with a wrong one, 0 not readable\n";
+    assert_eq!((said(&check).as_str(), check.status.code()), (right, Some(0)));
+    // Compressed again: another state of the file.
+    stdout_of(FLOWDUMP, ["-r", text(&file), "-J", "bz2"]);
+    let check = work("check");
+    assert!(said(&check).starts_with("2 files with a right index, 1 without one"), "{check:?}");
+    assert_eq!(check.status.code(), Some(1));
+    assert!(said(&work("build")).starts_with("1 files indexed, 2 were before"));
+    // An octet of a set of addresses.
+    let mut octets = fs::read(&index).expect("index");
+    let at = octets.len() - 5000;
+    octets[at] ^= 4;
+    fs::write(&index, &octets).expect("index");
+    let check = work("check");
+    assert!(said(&check).contains("1 with a wrong one"), "{check:?}");
+    assert!(said(&check).contains("drop it and build it again"), "{check:?}");
+    assert!(said(&work("drop")).starts_with("1 indexes dropped"));
+    assert!(!index.exists());
+    assert!(said(&work("check")).starts_with("0 files with a right index, 3 without one"));
+    // What is damaged, or has no day, is told and left out; the others are indexed.
+    let whole = fs::read(&file).expect("file");
+    fs::write(&file, &whole[..whole.len() / 2]).expect("file");
+    let build = work("build");
+    assert_eq!(build.status.code(), Some(1));
+    assert!(said(&build).contains("2 files indexed, 0 were before, 1 cannot be"), "{build:?}");
+    assert!(said(&build).contains("nfcapd.202604101205"), "{build:?}");
+}
+
+#[test]
+fn archives_of_nfcapd_are_indexed_and_nobody_trips_over_it() {
+    if !has("nfdump") {
+        return;
+    }
+    let scene = Scene::new();
+    let dir = archive(&scene);
+    let theirs = scene.dir("theirs");
+    for name in ["nfcapd.202604101200", "nfcapd.202604101205"] {
+        let from = dir.join("2026/04/10").join(name);
+        stdout_of("nfdump", ["-r", text(&from), "-w", text(&theirs.join(name)), "-z"]);
+    }
+    assert!(ask(&theirs, &["--index", "build"]).starts_with("2 files indexed"));
+    let summary = ask(&theirs, &["-s", "srcip", "host 203.0.113.200"]);
+    assert_eq!(number(&summary, "Bytes read:"), 0);
+    let count = |program: &str| {
+        let flows = stdout_of(program, ["-q", "-R", text(&theirs), "-o", "fmt:%sa"]);
+        flows.lines().count()
+    };
+    assert_eq!((count("nfdump"), count(FLOWDUMP)), (80_000, 80_000));
+}
