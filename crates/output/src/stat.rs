@@ -46,6 +46,15 @@ pub enum StatKey<'a> {
     Text(&'a [u8]),
 }
 
+impl StatKey<'_> {
+    /// The value in full. Text from outside is made safe to print.
+    pub fn text(self) -> String {
+        let mut out = Vec::new();
+        push_key(&mut out, self);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+}
+
 /// One line of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct StatRow<'a> {

@@ -181,7 +181,7 @@ impl Grouping {
     }
 
     /// Whether both directions of a conversation are one flow.
-    pub(crate) fn merges_directions(&self) -> bool {
+    pub fn merges_directions(&self) -> bool {
         self.direction != Direction::Kept
     }
 }
