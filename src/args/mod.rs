@@ -14,6 +14,7 @@ pub mod flowprobe;
 pub mod flowprobectl;
 pub mod flowprofile;
 pub mod flowreplay;
+pub mod flowtop;
 pub mod nfprofile;
 pub mod programs;
 

@@ -3,7 +3,7 @@
 
 use super::{
     flowanon, flowcapd, flowdump, flowexpire, flowimport, flownatd, flowprobe, flowprobectl,
-    flowprofile, flowreplay, nfprofile,
+    flowprofile, flowreplay, flowtop, nfprofile,
 };
 use clap::{Command, CommandFactory};
 
@@ -43,6 +43,7 @@ pub const PROGRAMS: &[Program] = &[
     program::<flowprobectl::Args>("flowprobectl", &["softflowctl"], Administration),
     program::<flowprofile::Args>("flowprofile", &["nfprofile"], Administration),
     program::<flowreplay::Args>("flowreplay", &["nfreplay"], Users),
+    program::<flowtop::Args>("flowtop", &[], Users),
 ];
 
 const fn program<A: CommandFactory>(

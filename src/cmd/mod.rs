@@ -10,6 +10,7 @@ pub mod flowprobe;
 pub mod flowprobectl;
 pub mod flowprofile;
 pub mod flowreplay;
+pub mod flowtop;
 mod moment;
 mod nat_who;
 mod outside;

@@ -13,6 +13,7 @@
 //! * [`proc_net`], [`holder`]: what the kernel counts and lists of UDP sockets, and whose they are;
 //! * [`nftables`]: what the firewall drops;
 //! * [`map`]: read-only mapping of finished files;
+//! * [`names`]: names of hosts;
 //! * [`memory`]: how much is left, and advice about large areas;
 //! * [`signal`]: TERM, INT and HUP as flags and as something to poll;
 //! * [`process`]: daemon, pid file, privileges;
@@ -34,6 +35,7 @@ mod leave;
 pub mod lock;
 pub mod map;
 pub mod memory;
+pub mod names;
 pub mod netlink;
 pub mod nftables;
 pub mod poll;

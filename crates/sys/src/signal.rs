@@ -116,6 +116,39 @@ pub fn survive_size_limit() -> Result<(), Error> {
         .map_err(|e| Error::Signal { source: e.into() })
 }
 
+/// What a program that has taken over a terminal has to hear: it gives the terminal back before it
+/// stops, and takes it again afterwards.
+#[derive(Clone, Debug)]
+pub struct JobControl {
+    stop: Arc<AtomicBool>,
+}
+
+impl JobControl {
+    /// Installs a handler for TSTP. It stays for the rest of the process.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn install() -> Result<Self, Error> {
+        let stop = Arc::default();
+        signal_hook::flag::register(signal_hook::consts::SIGTSTP, Arc::clone(&stop))
+            .map_err(|source| Error::Signal { source })?;
+        Ok(Self { stop })
+    }
+
+    /// Whether TSTP arrived since the last call.
+    pub fn take_stop(&self) -> bool {
+        self.stop.swap(false, Ordering::SeqCst)
+    }
+
+    /// Stops the process, until CONT arrives.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn suspend(&self) -> Result<(), Error> {
+        nix::sys::signal::raise(Signal::SIGSTOP).map_err(|e| Error::Signal { source: e.into() })
+    }
+}
+
 /// A flag for a program that answers and ends: INT or TERM set it, so that the program can show
 /// what it has. A second one ends the process at once, as if nobody had asked.
 ///

@@ -507,7 +507,7 @@ impl Model {
         self.typing = None;
         // What was typed is no drill-down: there is no way back from it.
         self.above.clear();
-        self.to_top();
+        self.go_to_top();
         self.asked()
     }
 
@@ -516,7 +516,7 @@ impl Model {
         Vec::new()
     }
 
-    fn to_top(&mut self) {
+    fn go_to_top(&mut self) {
         self.selected = 0;
         self.follows = None;
     }
@@ -550,7 +550,7 @@ impl Model {
             filter: std::mem::replace(&mut self.ask.filter, added),
             follows: Some(line.parts.clone()),
         });
-        self.to_top();
+        self.go_to_top();
         self.asked()
     }
 
@@ -628,7 +628,7 @@ fn step<T: Copy + PartialEq>(value: &mut T, all: &[T], forward: bool) {
     let next = match (here, forward) {
         (None, _) => 0,
         (Some(here), true) => (here + 1) % all.len().max(1),
-        (Some(here), false) => here.checked_sub(1).unwrap_or(all.len().saturating_sub(1)),
+        (Some(here), false) => here.checked_sub(1).unwrap_or_else(|| all.len().saturating_sub(1)),
     };
     if let Some(next) = all.get(next) {
         *value = *next;

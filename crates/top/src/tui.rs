@@ -11,7 +11,7 @@ use ratatui::crossterm::execute;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span, Text};
-use ratatui::widgets::{Clear, Paragraph};
+use ratatui::widgets::{Clear, Paragraph, Wrap};
 use std::io;
 use std::time::Duration;
 
@@ -224,12 +224,14 @@ fn last_line(frame: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
     let at = title.len() + prompt.cursor() - skipped;
     let line = Line::from(vec![Span::raw(title), Span::raw(text)]);
     frame.render_widget(Paragraph::new(line), area);
-    if let Some(why) = prompt.wrong()
-        && let Some(y) = area.y.checked_sub(1)
-    {
-        let above = Rect { y, height: 1, ..area };
+    if let Some(why) = prompt.wrong() {
+        let columns = usize::from(area.width).max(1);
+        // Words that go to the next line leave some room.
+        let height = (why.chars().count() / columns + 2).min(5).min(usize::from(area.y)) as u16;
+        let above = Rect { y: area.y - height, height, ..area };
         frame.render_widget(Clear, above);
-        frame.render_widget(Paragraph::new(Line::styled(why, wrong)), above);
+        let text = Paragraph::new(Line::styled(why, wrong)).wrap(Wrap { trim: true });
+        frame.render_widget(text, above);
     }
     let last = area.right().saturating_sub(1);
     let x = area.x.saturating_add(u16::try_from(at).unwrap_or(u16::MAX)).min(last);
@@ -286,7 +288,7 @@ mod tests {
 
     fn drawn(model: &Model, look: &Look, width: u16, height: u16) -> Vec<String> {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| drop(draw(frame, model, look))).unwrap();
+        terminal.draw(|frame| _ = draw(frame, model, look)).unwrap();
         let buffer = terminal.backend().buffer();
         let row = |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
         (0..height).map(|y| row(y).trim_end().to_owned()).collect()
@@ -297,15 +299,15 @@ mod tests {
         let got = drawn(&model(3), &LOOK, 80, 10);
         let want = [
             "flowtop  ip by bytes  last 5m  every 2s                                 22:30:00",
-            "4711 flows  123.4 k packets  10.0 MB  266.6 kbit/s  411 pkt/s   ▁▁▂▂▃▃▄▄▅▅▆▆▇▇▇█",
+            "4711 flows  123.4 k packets  10.0 MB  266.6 kbit/s  411 pkt/s  ▁▁▂▂▃▃▄▄▄▅▅▆▇▇███",
             "3 files (1 open)  newest 1.2 s ago  3 keys  LOST 17 datagrams (kernel)",
             "Filter: any",
             "ip                 Flows  Packets   Bytes↓      bps      pps  Share      History",
             "192.0.2.0            100    20000    3.0 M    80000       66  30.0%",
-            "192.0.2.1             99    10000    1.5 M    40000       33  15.0%  ▁▂▃▃▄▅▅▆▆▇█",
-            "192.0.2.2             98     6666    1.0 M    26666       22  10.0%  ▁▂▃▃▄▅▅▆▆▇█",
+            "192.0.2.1             99    10000    1.5 M    40000       33  15.0% ▁▁▂▃▄▄▅▆▆▇██",
+            "192.0.2.2             98     6666    1.0 M    26666       22  10.0% ▁▁▂▃▄▄▅▆▆▇██",
             "",
-            "?:help  e:element  o:order  /:filter  w:window  Enter:into  Backspace:back  spac",
+            "?:help e:element o:order /:filter w:window Enter:into Backspace:back q:quit",
         ];
         for (n, (got, want)) in got.iter().zip(want).enumerate() {
             assert_eq!(got, want, "line {n}");
@@ -332,7 +334,9 @@ mod tests {
                 [(1, 1), (3, 2), (10, 4), (20, 5), (40, 6), (80, 24), (200, 60), (300, 3)]
             {
                 let lines = drawn(model, &look, width, height);
-                assert!(lines.iter().all(|l| l.is_ascii() || l.contains("äöü")), "{lines:?}");
+                let is_typed = |c: char| "äöü".contains(c);
+                let is_plain = |l: &String| l.chars().all(|c| c.is_ascii() || is_typed(c));
+                assert!(lines.iter().all(is_plain), "{lines:?}");
             }
         }
     }
@@ -345,7 +349,8 @@ mod tests {
         assert_eq!(drawn(&m, &LOOK, 60, 12)[11], "filter: prot tcp");
         m.update(Event::Key(Key::Enter));
         let lines = drawn(&m, &LOOK, 60, 12);
-        assert!(lines[10].contains("prot"), "{lines:?}");
+        let said = lines[8..11].join(" ");
+        assert!(said.contains("found `prot`"), "{lines:?}");
         assert_eq!(lines[11], "filter: prot tcp");
         // A line that is longer than the screen shows its end.
         (0..100).for_each(|_| drop(m.update(Event::Key(Key::Char('x')))));
@@ -368,10 +373,10 @@ mod tests {
     fn without_colours_there_are_none() {
         let look = Look { colour: false, ..LOOK };
         let mut terminal = Terminal::new(TestBackend::new(80, 12)).unwrap();
-        terminal.draw(|frame| drop(draw(frame, &model(3), &look))).unwrap();
+        terminal.draw(|frame| _ = draw(frame, &model(3), &look)).unwrap();
         let buffer = terminal.backend().buffer();
         assert!(buffer.content.iter().all(|c| c.fg == Color::Reset && c.bg == Color::Reset));
-        terminal.draw(|frame| drop(draw(frame, &model(3), &LOOK))).unwrap();
+        terminal.draw(|frame| _ = draw(frame, &model(3), &LOOK)).unwrap();
         assert!(terminal.backend().buffer().content.iter().any(|c| c.bg == Color::Cyan));
     }
 

@@ -129,7 +129,7 @@ fn cell(column: Column, answer: &Answer, line: &Line, ask: &Ask, look: &Look) ->
 fn fitting(width: usize, label: usize, order: Order) -> Vec<Column> {
     /// Labels are cut before numbers go below this.
     const LONGEST: usize = 46;
-    let label = label.min(LONGEST).max(12);
+    let label = label.clamp(12, LONGEST);
     let mut columns = Column::ALL.to_vec();
     for gone in Column::EXPENDABLE {
         let taken: usize = columns.iter().map(|c| c.width()).sum();
@@ -220,8 +220,8 @@ pub fn sources(answer: &Answer) -> String {
 }
 
 /// The keys, for the line at the bottom.
-pub const HINTS: &str = "?:help  e:element  o:order  /:filter  w:window  Enter:into  \
-                         Backspace:back  space:pause  q:quit";
+pub const HINTS: &str =
+    "?:help e:element o:order /:filter w:window Enter:into Backspace:back q:quit";
 
 /// What each key does.
 pub const HELP: [(&str, &str); 17] = [
