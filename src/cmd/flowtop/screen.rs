@@ -177,7 +177,7 @@ fn answer(
         let began = sys::clock::monotonic();
         let mut asked = None;
         let look = session.look(sys::clock::now_ms(), || {
-            asked = asks.try_iter().last().or(asked.take());
+            asked = asks.try_iter().last().or_else(|| asked.take());
             asked.is_none() && began.elapsed() < PATIENCE
         });
         let is_complete = match look {
