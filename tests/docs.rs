@@ -120,6 +120,8 @@ fn every_option_in_the_manual_exists() {
         "add-port",
         "create",
         "exclude",
+        "files",
+        "flows",
         "id",
         "list-all",
         "locked",
