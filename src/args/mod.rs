@@ -58,7 +58,7 @@ pub(crate) fn parse<A: Parser>(
 
 /// Whether a program goes by the name of one of nfdump's.
 fn is_of_nfdump(name: &str) -> bool {
-    is_old_name(name) && !name.starts_with("soft")
+    is_old_name(name) && !["softflowd", "softflowctl", "nfflowd"].contains(&name)
 }
 
 /// The version in nfdump's words, which NfSen reads: that of nfdump whose options these are, and

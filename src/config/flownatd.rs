@@ -33,7 +33,10 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Entry>> {
     let shown = || format!("configuration file {}", path.display());
     let text = std::fs::read_to_string(path).with_context(shown)?;
     if nfflowd::is_one(&text) {
-        return nfflowd::entries(&text).with_context(shown);
+        let mut entries = nfflowd::entries(&text).with_context(shown)?;
+        // nfflowd works without syslog, too: that is a copy which nobody asked for.
+        entries.retain(|e| e.name != "syslog" || Path::new(nfflowd::SYSLOG).exists());
+        return Ok(entries);
     }
     let table = options::load(path)?;
     entries(&table).with_context(shown)

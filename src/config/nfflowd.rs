@@ -19,6 +19,9 @@ use std::net::IpAddr;
 /// Where nfflowd has it.
 pub const SYSTEM: &str = "/etc/nfflowd.conf";
 
+/// Where copies of its lines go.
+pub(crate) const SYSLOG: &str = "/dev/log";
+
 /// How nfflowd works where its file has no word for it: NetFlow v5 at the end of a connection, of
 /// translated connections of these protocols. Its lines have counters, so the kernel has to count.
 const ALWAYS: [(&str, &str); 6] = [
@@ -58,7 +61,7 @@ pub(crate) fn entries(text: &str) -> anyhow::Result<Vec<Entry>> {
         all.push(entry("ttl", &ttl));
     }
     if said.has_syslog {
-        all.push(entry("syslog", "/dev/log"));
+        all.push(entry("syslog", SYSLOG));
     }
     Ok(all)
 }
