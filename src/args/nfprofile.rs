@@ -8,7 +8,14 @@ use std::path::PathBuf;
 /// A line of standard input is GROUP#PROFILE#TYPE#CHANNEL#SOURCE|SOURCE...; the filter of a channel
 /// is in STATDIR/GROUP/PROFILE/CHANNEL-filter.txt. flowprofile is the same without NfSen.
 #[derive(Debug, Parser)]
-#[command(version, disable_version_flag = true, args_override_self = true)]
+#[command(
+    version,
+    disable_version_flag = true,
+    args_override_self = true,
+    after_help = "\
+Exit status: 0 done, also after wrong options, for which it prints its help, 1 nothing could be done,
+as without a directory or a file to read, 130 interrupted."
+)]
 pub struct Args {
     /// Read channels from standard input
     #[arg(short = 'I')]

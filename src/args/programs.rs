@@ -57,12 +57,18 @@ const fn program<A: CommandFactory>(
 impl Program {
     /// Its options, under its own name or an old one.
     pub fn command(&self, name: &str) -> Command {
-        // NfSen's tool has another form than ours: no commands.
-        let command = match name {
-            "nfprofile" => nfprofile::Args::command(),
-            _ => (self.command)(),
+        let command = match self.has_own_options(name) {
+            true => nfprofile::Args::command(),
+            false => (self.command)(),
         };
         command.name(name.to_owned()).bin_name(name.to_owned())
+    }
+
+    /// Whether it has other options under this old name than under all others, and so a page of the
+    /// manual for it alone.
+    pub fn has_own_options(&self, name: &str) -> bool {
+        // NfSen's tool has another form than ours: no commands.
+        name == "nfprofile"
     }
 
     /// Its own name and the old ones.

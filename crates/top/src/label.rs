@@ -1,8 +1,9 @@
 //! How keys are shown, and the filters that ask for them.
 
-use query::{By, KeyText};
+use query::{By, KeyText, Prefix};
 use record::Field;
 use record::code::Proto;
+use std::net::IpAddr;
 
 /// Names for values: of hosts, and of ports.
 pub trait Names {
@@ -76,21 +77,74 @@ pub fn filter(by: &By, parts: &[KeyText]) -> Option<String> {
     // An element of several fields counts a flow under the value of each.
     let is_either = matches!(by, By::Element { element, .. } if element.fields.len() > 1);
     let joins = matches!(by, By::Flows(grouping) if grouping.merges_directions());
-    let term = |(n, part): (usize, &KeyText)| {
-        let is_either = is_either && n == 0;
-        Some(format!("{} {}", words(part.field?, is_either)?, part.text))
+    let asked = |(n, part): (usize, &KeyText)| {
+        let prefix = match by {
+            // 0 is also for records that do not say, which no filter of masks passes.
+            By::Flows(_) if is_mask(part.field) && part.text == "0" => return None,
+            By::Flows(grouping) => grouping.key.parts().get(n)?.prefix,
+            By::Element { .. } => Prefix::Full,
+        };
+        Some((part.field?, is_either && n == 0, Asked::new(part, prefix, parts)?))
     };
-    let all: Option<Vec<String>> = parts.iter().enumerate().map(term).collect();
-    let there = all?.join(" and ");
+    let all: Option<Vec<_>> = parts.iter().enumerate().map(asked).collect();
+    let all = all?;
+    let terms = |turn: fn(Field) -> Field| {
+        let term =
+            |(field, is_either, asked): &(Field, bool, Asked)| asked.term(turn(*field), *is_either);
+        Some(all.iter().map(term).collect::<Option<Vec<_>>>()?.join(" and "))
+    };
+    let there = terms(|field| field)?;
     if !joins {
         return Some(there);
     }
-    let turned: Vec<KeyText> = parts
-        .iter()
-        .map(|p| KeyText { field: p.field.map(opposite), text: p.text.clone() })
-        .collect();
-    let back: Option<Vec<String>> = turned.iter().map(|part| term((1, part))).collect();
-    Some(format!("(({there}) or ({}))", back?.join(" and ")))
+    Some(format!("(({there}) or ({}))", terms(opposite)?))
+}
+
+fn is_mask(field: Option<Field>) -> bool {
+    matches!(field, Some(Field::SrcMask | Field::DstMask))
+}
+
+/// What is asked of a field.
+struct Asked {
+    value: String,
+    /// The value is a network, with the length of its prefix.
+    is_net: bool,
+}
+
+impl Asked {
+    /// What the part of a key that has this prefix asks; `None` if the prefix leaves nothing of it.
+    fn new(part: &KeyText, prefix: Prefix, parts: &[KeyText]) -> Option<Self> {
+        let len = match (prefix, part.text.parse::<IpAddr>()) {
+            (Prefix::Full, _) => {
+                return Some(Self { value: part.text.clone(), is_net: false });
+            }
+            // Addresses of a family without a length are all the unspecified one: no filter tells
+            // them from that.
+            (Prefix::Leading { v4, v6 }, Ok(address))
+                if address.is_unspecified() && (v4.is_none() || v6.is_none()) =>
+            {
+                return None;
+            }
+            (Prefix::Leading { v4, .. }, Ok(IpAddr::V4(_))) => v4?,
+            (Prefix::Leading { v6, .. }, Ok(IpAddr::V6(_))) => v6?,
+            (Prefix::OwnMask(mask), Ok(_)) => {
+                // The mask is a part of the key, too.
+                parts.iter().find(|p| p.field == Some(mask))?.text.parse().ok()?
+            }
+            _ => return None,
+        };
+        Some(Self { value: format!("{}/{len}", part.text), is_net: true })
+    }
+
+    fn term(&self, field: Field, is_either: bool) -> Option<String> {
+        let words = match (self.is_net, field) {
+            (false, _) => words(field, is_either)?,
+            (true, Field::SrcAddr) => "src net",
+            (true, Field::DstAddr) => "dst net",
+            (true, _) => return None,
+        };
+        Some(format!("{words} {}", self.value))
+    }
 }
 
 const fn opposite(field: Field) -> Field {
@@ -206,6 +260,11 @@ mod tests {
     fn filters_of_keys() {
         let element =
             |name| By::Element { element: Element::named(name).unwrap(), by_proto: false };
+        let groups = |fields| By::Flows(Grouping::parse(fields).unwrap());
+        let joined = |fields| {
+            let grouping = Grouping::parse(fields).unwrap();
+            By::Flows(Grouping { direction: query::Direction::Merged, ..grouping })
+        };
         let ten = || vec![part(Field::SrcAddr, "10.1.2.3")];
         for (by, parts, want) in [
             (element("ip"), ten(), Some("host 10.1.2.3")),
@@ -225,6 +284,48 @@ mod tests {
                 By::Flows(Grouping::bidirectional(false)),
                 vec![part(Field::SrcAddr, "10.1.2.3"), part(Field::DstPort, "1")],
                 Some("((src host 10.1.2.3 and dst port 1) or (dst host 10.1.2.3 and src port 1))"),
+            ),
+            // Networks, of one family or by the mask in the record.
+            (
+                groups("srcip4/24,dstport"),
+                vec![part(Field::SrcAddr, "10.1.2.0"), part(Field::DstPort, "53")],
+                Some("src net 10.1.2.0/24 and dst port 53"),
+            ),
+            (
+                groups("dstip4/24,dstip6/48"),
+                vec![part(Field::DstAddr, "2001:db8:1::")],
+                Some("dst net 2001:db8:1::/48"),
+            ),
+            (groups("srcip4"), ten(), Some("src net 10.1.2.3/32")),
+            // Addresses of the other family are all one value, which no filter asks for.
+            (groups("srcip4/24"), vec![part(Field::SrcAddr, "0.0.0.0")], None),
+            (groups("srcip6/64"), vec![part(Field::SrcAddr, "0.0.0.0")], None),
+            (
+                groups("srcip4/24,srcip6/64"),
+                vec![part(Field::SrcAddr, "0.0.0.0")],
+                Some("src net 0.0.0.0/24"),
+            ),
+            (
+                groups("srcnet"),
+                vec![part(Field::SrcMask, "22"), part(Field::SrcAddr, "10.1.0.0")],
+                Some("src mask 22 and src net 10.1.0.0/22"),
+            ),
+            (
+                groups("srcnet"),
+                vec![part(Field::SrcMask, "0"), part(Field::SrcAddr, "10.1.0.7")],
+                None,
+            ),
+            (
+                joined("srcip4/24,dstip4/16"),
+                vec![part(Field::SrcAddr, "10.1.2.0"), part(Field::DstAddr, "10.9.0.0")],
+                Some(
+                    "((src net 10.1.2.0/24 and dst net 10.9.0.0/16) or (dst net 10.1.2.0/24 and src net 10.9.0.0/16))",
+                ),
+            ),
+            (
+                By::Flows(Grouping::bidirectional(false)),
+                vec![part(Field::Proto, "6"), part(Field::SrcAddr, "10.1.2.3")],
+                Some("((proto 6 and src host 10.1.2.3) or (proto 6 and dst host 10.1.2.3))"),
             ),
         ] {
             let got = filter(&by, &parts);

@@ -532,7 +532,7 @@ impl Model {
         let line = self.answer.as_ref().and_then(|a| a.lines.get(self.selected));
         let Some(line) = line else { return Vec::new() };
         let (Some(filter), Ok(by)) = (&line.filter, self.ask.by(&self.grouping)) else {
-            self.trouble = Some(format!("no filter asks for a {}", self.ask.element));
+            self.trouble = Some(nothing_below(&self.ask.element));
             return Vec::new();
         };
         let added = match self.ask.filter.as_str() {
@@ -614,6 +614,14 @@ impl Names for Known<'_> {
     }
     fn port(&self, port: &str) -> Option<&str> {
         self.ports.get(port).map(String::as_str)
+    }
+}
+
+/// Why there is no way into a row of this element.
+fn nothing_below(element: &str) -> String {
+    match element.eq_ignore_ascii_case("any") {
+        true => "this row is all flows: e or s counts them by something else".to_owned(),
+        false => format!("no filter can ask for this value of {element}: / types another"),
     }
 }
 

@@ -57,11 +57,17 @@ pub fn write(dir: &Path) -> anyhow::Result<()> {
     for program in PROGRAMS {
         let section = program.section as u8;
         list.push_str(&format!("{} {section}", program.name));
-        put(format!("man/{}.{section}", program.name), page::page(program).as_bytes())?;
+        put(
+            format!("man/{}.{section}", program.name),
+            page::page(program, program.name).as_bytes(),
+        )?;
         for old in program.old_names {
             list.push_str(&format!(" {old}"));
-            let link = format!(".so man{section}/{}.{section}\n", program.name);
-            put(format!("man/{old}.{section}"), link.as_bytes())?;
+            let text = match program.has_own_options(old) {
+                true => page::page(program, old),
+                false => format!(".so man{section}/{}.{section}\n", program.name),
+            };
+            put(format!("man/{old}.{section}"), text.as_bytes())?;
         }
         list.push('\n');
         for name in program.names() {

@@ -59,14 +59,18 @@ const ENVIRONMENT: [Named; 1] = [(
 const FORMATS: [(&str, &str); 3] =
     [("flowcapd", "flowcapd.toml"), ("flowdump", "flowdump.toml"), ("flownatd", "flownatd.toml")];
 
-/// The page of a program.
-pub fn page(program: &Program) -> String {
-    let mut command = program.command(program.name);
+/// The page of a program, for its own name and all that it has the same options under; or for a name
+/// that it has options of its own under.
+pub fn page(program: &Program, name: &'static str) -> String {
+    let mut command = program.command(name);
     command.build();
-    let names: Vec<_> = program.names().collect();
+    let names: Vec<_> = match program.has_own_options(name) {
+        true => vec![name],
+        false => program.names().filter(|n| !program.has_own_options(n)).collect(),
+    };
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let about = about.trim_end_matches('.');
-    let mut page = Page::new(program.name, program.section as u8, &names, about);
+    let mut page = Page::new(name, program.section as u8, &names, about);
     page.section("Synopsis");
     for name in names {
         page.raw(&usage(&program.command(name), name));
@@ -76,11 +80,11 @@ pub fn page(program: &Program) -> String {
     page.text(&long.map(ToString::to_string).unwrap_or_default());
     page.section("Options");
     options(&mut page, &command);
-    subcommands(&mut page, &command, program.name);
+    subcommands(&mut page, &command, name);
     notes(&mut page, &command);
     list(&mut page, "Environment", &ENVIRONMENT, program.name);
     list(&mut page, "Files", &FILES, program.name);
-    see_also(&mut page, program);
+    see_also(&mut page, program, name);
     page.finish()
 }
 
@@ -228,8 +232,8 @@ fn list(page: &mut Page, title: &str, all: &[Named], program: &str) {
     }
 }
 
-fn see_also(page: &mut Page, program: &Program) {
-    let others = PROGRAMS.iter().filter(|p| p.name != program.name);
+fn see_also(page: &mut Page, program: &Program, name: &str) {
+    let others = PROGRAMS.iter().filter(|p| p.name != name);
     let mut all: Vec<_> = others.map(|p| (p.section as u8, p.name)).collect();
     all.extend(FORMATS.iter().filter(|(name, _)| *name == program.name).map(|(_, f)| (5, *f)));
     all.push((5, "flowsuite-files"));

@@ -40,29 +40,49 @@ fn tags(page: &str) -> Vec<&str> {
 
 #[test]
 fn every_option_is_in_the_page() {
+    let (_kept, dir) = written();
     for program in PROGRAMS {
-        let page = manual::page::page(program);
-        let tags = tags(&page);
-        let mut seen = 0;
-        walk(&built(program, program.name), &[], &mut |words, argument| {
-            for name in names(argument, true) {
-                let tag = format!("\\fB{}\\fR", manual::roff::escape(&name));
-                let count = tags.iter().filter(|t| t.contains(&tag)).count();
-                assert!(count > 0, "{} {words:?}: {name} is not in the page", program.name);
-                seen += 1;
-            }
-            for value in argument.get_value_names().unwrap_or_default() {
-                let value = format!("\\fI{}\\fR", manual::roff::escape(value));
-                let is_flag = !argument.get_action().takes_values();
-                assert!(is_flag || page.contains(&value), "{}: {value}", program.name);
-            }
-        });
-        assert!(seen >= 4, "{}: {seen} options", program.name);
-        for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "SEE ALSO"] {
-            let heading = format!(".SH \"{section}\"\n");
-            assert_eq!(page.matches(&heading).count(), 1, "{}: {section}", program.name);
+        for name in program.names() {
+            has_every_option(program, name, &page_of(&dir, program, name));
         }
     }
+}
+
+/// What `man NAME` shows: the page of this name, or the one that it leads to.
+fn page_of(dir: &Path, program: &Program, name: &str) -> String {
+    let read = |path: &str| std::fs::read_to_string(dir.join("man").join(path)).expect("a page");
+    let page = read(&format!("{name}.{}", program.section as u8));
+    match page.strip_prefix(".so ").and_then(|path| path.trim().rsplit_once('/')) {
+        Some((_, target)) => read(target),
+        None => page,
+    }
+}
+
+fn has_every_option(program: &Program, name: &str, page: &str) {
+    let tags = tags(page);
+    let mut seen = 0;
+    walk(&built(program, name), &[], &mut |words, argument| {
+        for option in names(argument, true) {
+            let tag = format!("\\fB{}\\fR", manual::roff::escape(&option));
+            let count = tags.iter().filter(|t| t.contains(&tag)).count();
+            assert!(count > 0, "{name} {words:?}: {option} is not in the page");
+            seen += 1;
+        }
+        for value in argument.get_value_names().unwrap_or_default() {
+            let value = format!("\\fI{}\\fR", manual::roff::escape(value));
+            let is_flag = !argument.get_action().takes_values();
+            assert!(is_flag || page.contains(&value), "{name}: {value}");
+        }
+    });
+    assert!(seen >= 4, "{name}: {seen} options");
+    for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "SEE ALSO"] {
+        let heading = format!(".SH \"{section}\"\n");
+        assert_eq!(page.matches(&heading).count(), 1, "{name}: {section}");
+    }
+    // Where the page says which names it is for, this is one of them.
+    let says = page.lines().skip_while(|l| *l != ".SH \"NAME\"").nth(1).expect("a line");
+    let (named, _) = says.split_once(" \\- ").expect("names and what they are");
+    assert!(named.split(", ").any(|n| n == name), "{name}: {says}");
 }
 
 /// Whether a completion knows an option.
