@@ -504,6 +504,7 @@ fn one_file_in_place_leaves_what_belongs_to_others_and_says_so() {
     let done = anon(["-K", KEY, "-r", text(&base)]);
     assert!(side_files(&base).contains(&".flowsuite-state.no-pcap".to_owned()), "{}", said(&done));
     assert!(said(&done).contains(".flowsuite-state.no-pcap: names exporters"), "{}", said(&done));
+    assert!(said(&done).contains("nfcapd.current.4711: is being written"), "{}", said(&done));
     // And so does everybody who says so.
     let (base, _) = archive(&Scene::new());
     assert!(!base.exists());
@@ -512,6 +513,47 @@ fn one_file_in_place_leaves_what_belongs_to_others_and_says_so() {
     let before = side_files(&base);
     stdout_of(FLOWANON, ["-K", KEY, "-r", text(&base), "--keep", "side-files"]);
     assert_eq!(side_files(&base), before);
+}
+
+#[test]
+fn an_index_of_the_original_addresses_goes_with_them() {
+    let scene = Scene::new();
+    let base = scene.dir("archive/2026");
+    let file = base.join("nfcapd.202611201000");
+    file_of(&file, 300, "none");
+    let given = [text(&file), text(&base), text(&scene.path("archive"))].map(str::to_owned);
+    for (n, from) in given.iter().enumerate() {
+        let root = scene.path("archive");
+        stdout_of(FLOWDUMP, ["-q", "-R", text(&root), "--index", "build"]);
+        assert_eq!(side_files(&root), [".flowsuite-index.20261120.no-pcap"]);
+        // The key of another time makes others of them; size and time of the file stay.
+        let key = [KEY, "FEDCBA98765432100123456789abcdef"][n % 2];
+        let before = file.metadata().unwrap();
+        let done = anon(["-K", key, "-r", from, "--again", "--keep", "side-files"]);
+        assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+        let after = file.metadata().unwrap();
+        assert_eq!(before.modified().unwrap(), after.modified().unwrap());
+        assert!(said(&done).contains("1 indexes with original addresses removed"), "{done:?}");
+        assert!(side_files(&root).is_empty());
+        let new = stdout_of(FLOWDUMP, ["-q", "-r", text(&file), "-6", "-c", "1", "-o", "fmt:%sa"]);
+        let filter = format!("src ip {}", new.trim());
+        assert!(!list(FLOWDUMP, &file, &filter).is_empty(), "{filter}");
+    }
+}
+
+#[test]
+fn a_file_that_is_written_onto_itself_is_one_in_place() {
+    let scene = Scene::new();
+    let (_, files) = archive(&scene);
+    let link = scene.path("link");
+    symlink(&files[2], &link).unwrap();
+    for to in [&files[2], &link] {
+        let done = anon(["-K", KEY, "-r", text(&files[2]), "-w", text(to)]);
+        assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+        assert!(!store::side::path(&files[2], "damaged").exists());
+        fs::write(store::side::path(&files[2], "damaged"), b"192.0.2.1").unwrap();
+    }
+    assert!(link.is_symlink());
 }
 
 #[test]

@@ -154,7 +154,7 @@ pub enum Keep {
     Names,
     /// The ident of the file
     Ident,
-    /// Side files in a directory that is anonymised in place
+    /// Side files in a directory that is anonymised in place, indexes excepted
     SideFiles,
 }
 

@@ -31,6 +31,10 @@ fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
     let jobs = inputs::jobs(name, args)?;
     let stop = sys::signal::interrupt()?;
     let is_quiet = args.quiet || args.verbose == 0;
+    let is_in_place = jobs.iter().all(|job| job.to.is_none());
+    if is_in_place {
+        beside::drop_indexes(name, &jobs, is_quiet)?;
+    }
     let teller = Teller { name, is_quiet, told: Mutex::new(Told { number: 0, error: None }), args };
     let goes_on = || !stop.load(Relaxed);
     let threads = args.threads.or(args.old_threads).filter(|n| *n > 0);
@@ -58,7 +62,7 @@ fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
             }
         }
     });
-    let is_clean = match args.write.is_none() && !args.keep.contains(&Keep::SideFiles) {
+    let is_clean = match is_in_place && !args.keep.contains(&Keep::SideFiles) {
         true => beside::clean(name, args, &sums.clean, work.ident(), is_quiet)?,
         false => true,
     };

@@ -35,6 +35,7 @@ fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
     let inputs = Inputs::find(args)?;
     inputs.notes.iter().for_each(|note| complain(name, note));
     let path = args.write.as_deref().context("where to? name a file or a directory with -w")?;
+    check_output(path, &inputs)?;
     let printable = |c: char| ('!'..='~').contains(&c);
     ensure!(
         (1..=121).contains(&args.ident.len()) && args.ident.chars().all(printable),
@@ -75,6 +76,14 @@ fn run(name: &str, args: &Args) -> anyhow::Result<Exit> {
     Ok(if seen.bad > 0 || written.unnumbered > 0 { Exit::Incomplete } else { Exit::Success })
 }
 
+/// What is read would be replaced by what is made of it.
+fn check_output(path: &Path, inputs: &Inputs) -> anyhow::Result<()> {
+    let Ok(written) = path.canonicalize() else { return Ok(()) };
+    let same = inputs.files.iter().find(|file| file.canonicalize().is_ok_and(|f| f == written));
+    ensure!(same.is_none(), "-w {}: is read as well: name another file", path.display());
+    Ok(())
+}
+
 /// What came in.
 #[derive(Debug, Default)]
 struct Seen {
@@ -108,8 +117,9 @@ impl Import<'_> {
         if self.stop.is_requested() {
             return Ok(());
         }
-        let (format, octets) = match input::open(path, self.args.format) {
+        let (format, octets) = match input::open(path, self.args.format, self.stop) {
             Ok(opened) => opened,
+            Err(_) if self.stop.is_requested() => return Ok(()),
             Err(e) => {
                 self.bad(path, &format!("{e:#}"));
                 return Ok(());
@@ -320,8 +330,11 @@ fn tell(name: &str, args: &Args, seen: &Seen, written: &Written) -> io::Result<(
 fn headers(name: &str, args: &Args) -> anyhow::Result<Exit> {
     let inputs = Inputs::find(args)?;
     let mut exit = Exit::Success;
+    // Nobody asks for it: a signal ends what only prints.
+    let stop = Stop::new()?;
     for path in &inputs.files {
-        let header = input::open(path, Format::FlowTools).and_then(|(_, octets)| header_of(octets));
+        let header =
+            input::open(path, Format::FlowTools, &stop).and_then(|(_, octets)| header_of(octets));
         match header {
             Ok(header) => {
                 let mut out = io::stdout().lock();

@@ -51,17 +51,17 @@ impl PrefixSet {
             Some((addr, len)) => (addr, Some(len)),
             None => (word, None),
         };
-        let addr: IpAddr = addr.parse().map_err(|_| PrefixError::Address(word.to_owned()))?;
+        let addr: IpAddr = addr.parse().map_err(|_| PrefixError::Address(shown(word)))?;
         let addr = Addr::from(addr);
         let width = 8 * addr.width() as u8;
         let len = match len.map(str::parse::<u8>) {
             None => width,
             Some(Ok(len)) if len <= width => len,
-            Some(_) => return Err(PrefixError::Length(word.to_owned())),
+            Some(_) => return Err(PrefixError::Length(shown(word))),
         };
         let first = addr.masked(len);
         if first != addr {
-            return Err(PrefixError::Bits(word.to_owned(), format!("{first}/{len}")));
+            return Err(PrefixError::Bits(shown(word), format!("{first}/{len}")));
         }
         match first {
             Addr::V4(n) => self.v4.push((n, n | u32::MAX.checked_shr(len.into()).unwrap_or(0))),
@@ -84,6 +84,13 @@ impl PrefixSet {
     pub fn has_v6(&self, addr: u128) -> bool {
         contains(&self.v6, addr)
     }
+}
+
+/// As much of a word as a message needs, without what a terminal would take for orders.
+fn shown(word: &str) -> String {
+    const MOST: usize = 64;
+    let rest = if word.chars().nth(MOST).is_some() { "..." } else { "" };
+    word.chars().take(MOST).flat_map(char::escape_debug).chain(rest.chars()).collect()
 }
 
 fn contains<T: Ord + Copy>(ranges: &[(T, T)], addr: T) -> bool {
@@ -157,5 +164,13 @@ mod tests {
         ] {
             assert_eq!(PrefixSet::parse(&format!("192.0.2.1,{text}")), Err(want), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_no_list_is_told_in_a_line() {
+        let text = "\0\u{1b}".repeat(1 << 16);
+        let error = PrefixSet::parse(&text).unwrap_err().to_string();
+        assert!(error.starts_with(r"`\0\u{1b}\0") && error.len() < 600, "{}", error.len());
+        assert!(error.contains("...` is no address"), "{error}");
     }
 }

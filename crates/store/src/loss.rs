@@ -24,11 +24,14 @@ mod account;
 pub use account::{Account, Cause, ExporterStatement};
 
 use crate::error::StoreError;
+use crate::replace::create_beside;
+use crate::rotate::sync_directory;
 use crate::side::{self, MAX_LEVELS, day_in_name as day};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 /// What became of one slot of one source.
@@ -119,9 +122,7 @@ impl Statement {
     }
 
     fn write(&self, path: &Path) -> io::Result<()> {
-        let mut file = OpenOptions::new().append(true).read(true).create(true).open(path)?;
-        // Where there are no locks, two collectors should not write to one directory.
-        let _ = file.lock();
+        let mut file = open_locked(path, OpenOptions::new().append(true).read(true).create(true))?;
         let mut line = Vec::new();
         // A crash may have left half a line.
         let mut last = [b'\n'];
@@ -136,6 +137,17 @@ impl Statement {
         let len = file.metadata()?.len();
         // Half a line is of no use, and it is tried again when there is room.
         file.write_all(&line).inspect_err(|_| drop(file.set_len(len)))
+    }
+
+    /// Forgets who sent something. Returns whether there was anything.
+    fn forget(&mut self, ident: Option<&str>) -> bool {
+        let named = ident.filter(|ident| self.ident != **ident);
+        let has_something = named.is_some() || !self.exporters.is_empty();
+        self.exporters.clear();
+        if let Some(ident) = named {
+            ident.clone_into(&mut self.ident);
+        }
+        has_something
     }
 }
 
@@ -201,54 +213,83 @@ impl Statements {
     }
 }
 
+/// Opens a file of statements and waits until nobody else changes it. Where there are no locks, two
+/// collectors should not write to one directory.
+fn open_locked(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    /// Whoever gives the name to another file has the lock meanwhile, and does so rarely.
+    const TRIES: usize = 100;
+    for _ in 0..TRIES {
+        let file = options.open(path)?;
+        let _ = file.lock();
+        // What is written to one that lost its name while this waited would be lost.
+        let (own, named) = (file.metadata()?, path.metadata());
+        if named.is_ok_and(|named| (named.dev(), named.ino()) == (own.dev(), own.ino())) {
+            return Ok(file);
+        }
+    }
+    Err(io::ErrorKind::ResourceBusy.into())
+}
+
 /// Takes out of the statements of a day who sent something, and gives the sources another ident if
 /// there is one. The losses of the slots stay. `is_meant` is given the flow file of each, as the statement has it.
-/// Returns how many statements were changed; lines that are none go.
+/// Returns how many statements were changed; where one is meant, lines that are none go.
 ///
 /// # Errors
-/// If the file cannot be read or written; it is then as it was. One that is not there is no error.
+/// If the file cannot be read or written; it is then as it was.
 pub fn forget_exporters(
     ledger: &Path,
     ident: Option<&str>,
     is_meant: &mut dyn FnMut(&str) -> bool,
 ) -> Result<u64, StoreError> {
     let fail = |what| StoreError::io(what, ledger);
-    let mut file = match OpenOptions::new().read(true).write(true).open(ledger) {
+    // A collector may append at any moment: until the end it waits for this.
+    let mut file = match open_locked(ledger, OpenOptions::new().read(true).write(true)) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
         Err(e) => return Err(fail("read")(e)),
     };
-    // A collector may append at any moment: it opens the file by its name and then waits for this.
-    let _ = file.lock();
     if file.metadata().map_err(fail("read"))?.len() > MAX_LEN {
         return Err(fail("read")(io::ErrorKind::FileTooLarge.into()));
     }
     let mut text = Vec::new();
     file.read_to_end(&mut text).map_err(fail("read"))?;
     let (mut out, mut changed) = (Vec::with_capacity(text.len()), 0);
-    for line in text.split(|b| *b == b'\n') {
-        let Ok(mut statement) = serde_json::from_slice::<Statement>(line) else { continue };
-        let named = ident.filter(|ident| statement.ident != **ident);
-        let has_something = named.is_some() || !statement.exporters.is_empty();
-        if has_something && is_meant(&statement.file) {
-            changed += 1;
-            statement.exporters.clear();
-            if let Some(ident) = named {
-                ident.clone_into(&mut statement.ident);
-            }
+    let (mut is_any_meant, mut is_any_none) = (false, false);
+    for line in text.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+        let Ok(mut statement) = serde_json::from_slice::<Statement>(line) else {
+            is_any_none = true;
+            continue;
+        };
+        if is_meant(&statement.file) {
+            is_any_meant = true;
+            changed += u64::from(statement.forget(ident));
         }
         serde_json::to_writer(&mut out, &statement).map_err(|e| fail("write")(e.into()))?;
         out.push(b'\n');
     }
-    if changed > 0 {
-        // In its place, not beside it: a collector that waits for the lock has this file open. What
-        // is new is shorter, so a crash leaves at most lines that are there twice, or half a line.
-        file.seek(SeekFrom::Start(0)).map_err(fail("write"))?;
-        file.write_all(&out).map_err(fail("write"))?;
-        file.set_len(out.len() as u64).map_err(fail("write"))?;
-        file.sync_all().map_err(fail("write"))?;
+    if changed > 0 || is_any_meant && is_any_none {
+        replace(ledger, &file, &out)?;
     }
     Ok(changed)
+}
+
+/// Gives the name of a file that is locked to one of this content, with its mode, and where allowed
+/// its owner. Whoever reads has the old one or the new one.
+fn replace(path: &Path, old: &File, content: &[u8]) -> Result<(), StoreError> {
+    let (temporary, mut new) = create_beside(path)?;
+    let mut write = || {
+        new.write_all(content)?;
+        let meta = old.metadata()?;
+        let _ = fchown(&new, Some(meta.uid()), Some(meta.gid()));
+        new.set_permissions(meta.permissions())?;
+        new.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write()
+        .inspect_err(|_| drop(fs::remove_file(&temporary)))
+        .map_err(StoreError::io("write", path))?;
+    let directory = path.parent().unwrap_or_else(|| Path::new("."));
+    sync_directory(directory).map_err(StoreError::io("sync", directory))
 }
 
 /// The files of statements that a flow file may be in, whether they exist or not, each with the
@@ -303,7 +344,7 @@ fn ledger(base: &Path, day: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn exporters_of_some_files_are_forgotten_and_losses_stay() {
@@ -337,6 +378,54 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), once);
         let gone = dir.path().join("gone");
         assert_eq!(forget_exporters(&gone, Some("none"), &mut |_| true).unwrap(), 0);
+        // Half a line may have addresses, too; where nothing is meant, nothing is touched.
+        let half =
+            [&*once, br#"{"file":"nfcapd.202611181100","exporters":[{"address":"192.0."#].concat();
+        fs::write(&path, &half).unwrap();
+        assert_eq!(forget_exporters(&path, Some("none"), &mut |_| false).unwrap(), 0);
+        assert_eq!(fs::read(&path).unwrap(), half);
+        assert_eq!(forget_exporters(&path, Some("none"), &mut is_meant).unwrap(), 0);
+        assert_eq!(fs::read(&path).unwrap(), once);
+    }
+
+    #[test]
+    fn statements_that_wait_for_the_lock_are_not_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = statement("nfcapd.202611181100", 3);
+        first.append(dir.path()).unwrap();
+        let path = ledger(dir.path(), "20261118");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let reader = File::open(&path).unwrap();
+        std::thread::scope(|scope| {
+            let mut appended = None;
+            let forgotten = forget_exporters(&path, Some("none"), &mut |_| {
+                // It has the file open that is about to lose its name.
+                let base = dir.path();
+                appended = Some(scope.spawn(|| statement("nfcapd.202611181105", 4).append(base)));
+                wait_for_lock(&path);
+                true
+            });
+            assert_eq!(forgotten.unwrap(), 1);
+            appended.unwrap().join().unwrap().unwrap();
+        });
+        let (got, unreadable) = read(&path, MAX_LEN).unwrap();
+        assert_eq!((got.len(), unreadable), (2, 0));
+        assert_eq!(got["nfcapd.202611181105"], [statement("nfcapd.202611181105", 4)]);
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        // Whoever reads meanwhile has the old file, whole.
+        let mut old = String::new();
+        BufReader::new(reader).read_to_string(&mut old).unwrap();
+        assert_eq!(serde_json::from_str::<Statement>(&old).unwrap(), first);
+    }
+
+    /// Waits until somebody waits for the lock of a file.
+    fn wait_for_lock(path: &Path) {
+        let inode = format!(":{} ", path.metadata().unwrap().ino());
+        let is_waiting = |line: &str| line.contains("->") && line.contains(&inode);
+        while !fs::read_to_string("/proc/locks").unwrap().lines().any(is_waiting) {
+            std::thread::yield_now();
+        }
     }
 
     #[test]

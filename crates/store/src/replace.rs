@@ -152,7 +152,7 @@ impl Drop for Replacement {
 const TRIES: usize = 16;
 
 /// Makes a file beside another, under a name that nobody can have put a link to.
-fn create_beside(target: &Path) -> Result<(PathBuf, File), StoreError> {
+pub(crate) fn create_beside(target: &Path) -> Result<(PathBuf, File), StoreError> {
     let mut tries = 0;
     loop {
         // A dot in front: no reader of directories takes it for a file of flows.

@@ -43,10 +43,14 @@ pub struct Selected {
 impl Selected {
     /// That warning, `None` if nothing was skipped.
     pub fn warning(&self) -> Option<String> {
-        let first = self.skipped.first()?.display();
+        let first = self.skipped.first()?;
+        let name = first.file_name().unwrap_or_default().as_encoded_bytes();
+        let hint =
+            if name.starts_with(b"ft-v") { ": flowimport takes files of flow-tools" } else { "" };
+        let first = first.display();
         Some(match self.skipped.len() {
-            1 => format!("{first} is no flow file, left out"),
-            n => format!("{n} files are no flow files, left out; the first is {first}"),
+            1 => format!("{first} is no flow file, left out{hint}"),
+            n => format!("{n} files are no flow files, left out; the first is {first}{hint}"),
         })
     }
 }

@@ -1,9 +1,11 @@
 //! What lies beside files that were anonymised in place, and has their original addresses.
 
 use super::super::{complain, complain_of};
+use super::inputs::Job;
 use crate::args::flowanon::Args;
+use anyhow::Context as _;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
 use store::{StoreError, loss, side};
@@ -41,6 +43,9 @@ pub(super) fn clean(
         done.forgotten(ledger, forgotten);
     }
     let directories = directories(root, lists.keys());
+    if root.is_dir() {
+        done.open = directories.iter().flat_map(|d| open_files(d)).collect();
+    }
     let rest: Vec<PathBuf> = directories
         .iter()
         .flat_map(|d| side::list(d))
@@ -49,7 +54,7 @@ pub(super) fn clean(
     if root.is_dir() {
         for path in rest {
             // A collector at work would write it again, and needs it until then.
-            let is_in_use = path.parent().is_some_and(has_collector);
+            let is_in_use = path.parent().is_some_and(|d| open_files(d).next().is_some());
             match is_in_use && !is_of_day(&path) {
                 true => done.left.push(path),
                 false => done.remove(&path),
@@ -60,6 +65,20 @@ pub(super) fn clean(
     }
     done.tell(is_quiet);
     Ok(done.failed == 0)
+}
+
+/// Removes what is known about files that will be others. It has their addresses, and size and time,
+/// by which an index tells whether it is right, may stay as they are: so it goes first.
+pub(super) fn drop_indexes(name: &str, jobs: &[Job], is_quiet: bool) -> anyhow::Result<()> {
+    let files: Vec<PathBuf> = jobs.iter().filter_map(|job| job.from.canonicalize().ok()).collect();
+    let (dropped, _) = index::drop_of(&files).context("an index still has original addresses")?;
+    if dropped > 0 && !is_quiet {
+        let what = format!(
+            "{dropped} indexes with original addresses removed: flowdump --index build makes others"
+        );
+        complain(name, &what);
+    }
+    Ok(())
 }
 
 /// The directory that was given and those of the files.
@@ -86,17 +105,18 @@ fn middle(path: &Path) -> Option<&str> {
 /// Whether a side file of a directory, or of a day, has addresses that are no flow file's alone.
 fn names_addresses(path: &Path) -> bool {
     let kind = middle(path).unwrap_or_default().split('.').next().unwrap_or_default();
-    matches!(kind, "counters" | "state" | "sockets" | "unknown")
+    matches!(kind, "counters" | "index" | "state" | "sockets" | "unknown")
 }
 
 fn is_of_day(path: &Path) -> bool {
-    middle(path).is_some_and(|middle| middle.starts_with("counters."))
+    middle(path).is_some_and(|m| m.starts_with("counters.") || m.starts_with("index."))
 }
 
-/// Whether there is a file that a collector is writing.
-fn has_collector(directory: &Path) -> bool {
+/// Files that a collector is writing.
+fn open_files(directory: &Path) -> impl Iterator<Item = PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.into_iter().any(|e| e.file_name().to_string_lossy().starts_with("nfcapd.current"))
+    let is_open = |e: &DirEntry| e.file_name().to_string_lossy().starts_with("nfcapd.current");
+    entries.filter(is_open).map(|e| e.path())
 }
 
 /// What was done.
@@ -106,6 +126,8 @@ struct Cleaning<'a> {
     removed: u64,
     statements: u64,
     left: Vec<PathBuf>,
+    /// Files that a collector is writing.
+    open: Vec<PathBuf>,
     failed: u64,
 }
 
@@ -146,6 +168,9 @@ impl Cleaning<'_> {
                 path,
                 "names exporters by their original addresses, and is left",
             );
+        }
+        for path in &self.open {
+            complain_of(self.name, path, "is being written, and left with its original addresses");
         }
     }
 }

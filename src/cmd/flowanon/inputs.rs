@@ -26,10 +26,17 @@ pub(super) fn jobs(name: &str, args: &Args) -> anyhow::Result<Vec<Job>> {
         "{read} is not a file or directory"
     );
     if meta.is_ok_and(|m| m.is_file()) {
+        if let Some(to) = args.write.as_ref().filter(|to| !to.is_dir()) {
+            let is_dir = to.as_os_str().as_encoded_bytes().ends_with(b"/");
+            ensure!(!is_dir, "-w {}: is no directory: create it, or name a file", to.display());
+        }
         let to = args.write.as_ref().map(|to| match (to.is_dir(), root.file_name()) {
             (true, Some(name)) => to.join(name),
             _ => to.clone(),
         });
+        // What lies beside it counts, too, if it is named twice.
+        let is_itself = |to: &PathBuf| to.canonicalize().ok() == root.canonicalize().ok();
+        let to = to.filter(|to| !is_itself(to));
         return Ok(vec![Job { from: root.to_owned(), to }]);
     }
     let selected = select(&Input { read: Some(read), ..Input::default() })?;

@@ -6,7 +6,10 @@ use flate2::read::MultiGzDecoder;
 use flowtools::FileName;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
+use sys::poll::Ready;
+use sys::signal::Stop;
 
 /// The files that the options mean, and what is said of directories.
 #[derive(Debug, Default)]
@@ -89,10 +92,31 @@ impl Inputs {
 /// Octets from a file or a pipe.
 pub(super) type Octets = Box<dyn Read + Send>;
 
+/// Standard input, which ends when a stop is requested: nobody waits for a pipe that is silent.
+struct Stdin {
+    input: File,
+    stop: Stop,
+}
+
+impl Read for Stdin {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        while !self.stop.is_requested() {
+            let fds = [(self.input.as_fd(), Ready::READ), (self.stop.as_fd(), Ready::READ)];
+            if sys::poll::wait(&fds, None)?.first().is_some_and(|input| input.readable) {
+                return self.input.read(room);
+            }
+        }
+        Ok(0)
+    }
+}
+
 /// Opens an input and says what it is. Octets of gzip are unpacked.
-pub(super) fn open(path: &Path, format: Format) -> anyhow::Result<(Format, Octets)> {
+pub(super) fn open(path: &Path, format: Format, stop: &Stop) -> anyhow::Result<(Format, Octets)> {
     let octets: Octets = match path.as_os_str() == "-" {
-        true => Box::new(io::stdin()),
+        true => {
+            let input = io::stdin().as_fd().try_clone_to_owned()?;
+            Box::new(Stdin { input: input.into(), stop: stop.clone() })
+        }
         false => {
             let file = File::open(path).context("cannot be opened")?;
             ensure!(!file.metadata()?.is_dir(), "is a directory");

@@ -183,11 +183,16 @@ impl Archive {
         // Stable: what came first goes first.
         self.closed.sort_by_key(|(slot, _)| *slot);
         let mut last = None;
-        for (slot, path) in &self.closed {
+        for (n, (slot, path)) in self.closed.iter().enumerate() {
             let file = store::FlowFile::open(path)?;
             written.flows += file.totals().map_or(0, record::Totals::all_flows);
             drop(file);
-            let published = self.place.publish(path, *slot)?;
+            let published = self.place.publish(path, *slot).with_context(|| {
+                let (all, name) = (self.closed.len(), self.place.name(*slot));
+                format!(
+                    "{n} of {all} files are imported, all before {name}; do not import those again"
+                )
+            })?;
             let is_own = last == Some(*slot);
             written.files += u64::from(!is_own);
             let is_merged = matches!(published, Published::Merged(_));
