@@ -289,6 +289,32 @@ fn signals_give_the_terminal_back() {
     }
 }
 
+/// Run by itself this does nothing; in a terminal, and told so, it takes that over and panics.
+#[cfg(feature = "tui")]
+#[test]
+fn a_program_that_panics() {
+    if std::env::var_os("PANICS_ON_SCREEN").is_some() {
+        let _screen = top::tui::Screen::open().expect("a terminal");
+        panic!("on the screen");
+    }
+}
+
+#[cfg(feature = "tui")]
+#[test]
+fn a_panic_gives_the_terminal_back() {
+    if !has("tmux") {
+        return;
+    }
+    let scene = Scene::new();
+    let program = std::env::current_exe().expect("this program");
+    let panics = "--exact a_program_that_panics --nocapture";
+    let command = format!("PANICS_ON_SCREEN=1 {} {panics}", text(&program));
+    let t = Terminal::start(&scene, &command);
+    t.wait_for("panicked at");
+    t.wait_for("on the screen");
+    t.has_ended(101);
+}
+
 #[cfg(feature = "tui")]
 #[test]
 fn stopping_gives_the_terminal_back_for_a_while() {

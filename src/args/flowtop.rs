@@ -14,18 +14,7 @@ use top::model::parse_span;
     args_override_self = true,
     version,
     disable_version_flag = true,
-    after_help = "\
-On the screen, ? explains the keys: e element, o order, / filter, w window, Enter looks into a row.
-
-Exit status: 0 done, 1 wrong options, no such directory, no terminal, or files that could not be
-read in full (--once), 254 wrong filter.
-
-Examples:
-  flowtop                                          what flowcapd is writing
-  flowtop -r /var/flows -s dstip/packets -t 1m 'proto udp'
-  flowtop -r /var/flows -s record -b               conversations, both directions together
-  flowtop --once -n 5 -o csv -s port -t 15m        for scripts
-  flowtop --once --end last -r nfcapd.202604101200 files of another day"
+    after_help = format!("{}{NOTES}", keys())
 )]
 pub struct Args {
     /// Which flows
@@ -141,3 +130,20 @@ pub struct Show {
     #[arg(short = 'V', long, action = ArgAction::Version)]
     pub version: (),
 }
+
+/// The keys of the screen, as `?` explains them there.
+fn keys() -> String {
+    let line = |(keys, what): &(&str, &str)| format!("  {keys:<15}  {what}\n");
+    format!("Keys:\n{}", top::view::HELP.iter().map(line).collect::<String>())
+}
+
+const NOTES: &str = "
+Exit status: 0 done, 1 wrong options, no such directory, no terminal, or files that could not be
+read in full (--once), 254 wrong filter.
+
+Examples:
+  flowtop                                          what flowcapd is writing
+  flowtop -r /var/flows -s dstip/packets -t 1m 'proto udp'
+  flowtop -r /var/flows -s record -b               conversations, both directions together
+  flowtop --once -n 5 -o csv -s port -t 15m        for scripts
+  flowtop --once --end last -r nfcapd.202604101200 files of another day";

@@ -10,7 +10,7 @@ use chrono::{Local, TimeZone as _};
 use output::Services;
 use std::io::{self, IsTerminal as _};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use sys::signal::{JobControl, Signals};
 use top::Look as Read;
@@ -31,11 +31,11 @@ pub(super) fn show(args: &Args, setup: Setup, ask: Ask, rows: usize) -> anyhow::
     let signals = Signals::install()?;
     let jobs = JobControl::install()?;
     let (to_screen, events) = channel();
-    let asks = start_reader(setup.clone(), ask.clone(), rows, to_screen.clone())?;
+    let (asks, reader) = start_reader(setup.clone(), ask.clone(), rows, to_screen.clone())?;
     let names = start_resolver(to_screen)?;
     let mut model = model(args, setup, ask);
     let mut screen = Screen::open().context("the terminal")?;
-    let threads = Threads { events, asks, names };
+    let threads = Threads { events, asks, reader, names };
     let look = look(args);
     run(&mut screen, &mut model, &look, &threads, (&signals, &jobs))
 }
@@ -73,6 +73,7 @@ fn look(args: &Args) -> Look {
 struct Threads {
     events: Receiver<Event>,
     asks: Sender<Ask>,
+    reader: JoinHandle<()>,
     names: Sender<Vec<String>>,
 }
 
@@ -93,6 +94,8 @@ fn run(
         if signals.stop.is_requested() || signals.take_hangup() {
             return Ok(Exit::Success);
         }
+        // A panic there has given the terminal back already.
+        anyhow::ensure!(!threads.reader.is_finished(), "the thread that reads files has ended");
         let mut effects = if jobs.take_stop() { vec![Effect::Suspend] } else { Vec::new() };
         let input = screen.input(TICK).context("the terminal")?;
         is_stale = input.is_some();
@@ -143,7 +146,7 @@ fn start_reader(
     first: Ask,
     rows: usize,
     out: Sender<Event>,
-) -> anyhow::Result<Sender<Ask>> {
+) -> anyhow::Result<(Sender<Ask>, JoinHandle<()>)> {
     let (to, asks) = channel();
     let work = move || {
         let mut ask = first;
@@ -151,8 +154,8 @@ fn start_reader(
             ask = next;
         }
     };
-    thread::Builder::new().name("reader".into()).spawn(work).context("a thread that reads")?;
-    Ok(to)
+    let thread = thread::Builder::new().name("reader".into()).spawn(work);
+    Ok((to, thread.context("a thread that reads")?))
 }
 
 /// Answers a question again and again, and those that need no other counting. Returns the one with
