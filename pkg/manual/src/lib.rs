@@ -8,7 +8,7 @@
 //! * [`keys`]
 //!   pages of configuration files, section 5;
 //! * [`files`]
-//!   the page of flow files and what lies beside them, section 5;
+//!   the pages of flow files and what lies beside them, and of filters, section 5;
 //! * [`complete`]
 //!   completions;
 //! * [`markdown`]
@@ -38,6 +38,7 @@ pub fn formats() -> Vec<(&'static str, String)> {
         ("flowdump.toml", keys::flowdump()),
         ("flownatd.toml", keys::flownatd()),
         ("flowsuite-files", files::page()),
+        ("flowsuite-filter", files::filter()),
     ]
 }
 

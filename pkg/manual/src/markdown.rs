@@ -39,7 +39,8 @@ pub fn write(page: &mut Page, text: &str) {
             while let Some(next) = lines.next_if(goes_on) {
                 all.push(next.trim());
             }
-            let all = all.join("\n").replace("**", "");
+            let all: Vec<_> = all.into_iter().map(plain).collect();
+            let all = all.join("\n");
             match item {
                 Some(_) => page.entry("\\(bu", &all),
                 None => page.text(&all),
@@ -48,12 +49,39 @@ pub fn write(page: &mut Page, text: &str) {
     }
 }
 
-fn cells(line: &str) -> Vec<&str> {
-    line.trim().trim_matches('|').split('|').map(str::trim).collect()
+fn cells(line: &str) -> Vec<String> {
+    // A bar in a cell has a backslash before it.
+    const BAR: &str = "\u{0}";
+    let line = line.trim().trim_matches('|').replace("\\|", BAR);
+    line.split('|').map(|cell| plain(cell.trim()).replace(BAR, "|")).collect()
 }
 
-fn table(page: &mut Page, head: &[&str], rows: &[Vec<&str>]) {
-    let is_rule = |row: &&Vec<&str>| row.iter().all(|c| c.chars().all(|c| c == '-' || c == ':'));
+/// Text without emphasis, and with what links are called by for links; code stays as it is.
+fn plain(text: &str) -> String {
+    let pieces: Vec<_> = text.split('`').enumerate().collect();
+    let said = |(n, piece): &(usize, &str)| match n % 2 {
+        0 => without_links(piece).replace('*', ""),
+        _ => (*piece).to_owned(),
+    };
+    pieces.iter().map(said).collect::<Vec<_>>().join("`")
+}
+
+fn without_links(text: &str) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once("](") {
+        let Some(((head, name), (_, behind))) = before.rsplit_once('[').zip(after.split_once(')'))
+        else {
+            break;
+        };
+        out.push_str(head);
+        out.push_str(name);
+        rest = behind;
+    }
+    out + rest
+}
+
+fn table(page: &mut Page, head: &[String], rows: &[Vec<String>]) {
+    let is_rule = |row: &&Vec<String>| row.iter().all(|c| c.chars().all(|c| c == '-' || c == ':'));
     for row in rows.iter().filter(|row| !is_rule(row)) {
         let Some((first, rest)) = row.split_first() else { continue };
         // The second column says what it is; what further ones are has to be said.
@@ -71,6 +99,19 @@ fn table(page: &mut Page, head: &[&str], rows: &[Vec<&str>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_of_markdown_go() {
+        for (text, want) in [
+            ("**Trap.** It *arrived* late", "Trap. It arrived late"),
+            ("in ([a.md](a.md#b)) and [c](d)", "in (a.md) and c"),
+            ("`a*b*[c](d)` is *x*", "`a*b*[c](d)` is x"),
+            ("a](b and [c", "a](b and [c"),
+        ] {
+            assert_eq!(plain(text), want);
+        }
+        assert_eq!(cells("| `a \\|\\| b` | *or* |"), ["`a || b`", "or"]);
+    }
 
     #[test]
     fn markdown_becomes_roff() {

@@ -56,8 +56,17 @@ const ENVIRONMENT: [Named; 1] = [(
 )];
 
 /// Pages of section 5 that belong to a program; flowsuite-files(5) belongs to all.
-const FORMATS: [(&str, &str); 3] =
-    [("flowcapd", "flowcapd.toml"), ("flowdump", "flowdump.toml"), ("flownatd", "flownatd.toml")];
+const FORMATS: [(&str, &str); 8] = [
+    ("flowcapd", "flowcapd.toml"),
+    ("flowdump", "flowdump.toml"),
+    ("flownatd", "flownatd.toml"),
+    // Filters of flows; those of flowprobe are libpcap's.
+    ("flowcapd", "flowsuite-filter"),
+    ("flowdump", "flowsuite-filter"),
+    ("flowprofile", "flowsuite-filter"),
+    ("flowreplay", "flowsuite-filter"),
+    ("flowtop", "flowsuite-filter"),
+];
 
 /// The page of a program, for its own name and all that it has the same options under; or for a name
 /// that it has options of its own under.

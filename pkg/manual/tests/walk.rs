@@ -79,6 +79,9 @@ fn has_every_option(program: &Program, name: &str, page: &str) {
         let heading = format!(".SH \"{section}\"\n");
         assert_eq!(page.matches(&heading).count(), 1, "{name}: {section}");
     }
+    let is_of_flows =
+        ["flowcapd", "flowdump", "flowprofile", "flowreplay", "flowtop"].contains(&program.name);
+    assert!(!is_of_flows || page.contains("\\fBflowsuite\\-filter\\fR(5)"), "{name}");
     // Where the page says which names it is for, this is one of them.
     let says = page.lines().skip_while(|l| *l != ".SH \"NAME\"").nth(1).expect("a line");
     let (named, _) = says.split_once(" \\- ").expect("names and what they are");
