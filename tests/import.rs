@@ -605,6 +605,43 @@ fn an_interrupted_import_leaves_nothing() {
     assert_eq!(fs::read_dir(&to).unwrap().count(), 0);
 }
 
+#[test]
+fn an_import_of_a_silent_pipe_can_be_interrupted() {
+    let scene = Scene::new();
+    let to = scene.dir("flows");
+    let mut child = Command::new(FLOWIMPORT)
+        .args(["-w", text(&to), "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdin = child.stdin.take();
+    let has_begun = || fs::read_dir(&to).unwrap().next().is_some();
+    common::wait_until(has_begun, || "it does not begin".to_owned());
+    assert!(run("kill", ["-s", "INT", &child.id().to_string()]).status.success());
+    common::wait_until(|| child.try_wait().unwrap().is_some(), || "it waits".to_owned());
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    assert!(errors.contains("nothing is imported"), "{errors}");
+    assert_eq!(fs::read_dir(&to).unwrap().count(), 0);
+}
+
+#[test]
+fn engines_of_a_router_are_exporters_each() {
+    let (scene, mut flows) = (Scene::new(), records(60));
+    for (n, flow) in flows.iter_mut().enumerate() {
+        flow.exporter = [192, 0, 2, 1].into();
+        flow.engine = [(n % 2) as u8, (n % 3) as u8];
+    }
+    let (from, to) = (scene.path("a.ft"), scene.path("a.nf"));
+    fs::write(&from, Manner::default().file(&flows)).unwrap();
+    let said = imported(&["-w", text(&to), text(&from)]);
+    assert!(said.starts_with("Imported 60 flows of 6 exporters"), "{said}");
+}
+
 /// The commands in a text: code in backticks, and lines that are set in by four blanks.
 fn commands(text: &str) -> Vec<String> {
     let set_in = text.lines().filter_map(|line| line.strip_prefix("    "));

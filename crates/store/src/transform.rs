@@ -548,6 +548,15 @@ mod tests {
             try_all(true, None).unwrap_err();
             assert_eq!(std::fs::read(&path).unwrap(), damaged, "{at}");
         }
+        // So is one whose blocks are whole, but whose records are not.
+        write(&path, Compression::None);
+        let mut damaged = std::fs::read(&path).unwrap();
+        let at = FlowFile::open(&path).unwrap().blocks().get(1).map(BlockRef::payload).unwrap();
+        damaged[at as usize + 2..][..2].fill(0);
+        std::fs::write(&path, &damaged).unwrap();
+        let error = try_all(true, None).unwrap_err();
+        assert!(matches!(error, StoreError::Refused { .. }), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), damaged);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left behind");
     }
 }
