@@ -229,6 +229,8 @@ pub struct Model {
     answer: Option<Answer>,
     /// What the rows of the answer are values of.
     trouble: Option<String>,
+    /// Why the last key did nothing; until the next one.
+    note: Option<String>,
     selected: usize,
     /// The line that the cursor was put on, so that it stays there.
     follows: Option<Vec<KeyText>>,
@@ -281,6 +283,7 @@ impl Model {
             check,
             answer: None,
             trouble: None,
+            note: None,
             selected: 0,
             follows: None,
             rows: 10,
@@ -352,7 +355,7 @@ impl Model {
 
     /// What is wrong, in a line.
     pub fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+        self.note.as_deref().or(self.trouble.as_deref())
     }
 
     /// The row that the cursor is on.
@@ -400,6 +403,7 @@ impl Model {
     }
 
     fn pressed(&mut self, key: Key) -> Vec<Effect> {
+        self.note = None;
         if self.shows_help {
             self.shows_help = false;
             return if key == Key::Char('q') { vec![Effect::Quit] } else { Vec::new() };
@@ -532,7 +536,7 @@ impl Model {
         let line = self.answer.as_ref().and_then(|a| a.lines.get(self.selected));
         let Some(line) = line else { return Vec::new() };
         let (Some(filter), Ok(by)) = (&line.filter, self.ask.by(&self.grouping)) else {
-            self.trouble = Some(nothing_below(&self.ask.element));
+            self.note = Some(nothing_below(&self.ask.element));
             return Vec::new();
         };
         let added = match self.ask.filter.as_str() {

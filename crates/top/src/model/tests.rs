@@ -220,6 +220,11 @@ fn what_no_filter_asks_for_is_said() {
     m.ask.element = "ja3".to_owned();
     assert_eq!(press(&mut m, Key::Enter), []);
     assert!(m.trouble().is_some_and(|t| t.contains("this value of ja3")));
+    // It stays while answers come in, and goes with the next key.
+    m.update(answer(&m, &[("any", 9)]));
+    assert!(m.trouble().is_some());
+    press(&mut m, Key::Down);
+    assert_eq!(m.trouble(), None);
     assert_eq!(press(&mut model(), Key::Enter), [], "no rows at all");
 }
 
