@@ -450,11 +450,12 @@ fn the_directory_may_not_be_written_to() {
 #[test]
 fn a_file_is_damaged() {
     let Some(lab) = Lab::new("x") else { return };
-    std::fs::write(lab.dir.join("nfcapd.202611181105"), b"no flows").expect("file");
+    // The newest one, whatever the collector finishes meanwhile.
+    std::fs::write(lab.dir.join("nfcapd.209911181105"), b"no flows").expect("file");
     let _collector = lab.collector(&[HTTP]);
     let _exporter = lab.exporter(PORT, datagram);
     let said = lab.doctor(&[]);
-    said.assert(&format!("{}/nfcapd.202611181105 is damaged: ", lab.dir()), "--repair");
+    said.assert(&format!("{}/nfcapd.209911181105 is damaged: ", lab.dir()), "--repair");
 }
 
 #[test]
@@ -482,6 +483,54 @@ fn without_privileges_the_kernels_counts_tell() {
     let said = lab.doctor_by(&without, &[]);
     assert_eq!(said.status, Some(0), "{:#}", said.document);
     collector.stop();
+}
+
+#[test]
+fn names_of_a_running_collector_are_relative_to_where_it_was_started() {
+    let Some(lab) = Lab::new("l") else { return };
+    let home = lab.dir.parent().expect("scene");
+    std::fs::write(
+        home.join("conf"),
+        "[[source]]\nident = 'core'\nfrom = ['127.0.0.1']\ndir = 'flows'\n",
+    )
+    .expect("configuration");
+    let start = format!("cd {} && exec {FLOWCAPD} -C conf", home.display());
+    let daemon = Daemon::start(
+        "ip",
+        ["netns", "exec", &lab.name, "sh", "-c", &start],
+        lab.scene.path("capd.log"),
+    );
+    daemon.wait_for("Startup flowcapd.");
+    let _exporter = lab.exporter(PORT, datagram);
+    let said = lab.doctor(&[]);
+    assert_eq!(said.status, Some(0), "{:#}", said.document);
+    let [(_, found)] = &said.step("files")[..] else { panic!("{:#}", said.document) };
+    assert!(found.starts_with(&format!("{}: ", lab.dir())), "{found}");
+}
+
+#[test]
+fn without_the_kernels_lists_nobody_is_accused() {
+    let Some(lab) = Lab::new("o") else { return };
+    if !has("unshare") {
+        return;
+    }
+    let _collector = lab.collector(&[]);
+    let _exporter = lab.exporter(PORT, datagram);
+    // As in a sandbox without /proc.
+    let hidden = "mount -t tmpfs none /proc 2>/dev/null || exit 77; exec \"$@\"";
+    let by = ["unshare", "--mount", "--propagation=private", "sh", "-c", hidden, "sh"];
+    if run("ip", [&["netns", "exec", &lab.name][..], &by, &["true"]].concat()).status.code()
+        == Some(77)
+    {
+        return eprintln!("skipped: no /proc of its own");
+    }
+    let said = lab.doctor_by(&by, &[]);
+    let found = said.step("collector");
+    let is_so = |(verdict, found): &(String, String)| {
+        verdict == "cannot tell" && found.contains("who listens on UDP 9995 cannot be seen")
+    };
+    assert!(found.len() == 1 && found.iter().all(is_so), "{:#}", said.document);
+    assert_eq!(said.status, Some(0), "{:#}", said.document);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::AtomicBool;
 
 const FLOWPROFILE: &str = env!("CARGO_BIN_EXE_flowprofile");
 const FLOWEXPIRE: &str = env!("CARGO_BIN_EXE_flowexpire");
@@ -331,6 +332,8 @@ fn ports_are_ranked_as_flowdump_ranks_them() {
             }
         }
     }
+    let all = lab.said(&["ports", "all", "-n", "0", "--by", "flows", "-o", "csv"]);
+    assert!(all.lines().count() > 100, "0 are all: {}", all.lines().count());
     let text = lab.said(&["ports", "all", "-n", "3", "--by", "bytes", "-t", "2026-11-20T10:07"]);
     assert!(
         text.contains("Top 3 tcp ports by bytes, 2026-11-20 10:05 to 2026-11-20 10:10, 1 slots:")
@@ -363,6 +366,138 @@ fn damage_is_told_and_the_rest_is_there() {
     assert!(String::from_utf8(output.stderr).unwrap().contains(text(broken)));
     let want = summed(&lab.sources(&slot(1))[1..], "proto tcp");
     assert_eq!(lab.counted("all", "tcp")["2026-11-20T10:05"], want);
+}
+
+const ENCRYPTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/layout3/encrypted");
+
+#[test]
+fn encrypted_flows_are_kept_plain_only_if_asked_for() {
+    let lab = Lab::new(1, 0);
+    let file = lab.sources(&slot(0))[0].clone();
+    fs::copy(ENCRYPTED, &file).unwrap();
+    let run = |options: &[&str]| {
+        let output = lab.run(&[&["run", text(&file)], options].concat());
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let counted = || -> u64 {
+        let slots = lab.counted("shadow", "core").into_values();
+        slots.flat_map(|n| n.into_iter().step_by(3)).sum()
+    };
+    // Without the passphrase the other source is done, and the slot is not done with.
+    for _ in 0..2 {
+        let (code, said) = run(&[]);
+        assert!(code == Some(1) && said.contains("give its passphrase with -K"), "{said}");
+        assert_eq!(counted(), 0);
+    }
+    let before = flow_files(&lab.scene.path("profiles")).len();
+    let (code, said) = run(&["-K=secret"]);
+    assert!(code == Some(1) && said.contains("the sub-archives of profile all"), "{said}");
+    assert_eq!((flow_files(&lab.scene.path("profiles")).len(), counted()), (before, 0));
+    // The fixture has no seal, which is told, so the status is 1.
+    let (code, said) = run(&["-K=secret", "--plain"]);
+    assert!(code == Some(1) && said.contains("sealed"), "{said}");
+    assert_eq!(counted(), 2);
+    // Sums alone need no leave.
+    let config = fs::read_to_string(&lab.config).unwrap();
+    fs::write(&lab.config, config.replace("ports = 1", "ports = 1\narchive = false")).unwrap();
+    let (_, said) = run(&["-K=secret", "--again"]);
+    assert!(!said.contains("--plain") && said.contains("sealed"), "{said}");
+}
+
+#[test]
+fn who_is_interrupted_leaves_the_slot_as_it_was() {
+    let lab = Lab::new(1, 500);
+    let definitions = fs::read_to_string(&lab.config).unwrap();
+    let reading = profile::Reading {
+        filters: &filter::ParseOptions::default(),
+        read: &|path| fs::read_to_string(path),
+    };
+    let profiles = profile::Profiles::parse(&definitions, &lab.config, &reading).unwrap();
+    static STOP: AtomicBool = AtomicBool::new(true);
+    let options = profile::RunOptions { stop: Some(&STOP), ..Default::default() };
+    let inputs = profile::Inputs::of(&lab.sources(&slot(0))[0], &profiles).unwrap();
+    let outcome = profile::Runner::new(&profiles, vec![0, 1], options).unwrap().slot(&inputs);
+    let outcome = outcome.unwrap();
+    assert!(outcome.interrupted && outcome.done.is_empty());
+    let mut find = Command::new("find");
+    find.args([&profiles.data, &lab.scene.dir("stats")]).args(["-type", "f"]);
+    let left = find.output().unwrap().stdout;
+    assert_eq!(String::from_utf8(left).unwrap(), "", "temporary files are gone");
+}
+
+#[test]
+fn one_run_at_a_time_and_who_waits_may_be_interrupted() {
+    let lab = Lab::new(1, 500);
+    let data = lab.scene.dir("profiles");
+    let held = fs::File::open(&data).unwrap();
+    held.lock().unwrap();
+    let file = lab.sources(&slot(0))[0].clone();
+    let start = || {
+        let child = Command::new(FLOWPROFILE)
+            .args(["run", text(&file), "-C", text(&lab.config)])
+            .stderr(Stdio::piped())
+            .env("TZ", "UTC")
+            .spawn()
+            .unwrap();
+        let waits = || {
+            let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+            let pid = child.id().to_string();
+            let is_it = |l: &str| l.contains("-> FLOCK") && l.split_whitespace().any(|w| w == pid);
+            locks.lines().any(is_it)
+        };
+        wait_until(waits, || "a run that waits for the lock".to_owned());
+        child
+    };
+    let (first, second) = (start(), start());
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(first.id().cast_signed()),
+        nix::sys::signal::Signal::SIGINT,
+    )
+    .unwrap();
+    let first = first.wait_with_output().unwrap();
+    assert_eq!(first.status.code(), Some(130), "{first:?}");
+    assert!(String::from_utf8_lossy(&first.stderr).contains("interrupted"), "{first:?}");
+    assert!(flow_files(&data).is_empty(), "the other one still waits");
+    drop(held);
+    assert!(second.wait_with_output().unwrap().status.success());
+    let want = summed(&lab.sources(&slot(0)), "proto tcp");
+    assert_eq!(lab.counted("all", "tcp")["2026-11-20T10:00"], want);
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_behind() {
+    let lab = Lab::new(1, 20_000);
+    let disk = lab.scene.dir("disk");
+    let mounted = run("mount", ["-t", "tmpfs", "-o", "size=200k", "none", text(&disk)]);
+    if !mounted.status.success() {
+        return eprintln!("skipped: {}", String::from_utf8_lossy(&mounted.stderr).trim());
+    }
+    let file = lab.sources(&slot(0))[0].clone();
+    let whole = fs::read_to_string(&lab.config).unwrap();
+    let steps = [
+        ("'profiles'", "'disk/profiles'", "size=200k"),
+        // The table of ports finds no room.
+        ("'stats'", "'disk/stats'", "size=16k"),
+    ];
+    let mut seen = Vec::new();
+    for (from, to, size) in steps {
+        fs::write(&lab.config, whole.replace(from, to)).unwrap();
+        run("umount", [&disk]);
+        run("mount", ["-t", "tmpfs", "-o", size, "none", text(&disk)]);
+        let full = lab.run(&["run", text(&file)]);
+        let left = Command::new("find").arg(&disk).args(["-type", "f"]).output().unwrap().stdout;
+        run("mount", ["-o", "remount,size=64m", text(&disk)]);
+        let again = lab.run(&["run", text(&file)]);
+        seen.push((full, String::from_utf8(left).unwrap(), again));
+    }
+    run("umount", [&disk]);
+    for (full, left, again) in seen {
+        assert_eq!(full.status.code(), Some(1));
+        let told = String::from_utf8(full.stderr).unwrap();
+        assert!(told.contains("No space left") && told.lines().count() == 1, "{told}");
+        assert_eq!(left, "", "left behind on a full disk");
+        assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+    }
 }
 
 #[test]
@@ -416,14 +551,19 @@ fn a_collector_runs_it_for_each_file() {
     let capd = Capd::start_with(&lab.scene, "capd", dir.clone(), &args);
     capd.send([v5(0, 0..30)]);
     capd.stop();
-    let file = flow_files(&dir).remove(0);
-    let name = file.file_name().unwrap().to_str().unwrap().to_owned();
-    let counted = || lab.run(&["graph", "shadow", "core", "-o", "ndjson"]).stdout;
-    wait_until(|| !counted().is_empty(), || "the slot of the collector".to_owned());
-    wait_until(|| lab.archive("none", &name).exists(), || "sub-archives".to_owned());
-    let sums = lab.counted("shadow", "core").into_values().next_back().unwrap();
-    assert_eq!(sums.iter().step_by(3).sum::<u64>(), 30);
-    assert_eq!(summed(&[lab.archive("tcp", &name)], "any"), summed(&[file], "proto tcp"));
+    // A slot may have ended meanwhile: then there are two.
+    let files = flow_files(&dir);
+    let archives: Vec<PathBuf> = files
+        .iter()
+        .map(|file| lab.archive("tcp", file.file_name().unwrap().to_str().unwrap()))
+        .collect();
+    wait_until(|| archives.iter().all(|a| a.exists()), || "sub-archives".to_owned());
+    let counted = || -> u64 {
+        let slots = lab.counted("shadow", "core").into_values();
+        slots.flat_map(|n| n.into_iter().step_by(3)).sum()
+    };
+    wait_until(|| counted() == 30, || "the flows of the collector".to_owned());
+    assert_eq!(summed(&archives, "any"), summed(&files, "proto tcp"));
 }
 
 #[test]

@@ -76,9 +76,13 @@ pub struct Work {
     #[arg(short = 'W', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Option<u16>,
 
-    /// Passphrase of encrypted files, or @FILE; what is written is not encrypted
+    /// Passphrase of encrypted files, or @FILE
     #[arg(short = 'K', long, value_name = "KEY")]
     pub key: Option<String>,
+
+    /// Keep flows of encrypted files in sub-archives, which are not encrypted
+    #[arg(long)]
+    pub plain: bool,
 }
 
 /// `run`.
@@ -164,7 +168,7 @@ pub struct Ports {
     #[arg(short = 't', long, value_name = "TIME")]
     pub time: Option<String>,
 
-    /// So many ports
+    /// So many ports; 0 for all
     #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
     pub top: usize,
 

@@ -61,6 +61,18 @@ pub enum ProfileError {
         /// Flows that were cut, exporters and names that have no room.
         other: u64,
     },
+    /// Flows would be kept that are encrypted now, and not be encrypted then.
+    #[error(
+        "{} is encrypted, and the sub-archives of profile {profile} would not be: \
+         allow it with --plain, or keep sums only (archive = false)",
+        path.display()
+    )]
+    Encrypted {
+        /// The first encrypted file.
+        path: PathBuf,
+        /// The profile.
+        profile: String,
+    },
     /// A file of flows.
     #[error(transparent)]
     Store(#[from] StoreError),

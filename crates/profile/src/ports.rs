@@ -211,7 +211,11 @@ impl PortStore {
             file.sync_data()?;
             fs::rename(&temporary, &path)
         };
-        write().map_err(ProfileError::io("write", &path))?;
+        write().map_err(|e| {
+            // A full disk has no room for what is of no use.
+            let _ = fs::remove_file(&temporary);
+            ProfileError::io("write", &path)(e)
+        })?;
         for old in self.slots()?.into_iter().take_while(|s| *s < keep_from) {
             let path = self.path(old);
             match fs::remove_file(&path) {

@@ -15,17 +15,21 @@ use crate::ports::{PortStore, PortTable};
 use crate::slot::{InputFile, Inputs};
 use filter::{Context, Evaluator};
 use record::{Rows, Selection, Totals};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 use store::rotate::Slot;
 use store::{Block, BlockReader, FlowFile, Packing, Pool, ReadOptions};
 use twox_hash::XxHash3_64;
 
 /// Octets that the blocks at hand of all channels may take.
 const BLOCKS: usize = 64 << 20;
+/// Fingerprint of a slot that lacks a file: that of no slot, but by a rare chance.
+const UNFINISHED: u64 = 0;
 
 /// How to run.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +40,8 @@ pub struct RunOptions {
     pub again: bool,
     /// Looked at between blocks: once it is set, the slot is left as it was.
     pub stop: Option<&'static AtomicBool>,
+    /// Whether flows of encrypted files may get into sub-archives, which are not encrypted.
+    pub plain: bool,
     /// What reading files needs beside their names.
     pub read: ReadOptions,
 }
@@ -118,11 +124,17 @@ impl<'p> Runner<'p> {
     /// Works on a slot. Files of it that cannot be read are told in what is returned; the slot is
     /// then that of the others.
     ///
+    /// A slot with a file that cannot be opened is not done: it is worked on again each time.
+    ///
     /// # Errors
     /// If anything cannot be written. Then the slot is as it was, or a part of its channels is done;
-    /// running it again is right in any case.
+    /// running it again is right in any case. If a file is encrypted and its flows would get into
+    /// sub-archives without [`RunOptions::plain`]; then nothing has changed.
     pub fn slot(&mut self, inputs: &Inputs) -> Result<Outcome, ProfileError> {
-        let _lock = lock(&self.profiles.data)?;
+        let stopped = || Outcome { interrupted: true, ..Outcome::default() };
+        let Some(_lock) = lock(&self.profiles.data, self.options.stop)? else {
+            return Ok(stopped());
+        };
         let mut outcome = Outcome::default();
         let mut jobs = self.jobs(inputs, &mut outcome)?;
         if jobs.is_empty() {
@@ -135,13 +147,17 @@ impl<'p> Runner<'p> {
                 Err(e) => outcome.damage.push(e.to_string()),
             }
         }
+        if files.len() < inputs.files.len() {
+            jobs.iter_mut().for_each(|job| job.inputs = UNFINISHED);
+        }
+        self.refuse_to_decrypt(&jobs, &files)?;
         let packing =
             files.first().map_or_else(Packing::default, |(_, f)| f.header().compression.into());
         self.open(&mut jobs, inputs, packing)?;
         for (n, (input, file)) in files.iter().enumerate() {
             self.file(n, input, file, &mut jobs, &mut outcome)?;
             if outcome.interrupted {
-                return Ok(Outcome { interrupted: true, ..Outcome::default() });
+                return Ok(stopped());
             }
         }
         self.finish(jobs, inputs, &mut outcome)?;
@@ -171,6 +187,23 @@ impl<'p> Runner<'p> {
             });
         }
         Ok(jobs)
+    }
+
+    /// What is kept encrypted is not to lie beside it as plain flows because of an option for reading.
+    fn refuse_to_decrypt(
+        &self,
+        jobs: &[Job<'_>],
+        files: &[(&InputFile, FlowFile)],
+    ) -> Result<(), ProfileError> {
+        let encrypted = files.iter().find(|(_, file)| file.header().encrypted);
+        let kept = jobs.iter().find(|job| job.profile.archive);
+        match (encrypted, kept) {
+            (Some((input, _)), Some(job)) if !self.options.plain => Err(ProfileError::Encrypted {
+                path: input.path.clone(),
+                profile: job.profile.to_string(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn is_done(
@@ -358,12 +391,29 @@ impl Job<'_> {
     }
 }
 
-/// Waits until nobody else works below a directory of profiles.
-fn lock(data: &Path) -> Result<File, ProfileError> {
+/// Waits until nobody else works below a directory of profiles. `None` if it was stopped before.
+fn lock(data: &Path, stop: Option<&AtomicBool>) -> Result<Option<File>, ProfileError> {
+    const STEP: Duration = Duration::from_millis(50);
     fs::create_dir_all(data).map_err(ProfileError::io("create", data))?;
     let file = File::open(data).map_err(ProfileError::io("open", data))?;
-    file.lock().map_err(ProfileError::io("lock", data))?;
-    Ok(file)
+    match file.try_lock() {
+        Ok(()) => return Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => {}
+        Err(TryLockError::Error(e)) => return Err(ProfileError::io("lock", data)(e)),
+    }
+    // No signal ends the waiting for a lock, so another thread waits.
+    let theirs = file.try_clone().map_err(ProfileError::io("open", data))?;
+    let (tell, told) = mpsc::channel();
+    let waiting = thread::Builder::new().spawn(move || tell.send(theirs.lock()));
+    waiting.map_err(ProfileError::io("wait for", data))?;
+    loop {
+        match told.recv_timeout(STEP) {
+            Ok(Ok(())) => return Ok(Some(file)),
+            Ok(Err(e)) => return Err(ProfileError::io("lock", data)(e)),
+            Err(_) if stop.is_some_and(|stop| stop.load(Relaxed)) => return Ok(None),
+            Err(_) => {}
+        }
+    }
 }
 
 /// Of what a profile makes of files: filters, sources, and names, sizes and times of the files that

@@ -61,6 +61,7 @@ impl Case {
     /// Who names no directory means the collector that runs.
     fn take(name: &str, typed: Args) -> Self {
         let running = kernel::collector(&typed.port);
+        let here = std::env::current_dir();
         let of_running = running.as_ref().and_then(options_of);
         let has_directory = has_directory(&typed);
         let mut http = typed.http.clone();
@@ -74,6 +75,10 @@ impl Case {
             }
             _ => (typed, String::new()),
         };
+        if let (Ok(here), true) = (here, origin.is_empty()) {
+            // Names that were typed are relative to where that was.
+            let _ = std::env::set_current_dir(here);
+        }
         let standard = if name == "sfcapd" { 6343 } else { 9995 };
         let mut ports: Vec<u16> = args.port.iter().copied().filter(|p| *p != 0).collect();
         if ports.is_empty() {
@@ -94,6 +99,8 @@ impl Case {
         let (mut plan, config) = self.plan();
         let user = self.user();
         let dirs = config.as_ref().map(check::directories_of).unwrap_or_default();
+        let dirs: Vec<PathBuf> =
+            dirs.into_iter().map(|dir| std::path::absolute(&dir).unwrap_or(dir)).collect();
         let (first, now_ms) = (dirs.clone(), clock::now_ms());
         let look = begin(move || first.iter().map(|d| files::look(d, user, now_ms)).collect());
         let checks = self.checks();
@@ -112,6 +119,7 @@ impl Case {
             kernel: after.since(&before, &self.ports),
             firewall: after.firewall(&before),
             told: self.ask_again(&told_before, &watch, deadline),
+            unlisted: after.unlisted.clone(),
             watch: named(watch, &after),
             directories,
             zone: zone(),
@@ -216,8 +224,15 @@ impl Case {
 }
 
 /// The options that a process was started with; `None` if they are not understood.
+///
+/// Names of files in them, and in the file of `-C`, are relative to where it was started: this goes
+/// there, as long as there are no other threads.
 fn options_of(process: &Process) -> Option<Args> {
     let name = holder::program(&process.arguments)?;
+    if let Some(directory) = &process.directory {
+        // Where that is not allowed, names that are absolute are still right.
+        let _ = std::env::set_current_dir(directory);
+    }
     let mut args = args::flowcapd::read(&name, process.arguments.clone()).ok()?.ok()?;
     for path in [&mut args.dir, &mut args.dynamic].into_iter().flatten() {
         *path = kernel::absolute(process, path);

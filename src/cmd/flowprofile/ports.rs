@@ -77,7 +77,7 @@ fn add(
         Order::Packets => (1, "packets"),
         Order::Bytes => (2, "bytes"),
     };
-    let found = ports.top(of, by, top);
+    let found = ports.top(of, by, if top == 0 { usize::MAX } else { top });
     let text = |name: &'static str| Column::new(name, "", "", ColumnKind::Text).for_programs();
     let number = |name: &'static str, title: &'static str, unit| {
         Column::new(name, title, unit, ColumnKind::Number)

@@ -8,6 +8,7 @@ use crate::exit::Exit;
 use profile::{Inputs, Outcome, Profiles, RunOptions, Runner};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
+use std::time::Duration;
 use store::ReadOptions;
 use store::select::{Input, select};
 
@@ -71,6 +72,11 @@ pub(super) fn build(name: &str, profiles: &Profiles, build: &Build) -> anyhow::R
         if tell(name, &outcome) {
             exit = Exit::Incomplete;
         }
+        if !outcome.done.is_empty() {
+            // Between two slots a run that waits gets its turn: that of the collector is not to wait
+            // until years are built.
+            std::thread::sleep(TURN);
+        }
     }
     if is_shown {
         let _ = write!(io::stderr(), "\r");
@@ -82,6 +88,9 @@ pub(super) fn build(name: &str, profiles: &Profiles, build: &Build) -> anyhow::R
     complain(name, &what);
     Ok(exit)
 }
+
+/// Long enough for who waits for a lock to be woken.
+const TURN: Duration = Duration::from_millis(5);
 
 /// The files of `-R`, or of all sources.
 fn files(name: &str, profiles: &Profiles, range: Option<&str>) -> anyhow::Result<Vec<PathBuf>> {
@@ -121,6 +130,7 @@ pub(super) fn options(work: &Work) -> anyhow::Result<RunOptions> {
         threads: work.threads.map_or_else(sys::clock::cores, usize::from),
         again: work.again,
         stop: Some(sys::signal::interrupt()?),
+        plain: work.plain,
         read: ReadOptions { key: work.key.as_deref().map(outside::passphrase).transpose()? },
     })
 }

@@ -9,6 +9,8 @@ use sys::proc_net::{self, UdpCounts, UdpSocket};
 /// What is counted at one moment.
 pub(super) struct Reading {
     sockets: Vec<UdpSocket>,
+    /// Why they are not listed.
+    pub(super) unlisted: Option<String>,
     counts: Option<UdpCounts>,
     reverse_path: u64,
     barriers: Option<Option<Vec<Barrier>>>,
@@ -16,8 +18,13 @@ pub(super) struct Reading {
 
 impl Reading {
     pub(super) fn now() -> Self {
+        let (sockets, unlisted) = match proc_net::udp_sockets() {
+            Ok(sockets) => (sockets, None),
+            Err(e) => (Vec::new(), Some(e.to_string())),
+        };
         Self {
-            sockets: proc_net::udp_sockets().unwrap_or_default(),
+            sockets,
+            unlisted,
             counts: proc_net::udp_counts().ok(),
             reverse_path: proc_net::reverse_path_drops().unwrap_or(0),
             barriers: nftables::barriers().ok(),

@@ -16,6 +16,8 @@ pub(super) struct Observed {
     pub(super) plan: Plan,
     /// Sockets of UDP at the ports of the plan.
     pub(super) sockets: Vec<Listening>,
+    /// Why the kernel does not list sockets, if it does not.
+    pub(super) unlisted: Option<String>,
     pub(super) watch: Watch,
     pub(super) kernel: Option<Kernel>,
     pub(super) firewall: Firewall,

@@ -6,6 +6,12 @@ use std::net::IpAddr;
 
 /// Step 2: is a collector listening, and where?
 pub(super) fn collector(seen: &Observed, step: &mut Step<'_>) {
+    if let Some(why) = &seen.unlisted {
+        return step.unclear(
+            format!("who listens on {} cannot be seen: /proc/net/udp: {why}", udp(seen)),
+            "run where /proc can be read, outside of the container or sandbox",
+        );
+    }
     let is_there = |port: &&u16| seen.sockets.iter().any(|s| s.local.port() == **port);
     let missing: Vec<u16> =
         seen.plan.ports.iter().filter(|port| !is_there(port)).copied().collect();
@@ -180,6 +186,7 @@ fn elsewhere(seen: &Observed, watch: &Seen, is_all: bool, step: &mut Step<'_>) {
     all.sort_by_key(|e| (e.listener.is_some(), std::cmp::Reverse(e.datagrams)));
     let Some(first) = all.first() else { return };
     let who = match &first.listener {
+        None if seen.unlisted.is_some() => "where somebody may listen or not".to_owned(),
         None => "where nobody listens".to_owned(),
         Some(name) if name.is_empty() => "where another process listens".to_owned(),
         Some(name) => format!("where {name} listens"),
@@ -326,7 +333,7 @@ pub(super) fn firewall(seen: &Observed, step: &mut Step<'_>) {
         (_, None) => (
             barriers.unwrap_or_else(|| "a rule of a firewall".to_owned()),
             "see nft list ruleset, iptables -nvL INPUT, firewall-cmd --list-all, and nstat -az \
-             IpReversePathFilter",
+             TcpExtIPReversePathFilter",
         ),
     };
     let (what, next) = cause;

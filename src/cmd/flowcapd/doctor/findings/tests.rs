@@ -28,6 +28,7 @@ fn well() -> Observed {
             dropped: 0,
             dropped_now: 0,
         }],
+        unlisted: None,
         watch: Watch::Seen(Seen { datagrams: 10, senders: vec![sender()], ..Seen::default() }),
         kernel: Some(Kernel { udp: UdpCounts { delivered: 10, ..counts() }, ..Kernel::default() }),
         firewall: Firewall::Barriers(Vec::new()),
@@ -132,6 +133,15 @@ const CASES: &[Case] = &[
         "-x: no program: flowcapd check",
     ),
     ("not running", |o| o.sockets.clear(), Verdict::Bad, "No process listens on UDP 9995: start"),
+    (
+        "no list of sockets",
+        |o| {
+            o.sockets.clear();
+            o.unlisted = Some("no such file".into());
+        },
+        Verdict::Unclear,
+        "Nothing wrong was found, but not everything could be seen",
+    ),
     (
         "one port of two",
         |o| o.plan.ports = vec![9995, 2055],
