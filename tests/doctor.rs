@@ -482,6 +482,22 @@ fn without_privileges_the_kernels_counts_tell() {
     let _exporter = lab.exporter(PORT, datagram);
     let said = lab.doctor_by(&without, &[]);
     assert_eq!(said.status, Some(0), "{:#}", said.document);
+    // What another user may not see is not therefore broken.
+    let other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let may_run =
+        run("setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", FLOWCAPD, "-V"]);
+    if may_run.status.success() {
+        let hidden = lab.scene.dir("hidden");
+        let mode = |path: &Path, mode| {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("mode");
+        };
+        mode(hidden.parent().expect("scene"), 0o755);
+        mode(&hidden, 0o700);
+        let said = lab.doctor_by(&other, &["-w", hidden.to_str().expect("text"), "-u", "0"]);
+        let [(verdict, found)] = &said.step("disk")[..] else { panic!("{:#}", said.document) };
+        assert!(verdict == "cannot tell" && found.contains("Permission denied"), "{found}");
+    }
     collector.stop();
 }
 

@@ -10,7 +10,7 @@ use common::manual::{self, ROOT};
 use common::{Daemon, FLOWCAPD, Scene, flow_files, has, wait_until};
 use std::io::Write as _;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// The commands below a heading of README.md, in their order, without remarks.

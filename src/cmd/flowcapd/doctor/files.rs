@@ -3,6 +3,7 @@
 use super::observed::Directory;
 use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use store::FlowFile;
@@ -25,6 +26,7 @@ pub(super) fn look(path: &Path, user: User, now_ms: u64) -> Directory {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(e) => {
+            seen.is_hidden = is_hidden(&e, user);
             seen.trouble = Some(e.to_string());
             return seen;
         }
@@ -33,7 +35,8 @@ pub(super) fn look(path: &Path, user: User, now_ms: u64) -> Directory {
     seen.refusal = refusal(path, &metadata, user);
     let mut found = Found::default();
     found.walk(path, LEVELS);
-    seen.trouble = found.trouble.take();
+    seen.is_hidden = found.trouble.as_ref().is_some_and(|(_, e)| is_hidden(e, user));
+    seen.trouble = found.trouble.take().map(|(dir, e)| format!("{}: {e}", dir.display()));
     seen.is_cut_short = found.entries >= MOST;
     let age = |m: &Metadata| (now_ms / 1000).saturating_sub(u64::try_from(m.mtime()).unwrap_or(0));
     let newest = found.newest.and_then(|path| Some((fs::metadata(&path).ok()?, path)));
@@ -75,7 +78,7 @@ struct Found {
     entries: usize,
     newest: Option<PathBuf>,
     open: Vec<PathBuf>,
-    trouble: Option<String>,
+    trouble: Option<(PathBuf, io::Error)>,
 }
 
 impl Found {
@@ -83,7 +86,7 @@ impl Found {
         let entries = match fs::read_dir(dir) {
             Ok(entries) => entries,
             Err(e) => {
-                self.trouble.get_or_insert_with(|| format!("{}: {e}", dir.display()));
+                self.trouble.get_or_insert_with(|| (dir.to_owned(), e));
                 return;
             }
         };
@@ -168,6 +171,12 @@ fn read(path: &Path) -> Result<u64, String> {
     }
 }
 
+/// Whether something cannot be seen because we are not the collector's user.
+fn is_hidden(e: &io::Error, user: User) -> bool {
+    let ours = fs::metadata("/proc/self").map(|m| m.uid());
+    e.kind() == io::ErrorKind::PermissionDenied && ours.is_ok_and(|ours| ours != user.uid)
+}
+
 /// Why a user may not make files in a directory, by its owner and mode; ACLs are not looked at.
 fn refusal(path: &Path, metadata: &Metadata, user: User) -> Option<String> {
     const READ_ONLY: i32 = 30;
@@ -175,7 +184,7 @@ fn refusal(path: &Path, metadata: &Metadata, user: User) -> Option<String> {
         return Some("it is no directory".to_owned());
     }
     let own = sys::disk::may_write(path).err();
-    if own.as_ref().and_then(std::io::Error::raw_os_error) == Some(READ_ONLY) {
+    if own.as_ref().and_then(io::Error::raw_os_error) == Some(READ_ONLY) {
         return Some("its file system is mounted read-only".to_owned());
     }
     let shift = match (metadata.uid() == user.uid, metadata.gid() == user.gid) {

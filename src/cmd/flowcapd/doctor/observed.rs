@@ -218,6 +218,8 @@ pub(super) struct Directory {
     pub(super) path: PathBuf,
     /// It could not be looked at, and why.
     pub(super) trouble: Option<String>,
+    /// Whether that is for want of rights of the doctor, whose user is not the collector's.
+    pub(super) is_hidden: bool,
     pub(super) space: Option<Space>,
     /// Why the collector's user may not make files there.
     pub(super) refusal: Option<String>,

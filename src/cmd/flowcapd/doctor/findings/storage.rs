@@ -10,6 +10,13 @@ pub(super) fn disk(seen: &Observed, step: &mut Step<'_>) {
     const FEW: u64 = 1000;
     for directory in &seen.directories {
         let path = directory.path.display();
+        if let Some(trouble) = directory.trouble.as_ref().filter(|_| directory.is_hidden) {
+            step.unclear(
+                format!("directory {path} cannot be looked at: {trouble}"),
+                "run as root, or as a user who may read it",
+            );
+            continue;
+        }
         if let Some(trouble) = &directory.trouble {
             step.bad(
                 format!("directory {path} cannot be looked at: {trouble}"),
