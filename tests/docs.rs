@@ -119,6 +119,8 @@ fn every_option_in_the_manual_exists() {
     let foreign = [
         "add-port",
         "create",
+        "enable-nfprofile",
+        "enable-nftrack",
         "exclude",
         "files",
         "flows",
