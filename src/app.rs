@@ -25,7 +25,8 @@ pub fn run(main: impl FnOnce(&str, Vec<OsString>) -> anyhow::Result<Exit>) -> Ex
             e.downcast_ref::<WithExit>().map_or(Exit::Failure, |w| w.exit)
         }
     };
-    exit.code(is_old_name(&name))
+    // nfflowd has none of nfdump's.
+    exit.code(is_old_name(&name) && name != "nfflowd")
 }
 
 /// Says it on standard error, which may be full or gone: then the exit status says enough.

@@ -403,6 +403,26 @@ fn a_crash_in_the_middle_costs_nothing_that_should_stay() {
     assert!((0..10).all(is_left));
 }
 
+/// Indexes lie in the directory that was named when they were made.
+#[test]
+fn indexes_of_days_that_are_gone_go_wherever_they_are() {
+    let scene = Scene::new();
+    let base = scene.dir("flows");
+    let (old, new) = (write(&base, 72, true, 1), write(&base, 1, true, 1));
+    let index = |file: &Path, dir: &Path| {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let path = store::side::of_directory(dir, &format!("index.{}", &name[7..15]));
+        fs::write(&path, "x").unwrap();
+        path
+    };
+    let gone = [base.as_path(), old.parent().unwrap()].map(|dir| index(&old, dir));
+    let kept = [base.as_path(), new.parent().unwrap()].map(|dir| index(&new, dir));
+    stdout_of(FLOWEXPIRE, ["-e", text(&base), "--max-files", "1"]);
+    assert!(!old.exists() && new.exists());
+    assert!(gone.iter().all(|path| !path.exists()) && kept.iter().all(|path| path.exists()));
+    assert!(!old.parent().unwrap().exists(), "nothing keeps its directory");
+}
+
 /// What articles do by cron, with the books of nfexpire beside it.
 #[test]
 fn find_goes_on_working() {

@@ -5,9 +5,11 @@ mod common;
 
 use common::flows::FlowFile;
 use common::{FLOWDUMP, Scene, has, run, stdout_of};
+use record::{Addr, Exporter, Field, Flow, FlowSink as _, Meta};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use store::{Writer, WriterOptions};
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("text")
@@ -194,4 +196,92 @@ fn archives_of_nfcapd_are_indexed_and_nobody_trips_over_it() {
         flows.lines().count()
     };
     assert_eq!((count("nfdump"), count(FLOWDUMP)), (80_000, 80_000));
+}
+
+/// As many octets, other addresses, and the time it had: what an index knew must not hold any more.
+#[test]
+fn an_index_never_outlives_what_a_file_said() {
+    const ANON: &str = env!("CARGO_BIN_EXE_flowanon");
+    const OTHER_KEY: &str = "654321zyxwvutsrqponmlkjihgfedcba";
+    const KEY: &str = "abcdefghijklmnopqrstuvwxyz123456";
+    let scene = Scene::new();
+    let base = scene.dir("archive");
+    let dir = scene.dir("archive/2026/11/20");
+    let file = dir.join("nfcapd.202611201000");
+    FlowFile { flows: 500, ident: "none", ..FlowFile::default() }.write(&file);
+    let size = || file.metadata().expect("file").len();
+    stdout_of(ANON, ["-K", OTHER_KEY, "-r", text(&file)]);
+    let before = size();
+    // Once from each directory: that of the collector, and that of the file.
+    let build = || {
+        ask(&base, &["--index", "build"]);
+        ask(&dir, &["--index", "build"]);
+    };
+    build();
+    let indexes = [&base, &dir].map(|d| d.join(".flowsuite-index.20261120.no-pcap"));
+    let hosts = || ask(&dir, &["--no-index", "-q", "-s", "srcip", "-n", "0", "-o", "csv:%sa"]);
+    let old = hosts();
+    // An index that somebody has put back is there, and says nothing.
+    let index = fs::read(&indexes[0]).expect("index");
+    let args = ["-K", KEY, "-r", text(&file), "--again", "--keep", "side-files"];
+    stdout_of(ANON, args);
+    fs::write(&indexes[0], &index).expect("index");
+    assert_eq!(size(), before, "the test wants files of the same size");
+    let new: Vec<String> = hosts().lines().map(str::to_owned).collect();
+    assert!(new.len() > 20 && new.iter().filter(|host| old.contains(*host)).count() < 10);
+    for host in new.iter().skip(1).take(20) {
+        let filter = format!("src ip {host}");
+        let count = |args: &[&str]| ask(&base, &[args, &["-q", "-o", "csv:%sa", &filter]].concat());
+        let found = count(&[]);
+        assert!(found.contains(host.as_str()), "{host}");
+        assert_eq!(found, count(&["--no-index"]));
+    }
+    assert!(indexes.iter().any(|index| index.exists()));
+    // In place, it goes: of a file, and of a directory.
+    for (n, read) in [&file, &base].into_iter().enumerate() {
+        build();
+        ask(&dir, &["--index", "build"]);
+        assert!(indexes.iter().any(|index| index.exists()), "{n}");
+        stdout_of(ANON, ["-K", KEY, "-r", text(read), "--again"]);
+        assert!(!indexes.iter().any(|index| index.exists()), "{n}");
+    }
+}
+
+/// A file of one flow whose exporter has number 1, as in all of them, and an address of its own.
+fn of_exporter(path: &Path, n: u32) {
+    let options = WriterOptions { created_secs: 1_795_168_800, ..WriterOptions::default() };
+    let mut writer = Writer::create(path, &options).expect("create");
+    let addr = Addr::V4(0xc000_0200 + n);
+    writer.meta(Meta::Exporter(Exporter { sysid: 1, version: 9, addr, id: 7 }));
+    let mut flow = Flow::new();
+    for (field, n) in [(Field::First, 1), (Field::Last, 2), (Field::Packets, 1), (Field::Bytes, 40)]
+    {
+        flow.set(field, n);
+    }
+    flow.set(Field::ExporterId, 1);
+    flow.set_addr(Field::SrcAddr, Addr::V4(0x0a00_0000 + n));
+    flow.set_addr(Field::DstAddr, Addr::V4(0x0a00_0000));
+    writer.flow(&flow);
+    writer.close(&[]).expect("close");
+}
+
+#[test]
+fn what_is_written_names_the_same_exporters_with_an_index_and_without() {
+    let scene = Scene::new();
+    let dir = scene.dir("flows");
+    for n in 1..4 {
+        of_exporter(&dir.join(format!("nfcapd.20261120100{n}")), n);
+    }
+    assert!(ask(&dir, &["--index", "build"]).starts_with("3 files indexed"));
+    for (n, more) in [&[][..], &["-O", "bytes"], &["-A", "srcip"]].into_iter().enumerate() {
+        let written = |name: &str, option: &[&str]| {
+            let out = scene.path(format!("{name}{n}"));
+            ask(&dir, &[&["-w", text(&out), "src ip 10.0.0.3"], more, option].concat());
+            let flows = stdout_of(FLOWDUMP, ["-q", "-r", text(&out), "-o", "json"]);
+            (flows, stdout_of(FLOWDUMP, ["-E", text(&out)]))
+        };
+        let with = written("with", &[]);
+        assert!(with.0.contains("10.0.0.3") && with.1.contains("192.0.2.3"), "{with:?}");
+        assert_eq!(with, written("without", &["--no-index"]), "{more:?}");
+    }
 }

@@ -38,7 +38,7 @@ pub const PROGRAMS: &[Program] = &[
     program::<flowdump::Args>("flowdump", &["nfdump"], Users),
     program::<flowexpire::Args>("flowexpire", &["nfexpire"], Administration),
     program::<flowimport::Args>("flowimport", &[], Users),
-    program::<flownatd::Args>("flownatd", &[], Administration),
+    program::<flownatd::Args>("flownatd", &["nfflowd"], Administration),
     program::<flowprobe::Args>("flowprobe", &["softflowd"], Administration),
     program::<flowprobectl::Args>("flowprobectl", &["softflowctl"], Administration),
     program::<flowprofile::Args>("flowprofile", &["nfprofile"], Administration),
@@ -111,7 +111,8 @@ mod tests {
 
     #[test]
     fn old_names_are_known() {
-        for (name, is_old) in [("nfdump", true), ("sfcapd", true), ("flowdump", false), ("", false)]
+        for (name, is_old) in
+            [("nfdump", true), ("nfflowd", true), ("flowdump", false), ("", false)]
         {
             assert_eq!(is_old_name(name), is_old, "{name}");
         }

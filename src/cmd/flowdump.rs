@@ -200,6 +200,7 @@ fn ask(
         stop: Some(sys::signal::interrupt()?),
         read: setup.read.clone(),
         use_index: !args.files.no_index,
+        copies_exporters: args.files.write.is_some(),
     };
     let report = match &args.files.write {
         Some(path) => {

@@ -7,13 +7,14 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The old names, and what stands behind each.
-const OLD_NAMES: [(&str, &str); 8] = [
+const OLD_NAMES: [(&str, &str); 9] = [
     ("nfcapd", FLOWCAPD),
     ("sfcapd", FLOWCAPD),
     ("nfdump", FLOWDUMP),
     ("softflowd", FLOWPROBE),
     ("softflowctl", env!("CARGO_BIN_EXE_flowprobectl")),
     ("nfexpire", env!("CARGO_BIN_EXE_flowexpire")),
+    ("nfprofile", env!("CARGO_BIN_EXE_flowprofile")),
     ("nfreplay", env!("CARGO_BIN_EXE_flowreplay")),
     ("nfflowd", env!("CARGO_BIN_EXE_flownatd")),
 ];

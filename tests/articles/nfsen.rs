@@ -77,6 +77,7 @@ fn nfsen_collects_asks_and_makes_room() {
     );
     slot(&host, &format!("{live}/upstream1/{below}"));
     pages(&host, &live, below);
+    profile(&host, &live, below);
     room(&host, &live);
 }
 
@@ -122,6 +123,35 @@ fn pages(host: &Host, live: &str, slot: &str) {
     let wrong = host.typed("nfdump -Z 'proto tcp and srcport' 2>&1");
     assert!(!wrong.status.success());
     assert!(String::from_utf8_lossy(&wrong.stdout).starts_with("Line 1: "), "{wrong:?}");
+}
+
+/// What it does with each slot for profiles of one's own: channels with filters, on standard input.
+fn profile(host: &Host, live: &str, slot: &str) {
+    let (data, stat) = (format!("{BASE}/profiles-data"), format!("{BASE}/profiles-stat"));
+    for channel in ["web", "rest"] {
+        host.says(&format!("mkdir -p {data}/mine/two/{channel} {stat}/mine/two"));
+    }
+    let filters = [("web", "proto tcp"), ("rest", "not proto tcp")];
+    for (channel, filter) in filters {
+        host.says(&format!("echo '{filter}' > {stat}/mine/two/{channel}-filter.txt"));
+    }
+    let lines = "mine#two#2#web#peer1|peer2\nmine#two#2#rest#peer1|peer2\n";
+    let command = format!("nfprofile -I -p {data} -P {stat} -M {live}/peer1:peer2 -S 1 -r {slot}");
+    let checked = host.says(&format!("printf '{lines}' | {command} -Z"));
+    assert!(checked.contains("channel web in profile 'two' in group 'mine': ok."), "{checked}");
+    host.says(&format!("printf '{lines}' | {command}"));
+    for (channel, filter) in filters {
+        let list = "nfdump -q -N -o 'fmt:%pr %sa %sp %da %dp %pkt %byt'";
+        let sorted = |command: &str| {
+            let mut lines = words(&host.says(command));
+            lines.sort();
+            lines
+        };
+        let got = sorted(&format!("{list} -r {data}/mine/two/{channel}/{slot}"));
+        assert_eq!(got.len(), FLOWS as usize, "{channel}");
+        let want = format!("{list} -M {live}/peer1:peer2 -r {slot} '{filter}'");
+        assert_eq!(got, sorted(&want), "{channel}");
+    }
 }
 
 /// What it does each slot, and what people have in cron.

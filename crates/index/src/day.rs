@@ -15,7 +15,7 @@ use record::Field;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::side;
@@ -43,7 +43,10 @@ pub(crate) fn path(base: &Path, day: &str) -> PathBuf {
 impl Day {
     /// Opens an index; `None` if there is none that this version can read.
     pub(crate) fn open(base: &Path, day: &str) -> Option<Self> {
-        let file = File::open(path(base, day)).ok()?;
+        let path = path(base, day);
+        // A pipe would wait for a writer.
+        path.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        let file = File::open(path).ok()?;
         let len = file.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
         check(&file).ok()?.then_some(())?;
         let mut day = Self { file: Arc::new(file), entries: HashMap::new() };
@@ -102,18 +105,40 @@ fn read_head(file: &File, at: u64, len: u64) -> Option<(Option<Head>, u64)> {
 /// If it cannot be written. The index stays sound.
 pub fn append(base: &Path, day: &str, entry: &[u8]) -> Result<(), IndexError> {
     let path = path(base, day);
-    let open =
-        || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-    let file = open().map_err(IndexError::io("open", &path))?;
-    file.lock().map_err(IndexError::io("lock", &path))?;
-    // The lock goes with the file.
-    append_locked(&file, entry).map_err(IndexError::io("write", &path))
+    for _ in 0..ATTEMPTS {
+        // Of a link or a pipe nobody knows where it leads.
+        if path.symlink_metadata().is_ok_and(|m| !m.is_file()) {
+            let source = io::Error::other("it is no file; remove it");
+            return Err(IndexError::Io { what: "write", path, source });
+        }
+        let open =
+            || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = open().map_err(IndexError::io("open", &path))?;
+        // The lock goes with the file.
+        file.lock().map_err(IndexError::io("lock", &path))?;
+        let number = |m: std::fs::Metadata| (m.dev(), m.ino());
+        let held = file.metadata().map_err(IndexError::io("read", &path))?;
+        let is_new = held.len() == 0;
+        if path.symlink_metadata().ok().map(number) != Some(number(held)) {
+            continue; // somebody has removed it
+        }
+        if is_new || check(&file).map_err(IndexError::io("read", &path))? {
+            return append_locked(&file, entry).map_err(IndexError::io("write", &path));
+        }
+        // Readers of the other version may be at it: they keep what they have.
+        std::fs::remove_file(&path).map_err(IndexError::io("remove", &path))?;
+    }
+    let source = io::Error::other("others keep removing it; try again");
+    Err(IndexError::Io { what: "write", path, source })
 }
 
+/// How often an index may go while it is opened.
+const ATTEMPTS: usize = 8;
+
+/// Behind the last whole entry of an index whose header is right, or that is empty.
 fn append_locked(file: &File, entry: &[u8]) -> io::Result<()> {
     let mut len = file.metadata()?.len();
-    if !check(file)? {
-        file.set_len(0)?;
+    if len == 0 {
         file.write_all_at(&header(), 0)?;
         len = HEADER as u64;
     }

@@ -21,6 +21,7 @@
 use crate::input::Input;
 use crate::known::Known;
 use crate::pages::{self, Shape};
+use crate::ports;
 use std::ops::Range;
 use twox_hash::XxHash3_64;
 
@@ -32,6 +33,10 @@ const NEVER: (u64, u64) = (u64::MAX, 0);
 pub(crate) const FIXED: usize = 64;
 /// Octets of a head at most; the largest file has no more blocks.
 const MOST: usize = 64 << 20;
+/// Blocks of a file at most: readers look at no more.
+const BLOCKS: u32 = 1 << 22;
+/// Rows of a file at most, so that sums of them never overflow.
+const ROWS: u64 = 1 << 40;
 
 /// Whose entry it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,8 +99,12 @@ impl Section {
         let pages = Shape { len, probes };
         let fits =
             |at: u64, len: u32| at.checked_add(len.into()).is_some_and(|end| end <= data_len);
-        let is_sound = fits(ports.0, ports.1) && fits(pages_at, len) && pages.is_sound();
         let known = Known::decode(input)?;
+        let is_sound = fits(ports.0, ports.1)
+            && ports.1 <= ports::MOST
+            && fits(pages_at, len)
+            && pages.is_sound()
+            && known.rows <= ROWS;
         let blocks = first..first.checked_add(count)?;
         is_sound.then_some(Self { blocks, known, ports, pages_at, pages })
     }
@@ -151,7 +160,7 @@ pub(crate) fn encode(
     let sum = XxHash3_64::oneshot(&out);
     out.extend(sum.to_le_bytes());
     out.extend(data);
-    (len <= MOST).then_some(out)
+    (len <= MOST && whole.blocks.end <= BLOCKS && whole.known.rows <= ROWS).then_some(out)
 }
 
 /// Octets of the head and of the entry that begin with these [`FIXED`] octets.
@@ -187,7 +196,13 @@ pub(crate) fn decode(octets: &[u8]) -> Option<Head> {
         (0..sections).map(|_| Section::decode(&mut input, data_len)).collect::<Option<Vec<_>>>()?;
     let covered =
         sections.iter().try_fold(0, |at, s| (s.blocks.start == at).then_some(s.blocks.end));
-    let is_sound = covered == Some(blocks) && whole.blocks == (0..blocks) && input.0.is_empty();
+    let is_sound = covered == Some(blocks)
+        && whole.blocks == (0..blocks)
+        && blocks <= BLOCKS
+        && sections.iter().try_fold(0, |rows: u64, s| rows.checked_add(s.known.rows))
+            == Some(whole.known.rows)
+        && meta.is_sorted()
+        && input.0.is_empty();
     let about = About { name, size, modified_ns, ident, window };
     is_sound.then_some(Head { about, len: len as u64, entry_len, blocks, meta, whole, sections })
 }

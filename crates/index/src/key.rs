@@ -68,7 +68,8 @@ fn key(role: Role, what: What, addr: Addr, port: u16) -> u64 {
         Addr::V6(n) => (6, (n >> 64) as u64, n as u64),
     };
     let kind = (role as u64) << 40 | (what as u64) << 32 | family << 16 | u64::from(port);
-    fold(fold(low ^ MULTIPLIERS[0], kind ^ MULTIPLIERS[1]) ^ high, MULTIPLIERS[2])
+    // Sets of keys have no 0.
+    fold(fold(low ^ MULTIPLIERS[0], kind ^ MULTIPLIERS[1]) ^ high, MULTIPLIERS[2]).max(1)
 }
 
 /// Odd numbers with as many ones as zeros: digits of pi.

@@ -49,7 +49,7 @@ pub fn check(
 ) -> Result<State, IndexError> {
     let Some(entry) = Index::new().of(path) else { return Ok(State::Missing) };
     let base = entry.base(path);
-    let is_right = Some(describe(&base, path, options, reader)?) == entry.octets();
+    let is_right = entry.has_octets(&describe(&base, path, options, reader)?);
     Ok(if is_right { State::Right } else { State::Wrong })
 }
 
@@ -95,9 +95,9 @@ fn describe(
         |what: &str| IndexError::NotSound { path: path.to_owned(), what: what.to_owned() };
     let name = path.strip_prefix(base).unwrap_or(path).to_str();
     let name = name.ok_or_else(|| not_sound("its name is no text"))?.to_owned();
-    // Of the file before it is read: what changes meanwhile makes the entry one of an earlier state.
-    let metadata = path.metadata().map_err(IndexError::io("read", path))?;
+    // As it is when it is opened: what changes later makes the entry one of an earlier state.
     let file = FlowFile::open_with(path, options)?;
+    let metadata = file.metadata().clone();
     if file.header().encrypted {
         return Err(not_sound("encrypted, and an index would tell its addresses"));
     }

@@ -8,24 +8,32 @@ const FEW: usize = 4096;
 /// Words of 64 bits for all ports.
 const WORDS: usize = 1024;
 
-/// A set of ports.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Octets of the longest set, with its number and sum.
+pub(crate) const MOST: u32 = 4 + 8 * WORDS as u32 + 8;
+
+/// A set of ports. No words while there is none: heads of entries have many of these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ports(Vec<u64>);
 
-impl Default for Ports {
-    fn default() -> Self {
-        Self(vec![0; WORDS])
-    }
-}
-
 impl Ports {
+    fn room(&mut self) {
+        if self.0.is_empty() {
+            self.0.resize(WORDS, 0);
+        }
+    }
+
     pub(crate) fn add(&mut self, port: u16) {
+        self.room();
         if let Some(word) = self.0.get_mut(usize::from(port) / 64) {
             *word |= 1 << (port % 64);
         }
     }
 
     pub(crate) fn absorb(&mut self, other: &Self) {
+        if other.0.is_empty() {
+            return;
+        }
+        self.room();
         self.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a |= b);
     }
 
@@ -70,6 +78,7 @@ impl Ports {
         match count <= FEW {
             true => (0..count).try_for_each(|_| input.u16().map(|port| ports.add(port)))?,
             false => {
+                ports.room();
                 for word in &mut ports.0 {
                     *word = input.u64()?;
                 }
@@ -84,13 +93,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn none_take_no_room_and_come_back() {
+        let (mut none, mut out) = (Ports::default(), Vec::new());
+        none.encode(&mut out);
+        assert_eq!(Ports::decode(&out).as_ref(), Some(&none));
+        assert!(none.0.capacity() == 0 && !none.has_any(0, u16::MAX));
+        let mut one = Ports::default();
+        one.add(53);
+        one.absorb(&none);
+        none.absorb(&one);
+        assert!(one == none && none.has_any(53, 53) && !none.has_any(54, u16::MAX));
+    }
+
+    #[test]
     fn few_and_many_come_back() {
         for step in [1_u16, 7, 15, 16, 17, 5000] {
             let mut ports = Ports::default();
             (0..=u16::MAX).filter(|n| n.is_multiple_of(step)).for_each(|n| ports.add(n));
             let mut out = Vec::new();
             ports.encode(&mut out);
-            assert!(out.len() <= 4 + 8192 + 8);
+            assert!(out.len() <= MOST as usize);
             assert_eq!(Ports::decode(&out).as_ref(), Some(&ports), "{step}");
             for len in 0..out.len().min(300) {
                 assert_eq!(Ports::decode(&out[..len]), None);

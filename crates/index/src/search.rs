@@ -63,10 +63,7 @@ impl Index {
         let mut base = path.parent()?;
         for _ in 0..=LEVELS {
             if let Some(entry) = self.day(base, day).and_then(|d| of_name(&d, &name)) {
-                let about = &entry.head.about;
-                let is_same =
-                    about.size == metadata.len() && about.modified_ns == modified_ns(&metadata);
-                return is_same.then_some(entry);
+                return entry.is_about(&metadata).then_some(entry);
             }
             name = format!("{}/{name}", base.file_name()?.to_str()?);
             base = base.parent()?;
@@ -94,6 +91,12 @@ pub(crate) fn modified_ns(metadata: &std::fs::Metadata) -> u64 {
 }
 
 impl Entry {
+    /// Whether it is about the state of the file that has this metadata.
+    pub fn is_about(&self, metadata: &std::fs::Metadata) -> bool {
+        let about = &self.head.about;
+        about.size == metadata.len() && about.modified_ns == modified_ns(metadata)
+    }
+
     /// Rows of the file.
     pub fn rows(&self) -> u64 {
         self.head.whole.known.rows
@@ -117,17 +120,38 @@ impl Entry {
     /// What has to be read for rows that pass all these filters. Stretches that say something about
     /// exporters are always among those of a file that has to be read at all.
     pub fn wanted(&self, filters: &[Filter]) -> Wanted {
-        if !self.may_match(&self.head.whole, filters) {
-            return Wanted::Nothing;
+        match self.passing(filters) {
+            Some(passes) => self.chosen(&passes),
+            None => Wanted::Nothing,
         }
+    }
+
+    /// As [`wanted`](Self::wanted), with all that the file says about exporters, also where no row
+    /// can pass: for who copies it.
+    pub fn wanted_with_exporters(&self, filters: &[Filter]) -> Wanted {
+        match self.passing(filters) {
+            Some(passes) => self.chosen(&passes),
+            None if self.head.meta.is_empty() => Wanted::Nothing,
+            None => self.chosen(&[]),
+        }
+    }
+
+    /// Whether each section may have rows that pass; `None` if none of them has.
+    fn passing(&self, filters: &[Filter]) -> Option<Vec<bool>> {
+        self.may_match(&self.head.whole, filters).then_some(())?;
         let sections = self.head.sections.iter();
         let passes: Vec<bool> = sections.map(|s| self.may_match(s, filters)).collect();
-        if !passes.contains(&true) {
-            return Wanted::Nothing;
-        }
+        passes.contains(&true).then_some(passes)
+    }
+
+    /// The blocks of sections that may pass, and of those that say something about exporters.
+    fn chosen(&self, passes: &[bool]) -> Wanted {
         let (mut blocks, mut rows_left_out) = (Vec::new(), 0);
+        let passes = passes.iter().copied().chain(std::iter::repeat(false));
         for (section, passes) in self.head.sections.iter().zip(passes) {
-            match passes || self.head.meta.iter().any(|n| section.blocks.contains(n)) {
+            let meta = self.head.meta.partition_point(|n| *n < section.blocks.start);
+            let says_who = self.head.meta.get(meta).is_some_and(|n| section.blocks.contains(n));
+            match passes || says_who {
                 true => blocks.extend(section.blocks.clone()),
                 false => rows_left_out += section.known.rows,
             }
@@ -150,11 +174,13 @@ impl Entry {
         path.ancestors().nth(levels).unwrap_or_else(|| Path::new("")).to_owned()
     }
 
-    /// All octets of the entry.
-    pub(crate) fn octets(&self) -> Option<Vec<u8>> {
-        let mut octets = vec![0; usize::try_from(self.head.entry_len).ok()?];
-        self.file.read_exact_at(&mut octets, self.at).ok()?;
-        Some(octets)
+    /// Whether these are its octets.
+    pub(crate) fn has_octets(&self, wanted: &[u8]) -> bool {
+        if self.head.entry_len != wanted.len() as u64 {
+            return false;
+        }
+        let mut octets = vec![0; wanted.len()];
+        self.file.read_exact_at(&mut octets, self.at).is_ok() && octets == wanted
     }
 
     fn read(&self, at: u64, len: usize) -> Option<Vec<u8>> {

@@ -281,3 +281,100 @@ fn damage_and_cuts_never_hide_a_row() {
     index(dir.path(), &path);
     assert_eq!(wanted(&path, &filters[0]), Some(Wanted::Nothing));
 }
+
+#[test]
+fn what_is_no_file_is_neither_waited_for_nor_written_to() {
+    let dir = tempfile::tempdir().expect("scratch");
+    let path = write(dir.path(), 1, 50);
+    let side = side_file(dir.path());
+    let made = || make(dir.path(), &path, &ReadOptions::default(), &mut BlockReader::new());
+    // Whoever opens a pipe waits for the other end.
+    let mkfifo = std::process::Command::new("mkfifo").arg(&side).status().expect("mkfifo");
+    assert!(mkfifo.success());
+    assert!(Index::new().of(&path).is_none());
+    assert!(made().is_err_and(|e| e.to_string().contains("it is no file; remove it")));
+    fs::remove_file(&side).expect("remove");
+    fs::create_dir(&side).expect("directory");
+    assert!(Index::new().of(&path).is_none());
+    assert!(made().is_err());
+    fs::remove_dir(&side).expect("remove");
+    let other = dir.path().join("other");
+    fs::write(&other, "mine").expect("write");
+    std::os::unix::fs::symlink(&other, &side).expect("link");
+    assert!(Index::new().of(&path).is_none());
+    assert!(made().is_err());
+    assert_eq!(fs::read(&other).expect("read"), b"mine");
+}
+
+#[test]
+fn an_index_of_another_version_is_replaced_and_not_written_over() {
+    let dir = tempfile::tempdir().expect("scratch");
+    let path = write(dir.path(), 1, 50);
+    let side = side_file(dir.path());
+    index(dir.path(), &path);
+    let ours = fs::read(&side).expect("read");
+    let mut theirs = ours.clone();
+    theirs[8] ^= 1;
+    fs::write(&side, &theirs).expect("write");
+    let open = fs::File::open(&side).expect("open");
+    index(dir.path(), &path);
+    assert_eq!(fs::read(&side).expect("read"), ours);
+    // Who has it open reads on in the old one.
+    let mut seen = vec![0; theirs.len()];
+    open.read_exact_at(&mut seen, 0).expect("read");
+    assert_eq!(seen, theirs);
+}
+
+#[test]
+fn what_files_say_of_exporters_is_read_for_who_copies_it() {
+    let dir = tempfile::tempdir().expect("scratch");
+    let path = write(dir.path(), 3, 33_000);
+    index(dir.path(), &path);
+    let entry = Index::new().of(&path).expect("entry");
+    let filter = [parse("ip 203.0.113.77")];
+    assert_eq!(entry.wanted(&filter), Wanted::Nothing);
+    let Wanted::Some { blocks, rows_left_out } = entry.wanted_with_exporters(&filter) else {
+        panic!("some blocks")
+    };
+    assert!(blocks.contains(&0) && rows_left_out == rows_of(&path, &blocks), "{blocks:?}");
+    assert!(rows_left_out > 0);
+}
+
+/// An entry whose head was changed at one place, with the right sum.
+fn forged(whole: &[u8], at: usize, octets: &[u8]) -> Vec<u8> {
+    const HEADER: usize = 24;
+    let mut side = whole.to_vec();
+    let len = u32::from_le_bytes(side[HEADER + 4..HEADER + 8].try_into().expect("four")) as usize;
+    side[HEADER + at..HEADER + at + octets.len()].copy_from_slice(octets);
+    let sum = twox_hash::XxHash3_64::oneshot(&side[HEADER..HEADER + len - 8]);
+    side[HEADER + len - 8..HEADER + len].copy_from_slice(&sum.to_le_bytes());
+    side
+}
+
+#[test]
+fn counts_that_cannot_be_are_refused_whatever_the_sum_says() {
+    let dir = tempfile::tempdir().expect("scratch");
+    let path = write(dir.path(), 1, 50);
+    index(dir.path(), &path);
+    let side = side_file(dir.path());
+    let whole = fs::read(&side).expect("read");
+    let has = |octets: &[u8]| {
+        fs::write(&side, octets).expect("write");
+        Index::new().of(&path).is_some()
+    };
+    assert!(has(&forged(&whole, 64, b"n")), "nothing is changed");
+    let blocks = u32::from_le_bytes(whole[24 + 48..24 + 52].try_into().expect("four"));
+    assert!(blocks >= 1);
+    // Blocks, sections, blocks with exporters; all of them more than the head has.
+    for at in [48, 52, 56] {
+        assert!(!has(&forged(&whole, at, &[0xff; 4])), "{at}");
+    }
+    let ident = u16::from_le_bytes(whole[24 + 62..24 + 64].try_into().expect("two"));
+    let meta = u32::from_le_bytes(whole[24 + 56..24 + 60].try_into().expect("four")) as usize;
+    let section = 64 + NAME.len() + usize::from(ident) + 4 * meta;
+    // Of the section of the file: octets of ports, of pages, and rows.
+    for (at, octets) in [(16, &[0xff; 4][..]), (28, &[0xff; 4]), (36, &[0xff; 8]), (36, &[0x7f; 8])]
+    {
+        assert!(!has(&forged(&whole, section + at, octets)), "{at}");
+    }
+}

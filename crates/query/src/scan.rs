@@ -49,6 +49,8 @@ pub struct Query {
     /// Whether to leave out blocks of which an index beside the files knows that no flow of them can
     /// pass. The answer is the same without.
     pub use_index: bool,
+    /// Whether what files say about exporters is copied, also where no flow passes.
+    pub copies_exporters: bool,
 }
 
 impl Default for Query {
@@ -67,6 +69,7 @@ impl Default for Query {
             stop: None,
             read: ReadOptions::default(),
             use_index: false,
+            copies_exporters: false,
         }
     }
 }
@@ -246,11 +249,17 @@ impl Query {
         {
             return Ok(Opened::Outside(entry.clone()));
         }
-        let wanted = entry.as_ref().map_or(Wanted::All, |entry| entry.wanted(&self.filters));
+        let wanted = entry.as_ref().map_or(Wanted::All, |entry| match self.copies_exporters {
+            true => entry.wanted_with_exporters(&self.filters),
+            false => entry.wanted(&self.filters),
+        });
         match (wanted, entry) {
             (Wanted::Nothing, Some(entry)) => Ok(Opened::Unwanted(entry)),
-            (wanted, _) => {
+            (wanted, entry) => {
                 let file = FlowFile::open_with(path, &self.read)?;
+                // Another may have taken its name since it was looked at.
+                let is_known = entry.is_some_and(|entry| entry.is_about(file.metadata()));
+                let wanted = if is_known { wanted } else { Wanted::All };
                 Ok(Opened::File(Arc::new(file), wanted))
             }
         }

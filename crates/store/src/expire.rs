@@ -196,7 +196,11 @@ fn together(
     for (n, books) in books.iter_mut().enumerate() {
         found.sum(&mut books.stat, Some(n), now_secs);
         if run.lost.contains(&n) {
-            run.remove_days(&books.base, &found, n, now_secs, &mut go_on);
+            // Indexes may also lie beside the files.
+            let emptied = emptied.iter().filter_map(|d| found.directories.get(*d));
+            let below = emptied.filter(|(_, base)| *base == n).map(|(path, _)| path.as_path());
+            let directories: BTreeSet<&Path> = below.chain([books.base.as_path()]).collect();
+            run.remove_days(&directories, &found, n, now_secs, &mut go_on);
         }
     }
     run.remove_directories(emptied.iter().filter_map(|n| found.directories.get(*n)));
@@ -482,11 +486,11 @@ impl<'a> Run<'a> {
         true
     }
 
-    /// Removes what collectors keep by the day, of days before the oldest file that is left in a
-    /// base.
+    /// Removes what is kept by the day in these directories of a base, of days before the oldest
+    /// file that is left in the base.
     fn remove_days(
         &mut self,
-        base: &Path,
+        directories: &BTreeSet<&Path>,
         found: &Found,
         number: usize,
         now_secs: u64,
@@ -494,9 +498,9 @@ impl<'a> Run<'a> {
     ) {
         let oldest = found.of(Some(number)).next();
         let first = oldest.map_or_else(|| side::day_of(now_secs), FlowFile::day);
-        let Ok(paths) = side::of_days_before(base, &first) else { return };
-        for path in paths {
-            self.remove_side_file(&path, go_on);
+        for directory in directories {
+            let paths = side::of_days_before(directory, &first).unwrap_or_default();
+            paths.iter().for_each(|path| self.remove_side_file(path, go_on));
         }
     }
 

@@ -260,9 +260,9 @@ impl FlowFile {
         &self.path
     }
 
-    /// What the system said of it when it was opened: whoever replaces it looks whether that still
-    /// holds.
-    pub(crate) const fn metadata(&self) -> &Metadata {
+    /// What the system said of it when it was opened: whoever replaces it, or knows something about
+    /// it, looks whether that still holds.
+    pub const fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 

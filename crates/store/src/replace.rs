@@ -10,6 +10,9 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// A file that is going to take the place of another. Dropped before it has done so, it is gone.
 pub(crate) struct Replacement {
@@ -83,7 +86,7 @@ impl Replacement {
     ) -> Result<T, StoreError> {
         let fail = |what| StoreError::io(what, &self.temporary);
         let modified = self.old.modified().map_err(fail("read the time of"))?;
-        let times = FileTimes::new().set_modified(modified);
+        let times = FileTimes::new().set_modified(self.later(modified));
         self.file.set_times(times).map_err(fail("set the time of"))?;
         let mode = self.take_owner().map_err(fail("look at"))?;
         let mode = Permissions::from_mode(mode);
@@ -99,6 +102,14 @@ impl Replacement {
         self.is_done = true;
         sync_directory(directory).map_err(StoreError::io("sync", directory))?;
         Ok(done)
+    }
+
+    /// A nanosecond after the old file, and after what has its place by now: indexes know the state
+    /// of a file by its octets and time, and as many octets may say something else.
+    fn later(&self, old: SystemTime) -> SystemTime {
+        let replaced = fs::metadata(&self.target).and_then(|m| m.modified());
+        let is_near = |t: &SystemTime| t.duration_since(old).is_ok_and(|d| d < SECOND);
+        replaced.ok().filter(is_near).unwrap_or(old) + Duration::from_nanos(1)
     }
 
     /// Owner and group of the old file, as far as allowed; returns the mode that goes with them.
