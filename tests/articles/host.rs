@@ -1,6 +1,7 @@
 //! Hosts to type commands at.
 
 use crate::common::{FLOWCAPD, FLOWDUMP, FLOWPROBE, Running, Scene, has, run, wait_until};
+use std::cell::RefCell;
 use std::io::Read as _;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Output, Stdio};
@@ -118,6 +119,8 @@ impl Host {
         }
         let rest = std::env::var("PATH").expect("PATH");
         let path = format!("{}:{rest}:/usr/sbin:/sbin", bin.display());
+        // Debian's softflowd goes there; its package makes it at boot.
+        scene.dir("run/softflowd/chroot");
         // It lasts as long as its standard input does.
         let script = format!(
             "set -e; cd {}; mount --make-rprivate /; for d in {OWN_DIRS}; do \
@@ -169,13 +172,16 @@ impl Host {
 
     /// Types a line until it prints what is wanted.
     pub(crate) fn until(&self, line: &str, mut is_so: impl FnMut(&str) -> bool) -> String {
-        let mut said = String::new();
+        let last = RefCell::new(None);
         let ask = || {
             let output = self.typed(line);
-            said = String::from_utf8_lossy(&output.stdout).into_owned();
-            output.status.success() && is_so(&said)
+            let is_done =
+                output.status.success() && is_so(&String::from_utf8_lossy(&output.stdout));
+            last.replace(Some(output));
+            is_done
         };
-        wait_until(ask, || line.to_owned());
-        said
+        wait_until(ask, || format!("{line}: {:?}", last.borrow()));
+        let output = last.into_inner().expect("an answer");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 }
