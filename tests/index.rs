@@ -285,3 +285,24 @@ fn what_is_written_names_the_same_exporters_with_an_index_and_without() {
         assert_eq!(with, written("without", &["--no-index"]), "{more:?}");
     }
 }
+
+/// Who had an address is the same with an index, and so is that nobody had it.
+#[test]
+fn who_had_an_address_is_found_by_it() {
+    let scene = Scene::new();
+    let dir = archive(&scene);
+    let flownatd = env!("CARGO_BIN_EXE_flownatd");
+    let ask = |addr: &str| {
+        let at = "2026-11-20T10:01:00";
+        let asked = format!("{addr},any,{at}");
+        let who = ["-c", "none", "who", "--json", addr, "any", at, text(&dir)];
+        [run(FLOWDUMP, ["-R", text(&dir), "--nat-who", &asked, "-o", "json"]), run(flownatd, who)]
+            .map(|output| (said(&output), output.status.code()))
+    };
+    let addresses = ["198.51.100.2", "198.51.100.77", "203.0.113.1"];
+    let before = addresses.map(ask);
+    assert!(before[0][0].0.contains("\"holders\"") && before[0][0].1 == Some(0), "{before:?}");
+    assert_eq!((before[1][0].1, before[1][1].1), (Some(1), Some(1)), "{before:?}");
+    assert!(stdout_of(FLOWDUMP, ["-R", text(&dir), "--index", "build"]).starts_with("3 files"));
+    assert_eq!(addresses.map(ask), before);
+}

@@ -78,7 +78,7 @@ fn look(name: &str, who: &Who) -> anyhow::Result<Exit> {
     if let Some(warning) = selected.warning() {
         eprintln!("{name}: {warning}");
     }
-    let query = Query { files: selected.files, ..Query::default() };
+    let query = Query { files: selected.files, use_index: true, ..Query::default() };
     nat_who::answer(question, query, who.json, |report| {
         // That a file is being written is no damage to it.
         let is_fine = |d: &query::Damage| !d.is_loss && is_being_written(&d.file);

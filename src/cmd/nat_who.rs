@@ -40,7 +40,7 @@ pub(super) fn answer(
     query.window = Some((asked.0.max(window.0), asked.1.min(window.1)));
     let (mut answer, mut report) = find(question, &mut query)?;
     let is_whole = |h: &Holder| is_known(h) && h.from_ms.is_some();
-    if report.blocks_skipped > 0 && !answer.holders.iter().any(is_whole) {
+    if report.blocks_outside > 0 && !answer.holders.iter().any(is_whole) {
         // It may have begun long before.
         query.window = Some(asked);
         let (all, again) = find(question, &mut query)?;

@@ -17,6 +17,8 @@ pub struct Report {
     pub records_passed: u64,
     /// Blocks that were not looked at because nothing in them could pass.
     pub blocks_skipped: u64,
+    /// Of these, those of files whose times lie outside of the window.
+    pub blocks_outside: u64,
     /// Octets of blocks read, as they lie on disk.
     pub bytes_read: u64,
     /// First and last time in the statistics of the files read.
@@ -88,6 +90,12 @@ impl Report {
         self.tell(later.damage);
     }
 
+    /// Counts the blocks of a file whose times lie outside of the window.
+    pub(crate) const fn leave_outside(&mut self, blocks: u64) {
+        self.blocks_skipped += blocks;
+        self.blocks_outside += blocks;
+    }
+
     /// Notes what the statistics of a file tell, and whose it is.
     pub(crate) fn note(&mut self, times: Option<(u64, u64)>, ident: &str) {
         if let Some((first, last)) = times {
@@ -110,6 +118,7 @@ impl Report {
         self.records_passed += other.records_passed;
         self.bytes_read += other.bytes_read;
         self.blocks_skipped += other.blocks_skipped;
+        self.blocks_outside += other.blocks_outside;
         self.passed.add(&other.passed);
         self.damage.extend(other.damage);
         self.found.extend(other.found);

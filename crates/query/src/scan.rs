@@ -287,7 +287,7 @@ impl Query {
                 file.map(|file| (file, wanted))
             }
             Ok(Opened::Outside(entry)) => {
-                c.report.blocks_skipped += u64::from(entry.blocks());
+                c.report.leave_outside(entry.blocks().into());
                 None
             }
             Ok(Opened::Unwanted(entry)) => {
@@ -321,7 +321,7 @@ impl Query {
         }
         let window = file.totals().and_then(record::Totals::window);
         if self.is_outside(window) {
-            report.blocks_skipped += file.blocks().len() as u64;
+            report.leave_outside(file.blocks().len() as u64);
             return None;
         }
         report.note(window, file.ident());
