@@ -575,16 +575,18 @@ fn headers_are_those_of_flow_header() {
     assert!(errors.contains("import it with flowimport"), "{errors}");
 }
 
+/// An import that waits for what comes on standard input.
+fn import_of_a_pipe(to: &Path) -> std::process::Child {
+    let mut import = Command::new(FLOWIMPORT);
+    let import = import.args(["-w", text(to), "-"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    import.spawn().unwrap()
+}
+
 #[test]
 fn an_interrupted_import_leaves_nothing() {
     let scene = Scene::new();
     let to = scene.dir("flows");
-    let mut child = Command::new(FLOWIMPORT)
-        .args(["-w", text(&to), "-"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = import_of_a_pipe(&to);
     let mut stdin = child.stdin.take().unwrap();
     let file = Manner { stream: true, ..Manner::default() }.file(&records(2000));
     stdin.write_all(&file).unwrap();
@@ -609,12 +611,7 @@ fn an_interrupted_import_leaves_nothing() {
 fn an_import_of_a_silent_pipe_can_be_interrupted() {
     let scene = Scene::new();
     let to = scene.dir("flows");
-    let mut child = Command::new(FLOWIMPORT)
-        .args(["-w", text(&to), "-"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = import_of_a_pipe(&to);
     let stdin = child.stdin.take();
     let has_begun = || fs::read_dir(&to).unwrap().next().is_some();
     common::wait_until(has_begun, || "it does not begin".to_owned());
