@@ -9,6 +9,7 @@ pub mod flowcapd;
 pub mod flowdump;
 pub mod flowexpire;
 pub mod flowimport;
+pub mod flowlake;
 pub mod flownatd;
 pub mod flowprobe;
 pub mod flowprobectl;
@@ -32,17 +33,20 @@ use store::rotate::SubDirs;
 use store::{Compression, Packing};
 
 /// Options as read, and where each of them stood.
-pub(crate) struct Read<A> {
-    pub(crate) args: A,
+#[derive(Debug)]
+pub struct Read<A> {
+    /// The options.
+    pub args: A,
     pub(crate) matches: ArgMatches,
 }
 
 /// Reads the arguments of the program called `name`. Help and version are printed here, and so is
 /// what is wrong; the exit status says which it was.
-pub(crate) fn parse<A: Parser>(
-    name: &str,
-    args: Vec<OsString>,
-) -> anyhow::Result<Result<Read<A>, Exit>> {
+///
+/// # Errors
+///
+/// Only where standard output or standard error cannot be written.
+pub fn parse<A: Parser>(name: &str, args: Vec<OsString>) -> anyhow::Result<Result<Read<A>, Exit>> {
     let mut command = A::command().name(name.to_owned());
     let read = command
         .try_get_matches_from_mut(args)

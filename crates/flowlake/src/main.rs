@@ -1,0 +1,23 @@
+//! `flowlake`: flow files for engines of analysis. One file an action.
+
+mod schema;
+
+use flowsuite::args::flowlake::{Action, Args};
+use flowsuite::args::parse;
+use flowsuite::exit::Exit;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    flowsuite::app::run(run)
+}
+
+fn run(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
+    let read = match parse::<Args>(name, args)? {
+        Ok(read) => read,
+        Err(exit) => return Ok(exit),
+    };
+    match read.args.action {
+        Action::Schema => schema::print(),
+    }
+}

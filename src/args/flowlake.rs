@@ -1,0 +1,27 @@
+//! Options of `flowlake`, whose program is a package of its own: what it needs takes long to build,
+//! and nothing else of the suite does.
+
+use clap::{Parser, Subcommand};
+
+/// Flow files for engines of analysis: a Parquet dataset, streams, and the same questions in SQL
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "\
+Exit status: 0 done, 1 wrong options or what cannot be done, 130 interrupted.
+
+Examples:
+  flowlake schema                                 the columns of the dataset"
+)]
+pub struct Args {
+    /// What is done
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// What is done.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Prints the columns of the dataset
+    Schema,
+}
