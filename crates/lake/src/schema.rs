@@ -1,10 +1,23 @@
 //! The published columns of the dataset: what a Parquet file, a table and a stream of rows hold.
 //!
 //! One line for each [`Field`] that files store. Each is one column, and an address is three: 16
-//! octets, a number where it is IPv4, and text. Columns are absent (NULL) where the record does not
-//! have the field. Names and types never change within a version; columns are only added.
+//! octets, a number where it is IPv4, and text. One more, `ident`, is the same for all rows of a
+//! source. Columns are absent (NULL) where the record does not have the field. Names and types never
+//! change within a version; columns are only added.
+//!
+//! Rows of a row group are in order of `flow_start`, those without one first; what starts at the same
+//! moment stays in the order of the source.
+//!
+//! What else a file says is in its [`metadata`]; how [`text`] that is no UTF-8 is kept, and how
+//! columns are told to Parquet, in modules of their own.
 
+pub mod metadata;
+pub mod text;
+
+use parquet::basic::{ConvertedType, LogicalType, Repetition, TimeUnit, Type as Physical};
+use parquet::schema::types::{Type as Node, TypePtr};
 use record::Field;
+use std::sync::Arc;
 
 /// Version of the columns. Files say it in their metadata.
 pub const VERSION: u32 = 1;
@@ -29,7 +42,8 @@ pub enum Type {
     Mac,
     /// Parquet `FIXED_LEN_BYTE_ARRAY(12)`: three numbers of 32 bits, network byte order.
     Acl,
-    /// Parquet `BYTE_ARRAY` with `STRING`, without the zeros that pad it.
+    /// Parquet `BYTE_ARRAY` with `STRING`, without the zeros that pad it; other octets than UTF-8 by
+    /// [`text`].
     Text,
     /// Parquet `BYTE_ARRAY`.
     Bytes,
@@ -66,9 +80,13 @@ macro_rules! column {
 
 macro_rules! columns {
     ($($field:ident: $kind:ident, $name:literal;)*) => {
-        const GROUPS: &[&[Column]] = &[$(column!($field: $kind, $name)),*];
+        const GROUPS: &[&[Column]] = &[$(column!($field: $kind, $name),)* &[IDENT]];
     };
 }
+
+/// What collectors call the source of a file.
+const IDENT: Column =
+    Column { name: "ident", kind: Type::Text, field: None, about: "ident of the source" };
 
 columns! {
     // field: type, name
@@ -217,6 +235,42 @@ impl Column {
     }
 }
 
+impl Column {
+    /// The column as Parquet knows it: optional, and not nested.
+    fn node(&self) -> Result<Node, parquet::errors::ParquetError> {
+        let (physical, length, logical, converted) = match self.kind {
+            Type::Int32 => (Physical::INT32, 0, None, ConvertedType::NONE),
+            Type::Int64 | Type::Addr4 => (Physical::INT64, 0, None, ConvertedType::NONE),
+            Type::Timestamp => {
+                let logical = LogicalType::timestamp(true, TimeUnit::NANOS);
+                (Physical::INT64, 0, Some(logical), ConvertedType::NONE)
+            }
+            Type::Addr16 => (Physical::FIXED_LEN_BYTE_ARRAY, 16, None, ConvertedType::NONE),
+            Type::Mac => (Physical::FIXED_LEN_BYTE_ARRAY, 6, None, ConvertedType::NONE),
+            Type::Acl => (Physical::FIXED_LEN_BYTE_ARRAY, 12, None, ConvertedType::NONE),
+            Type::AddrText | Type::Text => {
+                (Physical::BYTE_ARRAY, 0, Some(LogicalType::String), ConvertedType::UTF8)
+            }
+            Type::Bytes => (Physical::BYTE_ARRAY, 0, None, ConvertedType::NONE),
+        };
+        Node::primitive_type_builder(self.name, physical)
+            .with_repetition(Repetition::OPTIONAL)
+            .with_length(length)
+            .with_logical_type(logical)
+            .with_converted_type(converted)
+            .build()
+    }
+}
+
+/// The schema of all files.
+///
+/// # Errors
+/// Only if the columns contradict what Parquet knows, which a test rules out.
+pub fn message() -> Result<TypePtr, parquet::errors::ParquetError> {
+    let nodes: Result<Vec<_>, _> = COLUMNS.iter().map(|c| c.node().map(Arc::new)).collect();
+    Node::group_type_builder("flow").with_fields(nodes?).build().map(Arc::new)
+}
+
 /// Columns of a field: three for an address, one for others, none for fields that are not stored.
 pub fn of(field: Field) -> impl Iterator<Item = &'static Column> {
     COLUMNS.iter().filter(move |column| column.field == Some(field))
@@ -245,6 +299,14 @@ mod tests {
             };
             assert_eq!(kinds, want, "{field:?}");
         }
+    }
+
+    #[test]
+    fn parquet_takes_all_columns() {
+        let message = message().unwrap();
+        let names: Vec<_> = message.get_fields().iter().map(|f| f.name()).collect();
+        let want: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
+        assert_eq!(names, want);
     }
 
     #[test]
