@@ -5,15 +5,15 @@
 //! many records as memory is meant for, each block once a window. Records in the order of the
 //! input, or nearly so, cost one look at each block.
 
+use crate::input::{Input, InputReader};
 use crate::report::{Damage, Report};
 use crate::scan::{Place, Query, lock};
 use crate::table::Origin;
 use record::{Row, RowRef, ShapeTable};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
-use store::{BlockReader, FlowFile, ReadOptions};
+use std::sync::{Mutex, PoisonError};
 
 /// Octets of records in memory at one time, with all that is kept beside each, where one look at
 /// each block is enough.
@@ -173,11 +173,11 @@ impl Query {
             origins.enumerate().map(|(i, o)| Wanted { origin: o, index: i as u32 }).collect();
         wanted.sort_unstable();
         let (jobs, files) = self.jobs(&wanted, places);
-        let read = |reader: &mut BlockReader, job: Job| {
+        let read = |reader: &mut InputReader, job: Job| {
             let wanted = wanted.get(job.from..job.to)?;
             Some((files.get(job.file)?.read(wanted, places, reader, room), wanted))
         };
-        let results = crate::parallel::map_with(jobs, self.threads, BlockReader::new, read);
+        let results = crate::parallel::map_with(jobs, self.threads, InputReader::default, read);
         if room.is_exceeded() {
             return None;
         }
@@ -193,8 +193,8 @@ impl Query {
     }
 
     /// Jobs of a few blocks of one file each, and the files.
-    fn jobs(&self, wanted: &[Wanted], places: &[Place]) -> (Vec<Job>, Vec<OpenFile>) {
-        let (mut jobs, mut files) = (Vec::<Job>::new(), Vec::<OpenFile>::new());
+    fn jobs(&self, wanted: &[Wanted], places: &[Place]) -> (Vec<Job>, Vec<OpenFile<'_>>) {
+        let (mut jobs, mut files) = (Vec::<Job>::new(), Vec::<OpenFile<'_>>::new());
         let (mut blocks, mut last) = (0, None);
         for (i, w) in wanted.iter().enumerate() {
             let block = w.origin.block();
@@ -202,8 +202,7 @@ impl Query {
             let number = place.file as usize;
             if files.last().is_none_or(|f| f.number != number) {
                 let Some(path) = self.files.get(number) else { continue };
-                let (path, read) = (path.clone(), self.read.clone());
-                files.push(OpenFile { number, path, read, state: Mutex::default() });
+                files.push(OpenFile { number, path, query: self, state: Mutex::default() });
                 blocks = JOB_BLOCKS;
             }
             if last != Some(block) {
@@ -305,29 +304,29 @@ struct Job {
 
 /// A file that is opened when the first job needs it, and closed with the last one: a window may
 /// have records of thousands of files.
-struct OpenFile {
+struct OpenFile<'q> {
     number: usize,
-    path: PathBuf,
-    read: ReadOptions,
+    path: &'q Path,
+    query: &'q Query,
     state: Mutex<FileState>,
 }
 
 #[derive(Default)]
 struct FileState {
-    file: Option<Arc<FlowFile>>,
+    file: Option<Input>,
     /// Jobs that have yet to be done.
     jobs: usize,
 }
 
-impl OpenFile {
-    fn open(&self) -> Result<Arc<FlowFile>, String> {
+impl OpenFile<'_> {
+    fn open(&self) -> Result<Input, String> {
         let mut state = lock(&self.state);
         if let Some(file) = &state.file {
-            return Ok(Arc::clone(file));
+            return Ok(file.clone());
         }
-        let opened = FlowFile::open_with(&self.path, &self.read);
-        let opened = Arc::new(opened.map_err(|e| format!("{e}, on reading it again"))?);
-        state.file = Some(Arc::clone(&opened));
+        let opened = self.query.open_input(self.path);
+        let opened = opened.map_err(|e| format!("{e}, on reading it again"))?;
+        state.file = Some(opened.clone());
         Ok(opened)
     }
 
@@ -343,19 +342,19 @@ impl OpenFile {
         &self,
         wanted: &[Wanted],
         places: &[Place],
-        reader: &mut BlockReader,
+        reader: &mut InputReader,
         room: &Room,
     ) -> Result<Arena, Damage> {
         let arena = self.try_read(wanted, places, reader, room);
         self.finish_job();
-        arena.map_err(|what| Damage::loss(&self.path, what))
+        arena.map_err(|what| Damage::loss(self.path, what))
     }
 
     fn try_read(
         &self,
         wanted: &[Wanted],
         places: &[Place],
-        reader: &mut BlockReader,
+        reader: &mut InputReader,
         room: &Room,
     ) -> Result<Arena, String> {
         let file = self.open()?;
@@ -369,9 +368,9 @@ impl OpenFile {
         let mut shapes = ShapeCopies::default();
         for of_block in wanted.chunk_by(|a, b| a.origin.block() == b.origin.block()) {
             let place = of_block.first().and_then(|w| places.get(w.origin.block() as usize));
-            let number = place.map(|p| p.block as usize).filter(|n| *n < file.blocks().len());
+            let number = place.map(|p| p.block as usize).filter(|n| *n < file.blocks());
             let number = number.ok_or_else(|| again("a block is gone"))?;
-            let block = reader.load(&file, number);
+            let block = reader.load(&file, number, self.query.fields.shown, &mut 0);
             let block = block.map_err(|e| format!("{e}, on reading it again"))?;
             let size = |w: &Wanted| block.rows.row_bytes(w.origin.row() as usize).len();
             let octets = of_block.iter().map(size).sum();
@@ -427,7 +426,7 @@ mod tests {
     use store::{Writer, WriterOptions};
 
     /// Nine files of four blocks each, and the records of all of them by size.
-    fn query(dir: &std::path::Path) -> (Query, Vec<Origin>, Vec<Place>) {
+    fn query(dir: &Path) -> (Query, Vec<Origin>, Vec<Place>) {
         let mut files = Vec::new();
         for n in 0..9u64 {
             let path = dir.join(format!("nfcapd.20260410120{n}"));
@@ -464,7 +463,7 @@ mod tests {
         let room = Room { octets: AtomicUsize::new(0), limit: usize::MAX, is_one: false };
         for (n, job) in jobs.into_iter().enumerate() {
             let wanted = &wanted[job.from..job.to];
-            files[job.file].read(wanted, &places, &mut BlockReader::new(), &room).unwrap();
+            files[job.file].read(wanted, &places, &mut InputReader::default(), &room).unwrap();
             let open = files.iter().filter(|f| lock(&f.state).file.is_some()).count();
             assert_eq!(open, 1 - n % 2, "after job {n}");
         }

@@ -4,12 +4,13 @@
 //! are rare, so files are looked through for names only for these, before anything is printed:
 //! what is printed then does not depend on who read which block first.
 
+use crate::input::{Input, InputReader};
 use crate::scan::Query;
 use output::{Format, Names};
 use record::NameTable;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use store::{BlockReader, FlowFile, MetaRecord};
+use store::MetaRecord;
 
 /// Octets of names that are kept; what is beyond is shown as numbers.
 const LIMIT: usize = 64 << 20;
@@ -46,31 +47,28 @@ impl Query {
         }
         let room = AtomicUsize::new(LIMIT);
         let jobs: Vec<_> = self.files.iter().collect();
-        let read = |reader: &mut BlockReader, path| {
+        let read = |reader: &mut InputReader, path: &std::path::PathBuf| {
             // What cannot be read is told by whoever reads it for its flows.
-            FlowFile::open_with(path, &self.read)
+            self.open_input(path)
                 .map_or_else(|_| FileNames::default(), |f| of_file(&f, reader, &room))
         };
-        AllNames(crate::parallel::map_with(jobs, self.threads, BlockReader::new, read))
+        AllNames(crate::parallel::map_with(jobs, self.threads, InputReader::default, read))
     }
 }
 
-fn of_file(file: &FlowFile, reader: &mut BlockReader, room: &AtomicUsize) -> FileNames {
+fn of_file(file: &Input, reader: &mut InputReader, room: &AtomicUsize) -> FileNames {
     let mut names = FileNames::default();
-    for n in 0..file.blocks().len() {
-        let Ok(block) = reader.load(file, n) else { continue };
-        for record in block.meta {
-            let size = match record {
-                MetaRecord::Name { name, .. } => name.len(),
-                MetaRecord::Application { id, name, .. } => id.len() + name.len(),
-                _ => continue,
-            };
-            let take = |left: usize| left.checked_sub(size + BESIDE);
-            if room.fetch_update(Relaxed, Relaxed, take).is_ok() {
-                names.add(record);
-            }
+    file.each_meta(reader, |record| {
+        let size = match record {
+            MetaRecord::Name { name, .. } => name.len(),
+            MetaRecord::Application { id, name, .. } => id.len() + name.len(),
+            _ => return,
+        };
+        let take = |left: usize| left.checked_sub(size + BESIDE);
+        if room.fetch_update(Relaxed, Relaxed, take).is_ok() {
+            names.add(record);
         }
-    }
+    });
     names
 }
 

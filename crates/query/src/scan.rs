@@ -6,6 +6,7 @@
 //! cannot be read becomes a [`Damage`] in the [`Report`], and reading goes on.
 
 use crate::counters::Summer;
+use crate::input::{Fields, Foreign, Input, InputError, InputReader, Opener};
 use crate::ordered::Turn;
 use crate::report::{Damage, Found, Passed, Report};
 use filter::{Context, Evaluator, Filter};
@@ -16,7 +17,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use store::{BlockReader, FlowFile, MetaRecord, ReadOptions, StoreError};
+use store::{MetaRecord, ReadOptions};
 
 /// What to read, and which flows of it.
 #[derive(Debug)]
@@ -51,6 +52,11 @@ pub struct Query {
     pub use_index: bool,
     /// Whether what files say about exporters is copied, also where no flow passes.
     pub copies_exporters: bool,
+    /// Who opens files that are no flow files.
+    pub opener: Option<Arc<dyn Opener>>,
+    /// The fields that the question reads, beside those of the filters. Looked at where a file keeps
+    /// fields apart.
+    pub fields: Fields,
 }
 
 impl Default for Query {
@@ -70,6 +76,8 @@ impl Default for Query {
             read: ReadOptions::default(),
             use_index: false,
             copies_exporters: false,
+            opener: None,
+            fields: Fields::ALL,
         }
     }
 }
@@ -242,7 +250,7 @@ impl Query {
     }
 
     /// Opens a file, unless it is known that nothing of it is wanted.
-    fn open(&self, path: &Path, index: Option<&Mutex<Index>>) -> Result<Opened, StoreError> {
+    fn open(&self, path: &Path, index: Option<&Mutex<Index>>) -> Result<Opened, InputError> {
         let entry = index.and_then(|index| lock(index).of(path));
         if let Some(entry) = &entry
             && self.is_outside(entry.window())
@@ -256,11 +264,17 @@ impl Query {
         match (wanted, entry) {
             (Wanted::Nothing, Some(entry)) => Ok(Opened::Unwanted(entry)),
             (wanted, entry) => {
-                let file = FlowFile::open_with(path, &self.read)?;
-                // Another may have taken its name since it was looked at.
-                let is_known = entry.is_some_and(|entry| entry.is_about(file.metadata()));
-                let wanted = if is_known { wanted } else { Wanted::All };
-                Ok(Opened::File(Arc::new(file), wanted))
+                let file = self.open_input(path)?;
+                let wanted = match (&file, entry) {
+                    // Another may have taken its name since it was looked at.
+                    (Input::Flows(f), Some(entry)) if entry.is_about(f.metadata()) => wanted,
+                    (Input::Foreign(f), _) if index.is_some() => {
+                        let with_first = self.copies_exporters && !f.meta().is_empty();
+                        f.wanted(&self.filters, with_first)
+                    }
+                    _ => Wanted::All,
+                };
+                Ok(Opened::File(file, wanted))
             }
         }
     }
@@ -270,7 +284,7 @@ impl Query {
         &self,
         c: &mut Cursor,
         index: usize,
-        result: Result<Opened, StoreError>,
+        result: Result<Opened, InputError>,
         shared: &Shared<'_>,
     ) {
         if let Some(progress) = self.progress {
@@ -282,7 +296,7 @@ impl Query {
             Ok(Opened::File(file, wanted)) => {
                 let file = self.admit(file, &mut c.report);
                 if let Some(file) = &file {
-                    c.report.leave_out(file, &wanted);
+                    c.report.leave_out(file.blocks(), &wanted);
                 }
                 file.map(|file| (file, wanted))
             }
@@ -314,14 +328,13 @@ impl Query {
     }
 
     /// Notes what a file says of itself; `None` if its times lie outside of the window.
-    fn admit(&self, file: Arc<FlowFile>, report: &mut Report) -> Option<Arc<FlowFile>> {
-        if let Some(what) = file.state().damage() {
-            let is_loss = file.state().is_loss();
+    fn admit(&self, file: Input, report: &mut Report) -> Option<Input> {
+        if let Some((what, is_loss)) = file.damage() {
             report.damage.push(Damage { file: file.path().to_owned(), what, is_loss });
         }
         let window = file.totals().and_then(record::Totals::window);
         if self.is_outside(window) {
-            report.leave_outside(file.blocks().len() as u64);
+            report.leave_outside(file.blocks() as u64);
             return None;
         }
         report.note(window, file.ident());
@@ -339,7 +352,7 @@ impl Query {
 /// A file on its way.
 enum Opened {
     /// It is read, or these blocks of it.
-    File(Arc<FlowFile>, Wanted),
+    File(Input, Wanted),
     /// Nothing of it can pass.
     Unwanted(Entry),
     /// Its times lie outside of the window.
@@ -347,17 +360,19 @@ enum Opened {
 }
 
 struct Task {
-    file: Arc<FlowFile>,
+    file: Input,
     index: usize,
     block: usize,
     number: u32,
+    /// It is the first one that is taken of its file.
+    is_first: bool,
 }
 
 /// Where the scan is.
 #[derive(Default)]
 struct Cursor {
     /// The file that blocks are taken from, with its index and the blocks that are wanted.
-    open: Option<(usize, Arc<FlowFile>, Wanted)>,
+    open: Option<(usize, Input, Wanted)>,
     /// Block of the file, or of those that are wanted, to be taken next.
     next_block: usize,
     /// None was taken yet.
@@ -375,7 +390,7 @@ enum Ahead {
     #[default]
     Nothing,
     Opening,
-    Opened(usize, Result<Opened, StoreError>),
+    Opened(usize, Result<Opened, InputError>),
 }
 
 impl Cursor {
@@ -391,12 +406,12 @@ impl Cursor {
             (None, Wanted::Some { blocks, .. }) => *blocks.get(self.next_block)? as usize,
             (None, _) => self.next_block,
         };
-        if again.is_none() && block >= file.blocks().len() {
+        if again.is_none() && block >= file.blocks() {
             return None;
         }
         let place = Place { file: index as u32, block: block as u32 };
         let number = u32::try_from(self.places.len()).ok()?;
-        let task = Task { file: Arc::clone(file), index, block, number };
+        let task = Task { file: file.clone(), index, block, number, is_first: self.is_fresh };
         (self.next_block, self.is_fresh) = (self.next_block + 1, false);
         self.places.push(place);
         Some(task)
@@ -439,7 +454,9 @@ impl Drop for AbortOnPanic<'_> {
 
 /// One thread's reader, filters and sums.
 struct Worker<'q> {
-    reader: BlockReader,
+    reader: InputReader,
+    /// Fields read of every row, and of blocks where one passes.
+    fields: (u128, u128),
     filters: Vec<Evaluator<'q>>,
     selected: Selection,
     also: Selection,
@@ -454,7 +471,8 @@ impl<'q> Worker<'q> {
     fn new(query: &'q Query) -> Self {
         let filters = query.filters.iter().filter(|f| !f.is_any()).map(Filter::evaluator);
         Self {
-            reader: BlockReader::new(),
+            reader: InputReader::default(),
+            fields: query.scanned_fields(),
             filters: filters.collect(),
             selected: Selection::default(),
             also: Selection::default(),
@@ -472,23 +490,22 @@ impl<'q> Worker<'q> {
         step: impl FnOnce(&mut Batch<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let ident = task.file.ident();
-        if let Some(b) = task.file.blocks().get(task.block) {
-            self.report.bytes_read += u64::from(b.size);
-        }
-        let (rows, meta) = match self.reader.load(&task.file, task.block) {
-            Ok(block) => {
-                if let Some(what) = block.damage() {
-                    let damage = Damage::loss(task.file.path(), what);
-                    self.report.found.push((task.number, Found::Damage(damage)));
-                }
-                (block.rows, block.meta)
-            }
-            Err(e) => {
-                let damage = Damage::loss(task.file.path(), e.to_string());
-                self.report.found.push((task.number, Found::Damage(damage)));
-                (Rows { bytes: &[], index: &[], table: &self.nothing }, [].as_slice())
-            }
+        let (found, octets) = (&mut self.report.found, &mut self.report.bytes_read);
+        let mut damaged = |what| {
+            found.push((task.number, Found::Damage(Damage::loss(task.file.path(), what))));
         };
+        let none = Rows { bytes: &[], index: &[], table: &self.nothing };
+        let (mut rows, mut meta) = (none, [].as_slice());
+        match self.reader.load(&task.file, task.block, self.fields.0, octets) {
+            Ok(block) => {
+                block.damage.into_iter().for_each(&mut damaged);
+                (rows, meta) = (block.rows, block.meta);
+            }
+            Err(what) => damaged(what),
+        }
+        if let Input::Foreign(file) = &task.file {
+            meta = meta_of(file, task);
+        }
         let first_read = match shared.filters_count || shared.numbers == Numbers::Read {
             true => shared.read.take(task.number, rows.len() as u64) + 1,
             false => 0,
@@ -498,6 +515,19 @@ impl<'q> Worker<'q> {
         self.selected.keep_first(usize::try_from(self.left).unwrap_or(usize::MAX));
         let passed = self.selected.count() as u64;
         self.left -= passed;
+        if let (Input::Foreign(file), true) =
+            (&task.file, passed > 0 && self.fields.0 != self.fields.1)
+        {
+            match self.reader.load(&task.file, task.block, self.fields.1, octets) {
+                Ok(block) => rows = block.rows,
+                Err(what) => {
+                    damaged(what);
+                    rows = none;
+                    self.selected.reset(0, false);
+                }
+            }
+            meta = meta_of(file, task);
+        }
         let first_count = match shared.numbers {
             Numbers::Passed => shared.passed.take(task.number, passed) + 1,
             Numbers::None | Numbers::Read => first_read,
@@ -526,6 +556,11 @@ impl<'q> Worker<'q> {
         self.report.passed.add(&passed);
         if self.left == 0 { ControlFlow::Break(()) } else { flow }
     }
+}
+
+/// What a foreign file says about exporters comes with the first block that is taken of it.
+fn meta_of<'f>(file: &'f Arc<dyn Foreign>, task: &Task) -> &'f [MetaRecord] {
+    if task.is_first { file.meta() } else { &[] }
 }
 
 /// Rows that pass all filters; `also` is scratch.

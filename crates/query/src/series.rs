@@ -3,6 +3,7 @@
 use crate::analysis::{AnalysisError, Budget, MAX_BINS, Meter};
 use crate::bins::{BinWidth, Bins, Extent};
 use crate::counters::{NOTHING, join};
+use crate::input::InputReader;
 use crate::key::{Class, KeySpec};
 use crate::keyed::{KeyReader, KeySet, selected};
 use crate::page::{KeyColumns, Page};
@@ -21,7 +22,6 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use store::{BlockReader, FlowFile};
 
 /// Which series are asked for.
 #[derive(Clone, Copy, Debug)]
@@ -393,12 +393,12 @@ impl Query {
         {
             return from;
         }
-        let first = |path| {
-            let file = FlowFile::open_with(path, &self.read).ok()?;
+        let first = |path: &std::path::PathBuf| {
+            let file = self.open_input(path).ok()?;
             let stated = file.totals().and_then(record::Totals::window).map(|w| w.0);
             let read = || {
-                let mut reader = BlockReader::new();
-                let block = reader.load(&file, 0).ok()?;
+                let mut reader = InputReader::default();
+                let block = reader.load(&file, 0, 1 << Field::First as u32, &mut 0).ok()?;
                 Some(block.rows.row(0)?.number(Field::First))
             };
             stated.filter(|ms| *ms > 0).or_else(read).filter(|ms| *ms > 0)

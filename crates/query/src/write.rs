@@ -6,10 +6,10 @@ use crate::flows::JoinedFlows;
 use crate::report::Report;
 use crate::request::Sorting;
 use crate::scan::{Numbers, Query, Scan, lock};
-use record::{Exporter, Field, FlowSink as _, Row, Sampler};
+use record::{Field, FlowSink as _, Row, Sampler};
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
-use store::{FlowFile, MetaRecord, Renumber, StoreError, Writer};
+use store::{MetaRecord, Renumber, StoreError, Writer};
 
 /// A writer, and what the exporters of each input file are called in it.
 struct Output<'w> {
@@ -58,8 +58,8 @@ impl<'w> Output<'w> {
         let query = self.query;
         let all = || {
             let path = query.files.get(file);
-            let file = path.and_then(|p| FlowFile::open_with(p, &query.read).ok());
-            file.map_or_else(Vec::new, exporters_of)
+            let file = path.and_then(|p| query.open_input(p).ok());
+            file.map_or_else(Vec::new, |file| file.exporters())
         };
         let (here, exporter) = self.numbers.number(file, number, all);
         if let Some(e) = exporter {
@@ -81,10 +81,6 @@ impl<'w> Output<'w> {
         *failed = self.writer.take_error();
         if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
-}
-
-fn exporters_of(file: FlowFile) -> Vec<Exporter> {
-    store::exporters(&file, 0)
 }
 
 impl Query {
