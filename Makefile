@@ -30,9 +30,7 @@ check:
 	bench/probe --check
 
 bench:
-	bench/compare
-	bench/collect
-	bench/probe
+	bench/all
 
 fuzz:
 	fuzz/smoke --seconds 60

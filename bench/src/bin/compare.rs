@@ -1,68 +1,146 @@
-//! Runs flowdump and the installed nfdump in turn on the same files and prints the ratios.
+//! Asks flowdump and other nfdumps the same questions in turn.
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
+use bench::measure::{self, Output, Plan, Used};
+use bench::results::{self, Cache, Run};
 use clap::Parser;
+use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
-use sys::clock;
+use std::process::{Command, ExitCode};
 
-/// Compares flowdump with nfdump: wall time, CPU, peak memory.
+/// Compares flowdump with nfdump: wall time, CPU, peak memory. Appends to a file of results.
 #[derive(Parser)]
 struct Args {
-    /// Directory of flow files
+    /// Directory of flow files, LZ4
     #[arg(long)]
     data: PathBuf,
+    /// Directory of the same flows, not packed
+    #[arg(long)]
+    plain: PathBuf,
     /// The flowdump to measure
     #[arg(long)]
     flowdump: PathBuf,
-    /// The nfdump to compare with
+    /// An nfdump to compare with; may be repeated
     #[arg(long, default_value = "nfdump")]
-    nfdump: PathBuf,
+    nfdump: Vec<PathBuf>,
+    /// Results are appended here
+    #[arg(long)]
+    results: PathBuf,
     /// Runs of each; the best counts
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Only works whose name contains this
+    /// Only questions whose name contains this
     #[arg(long, default_value = "")]
     only: String,
-    /// No goals: the files are too small for the numbers to mean anything
+    /// Not with cold files
     #[arg(long)]
-    check: bool,
+    warm: bool,
 }
 
-/// One question, the same words for both tools.
+/// One question, the same words for all.
 struct Work {
     name: &'static str,
     args: &'static [&'static str],
-    /// Ratio to reach; below 1 nobody may be.
-    goal: f64,
+    files: Files,
+    output: Output,
+    /// Whether it is asked of files that are not in the page cache, too.
+    cold: bool,
+    /// How many times the best rival; below 1 nobody may be.
+    floor: f64,
+    /// Seconds and MiB for ten files of a million flows.
+    goal: Option<f64>,
+    goal_mib: Option<f64>,
 }
 
+/// Which files are asked.
+#[derive(Clone, Copy)]
+enum Files {
+    /// All, LZ4.
+    Packed,
+    /// All, not packed.
+    Plain,
+    /// The first, LZ4.
+    First,
+}
+
+const WORK: Work = Work {
+    name: "",
+    args: &[],
+    files: Files::Packed,
+    output: Output::Null,
+    cold: false,
+    floor: 1.0,
+    goal: None,
+    goal_mib: None,
+};
+
 const WORKS: &[Work] = &[
-    Work { name: "-s dstip/bytes -n 10", args: &["-s", "dstip/bytes", "-n", "10"], goal: 3.0 },
-    Work { name: "-s record/bytes -n 10", args: &["-s", "record/bytes", "-n", "10"], goal: 3.0 },
+    Work {
+        name: "-s dstip/bytes -n 10",
+        args: &["-s", "dstip/bytes", "-n", "10"],
+        cold: true,
+        floor: 4.0,
+        goal: Some(0.40),
+        goal_mib: Some(150.0),
+        ..WORK
+    },
+    Work {
+        name: "-s record/bytes -n 10",
+        args: &["-s", "record/bytes", "-n", "10"],
+        floor: 5.0,
+        goal: Some(1.2),
+        goal_mib: Some(1024.0),
+        ..WORK
+    },
     Work {
         name: "-A srcip,dstport -O bytes -n 10",
         args: &["-A", "srcip,dstport", "-O", "bytes", "-n", "10"],
-        goal: 3.0,
+        floor: 5.0,
+        goal: Some(0.9),
+        ..WORK
     },
     // All of them, sorted: what that takes is memory.
-    Work { name: "-a -O bytes -o null", args: &["-a", "-O", "bytes", "-o", "null"], goal: 1.0 },
-    Work { name: "-O tstart -o null", args: &["-O", "tstart", "-o", "null"], goal: 1.0 },
-    Work { name: "filter that matches nothing", args: &["proto 200"], goal: 1.0 },
-    Work { name: "host 10.7.121.177", args: &["host 10.7.121.177"], goal: 1.0 },
-    Work { name: "list -o csv", args: &["-o", "csv"], goal: 1.0 },
-    Work { name: "list -o json", args: &["-o", "json"], goal: 1.0 },
+    Work { name: "-a -O bytes, all groups", args: &["-a", "-O", "bytes", "-o", "null"], ..WORK },
+    Work { name: "-O tstart, all flows", args: &["-O", "tstart", "-o", "null"], ..WORK },
+    Work {
+        name: "filter that matches nothing",
+        args: &["proto 200"],
+        cold: true,
+        floor: 1.5,
+        goal: Some(0.36),
+        ..WORK
+    },
+    Work {
+        name: "the same, not packed",
+        args: &["proto 200"],
+        files: Files::Plain,
+        goal: Some(0.30),
+        ..WORK
+    },
+    Work { name: "host 10.7.121.177", args: &["host 10.7.121.177"], cold: true, ..WORK },
+    Work { output: Output::File, ..CSV },
+    Work { name: "-o csv to a pipe, 1 M flows", output: Output::Pipe, ..CSV },
+    Work { output: Output::File, ..JSON },
+    Work { name: "-o json to a pipe, 1 M flows", output: Output::Pipe, ..JSON },
 ];
 
+const CSV: Work = Work {
+    name: "-o csv to a file, 1 M flows",
+    args: &["-o", "csv"],
+    files: Files::First,
+    floor: 4.0,
+    goal: Some(0.25),
+    ..WORK
+};
+const JSON: Work =
+    Work { name: "-o json to a file, 1 M flows", args: &["-o", "json"], goal: Some(0.5), ..CSV };
+
 fn main() -> ExitCode {
-    let mut words = std::env::args_os().skip(1).peekable();
-    // The second form: run one command and say what it used. A process of its own for each run,
-    // so that the largest child is the only child.
-    let result = if words.peek().is_some_and(|w| w == "measure") {
-        measure(words.skip(1).collect())
-    } else {
-        compare(&Args::parse())
+    let result = match measure::is_asked() {
+        Some(true) => Ok(()),
+        Some(false) => return ExitCode::FAILURE,
+        None => compare(&Args::parse()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,102 +152,102 @@ fn main() -> ExitCode {
 }
 
 fn compare(args: &Args) -> anyhow::Result<()> {
-    let (theirs, ours) = (sums(&args.nfdump, &args.data)?, sums(&args.flowdump, &args.data)?);
-    ensure!(theirs == ours, "the tools disagree about the files: {theirs:?} and {ours:?}");
-    println!(
-        "{:<34} {:>8} {:>8} {:>6} {:>5}   {:>5} {:>5}   {:>8} {:>8}",
-        "", "nfdump", "flowdump", "ratio", "goal", "cores", "cores", "nfdump", "flowdump"
-    );
-    let mut missed = 0;
-    for work in WORKS.iter().filter(|w| w.name.contains(&args.only)) {
-        let (mut theirs, mut ours): (Option<Used>, Option<Used>) = (None, None);
-        for _ in 0..args.rounds.max(1) {
-            keep_best(&mut theirs, run(&args.nfdump, work, &args.data)?);
-            keep_best(&mut ours, run(&args.flowdump, work, &args.data)?);
-        }
-        let (Some(theirs), Some(ours)) = (theirs, ours) else { bail!("no rounds") };
-        let ratio = theirs.wall / ours.wall.max(0.001);
-        missed += u32::from(ratio < work.goal || ours.mib > theirs.mib.max(64.0));
-        println!(
-            "{:<34} {:>7.2}s {:>7.2}s {:>5.1}x {:>4.0}x   {:>5.1} {:>5.1}   {:>5.0} MB {:>5.0} MB",
-            work.name,
-            theirs.wall,
-            ours.wall,
-            ratio,
-            work.goal,
-            theirs.cpu / theirs.wall.max(0.001),
-            ours.cpu / ours.wall.max(0.001),
-            theirs.mib,
-            ours.mib,
-        );
+    let first = first_file(&args.data)?;
+    let ours = sums(&args.flowdump, &args.data)?;
+    let mut tools = Vec::new();
+    for tool in &args.nfdump {
+        let theirs = sums(tool, &args.data)?;
+        ensure!(theirs == ours, "the tools disagree about the files: {theirs:?} and {ours:?}");
+        tools.push((tool.clone(), measure::name_of(tool)?, false));
     }
-    if args.check {
-        println!("Too few flows to compare: this only shows that the comparison runs.");
-    } else {
-        println!("{missed} below their goal, or above nfdump's memory");
+    tools.push((args.flowdump.clone(), measure::name_of(&args.flowdump)?, true));
+    let is_cold_possible = !args.warm && measure::can_be_cold();
+    for work in WORKS.iter().filter(|w| w.name.contains(&args.only)) {
+        let files: [OsString; 2] = match work.files {
+            Files::Packed => ["-R".into(), args.data.clone().into()],
+            Files::Plain => ["-R".into(), args.plain.clone().into()],
+            Files::First => ["-r".into(), first.clone().into()],
+        };
+        one(args, work, &tools, &files, Cache::Warm)?;
+        if work.cold && is_cold_possible {
+            one(args, work, &tools, &files, Cache::Cold)?;
+        }
     }
     Ok(())
 }
 
-/// Flows, packets and bytes of the files as a tool sums them up: both are to read the same.
+/// A program, its name, and whether it is ours.
+type Tool = (PathBuf, String, bool);
+
+/// Asks all in turn, round by round, so that what disturbs disturbs all.
+fn one(
+    args: &Args,
+    work: &Work,
+    tools: &[Tool],
+    files: &[OsString],
+    cache: Cache,
+) -> anyhow::Result<()> {
+    let mut best: Vec<Option<Used>> = vec![None; tools.len()];
+    if cache == Cache::Warm {
+        measure::make_warm(Path::new(&files[1]))?;
+    }
+    for _ in 0..args.rounds.max(1) {
+        for ((program, ..), best) in tools.iter().zip(&mut best) {
+            if cache == Cache::Cold {
+                measure::make_cold()?;
+            }
+            let mut words: Vec<OsString> = vec![program.clone().into()];
+            words.extend(files.iter().cloned());
+            words.extend(work.args.iter().map(OsString::from));
+            let plan = Plan { output: work.output, ..Plan::default() };
+            let new = measure::run(plan, &words)?;
+            if best.is_none_or(|best| new.wall < best.wall) {
+                *best = Some(new);
+            }
+        }
+    }
+    for ((_, name, is_ours), used) in tools.iter().zip(best) {
+        let used = used.context("no rounds")?;
+        let is_judged = *is_ours && cache == Cache::Warm;
+        let run = Run {
+            area: "queries".into(),
+            what: work.name.into(),
+            cache,
+            program: name.clone(),
+            is_ours: *is_ours,
+            value: used.wall,
+            unit: "s".into(),
+            wall: used.wall,
+            cpu: used.cpu,
+            peak_mib: used.peak_mib,
+            read_mib: used.read_mib,
+            goal: work.goal.filter(|_| is_judged),
+            goal_mib: work.goal_mib.filter(|_| is_judged),
+            floor: is_judged.then_some(work.floor),
+            ..Run::default()
+        };
+        results::append(&args.results, &run)?;
+    }
+    Ok(())
+}
+
+fn first_file(dir: &Path) -> anyhow::Result<PathBuf> {
+    let entries = fs::read_dir(dir).with_context(|| dir.display().to_string())?;
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
+    paths.into_iter().min().with_context(|| format!("{}: no files", dir.display()))
+}
+
+/// Flows, packets and bytes of the files as a tool sums them up: all are to read the same.
 fn sums(tool: &Path, data: &Path) -> anyhow::Result<Vec<String>> {
     let output = Command::new(tool).arg("-R").arg(data).arg("-I").output();
     let output = output.with_context(|| format!("{}: cannot run", tool.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let is_sum = |line: &&str| ["Flows:", "Packets:", "Bytes:"].iter().any(|w| line.starts_with(w));
-    let sums: Vec<_> = text.lines().filter(is_sum).map(str::to_owned).collect();
+    let sums: Vec<_> = text
+        .lines()
+        .filter(is_sum)
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
     ensure!(sums.len() == 3, "{}: -I says '{}'", tool.display(), text.trim());
     Ok(sums)
-}
-
-/// What one run used.
-#[derive(Clone, Copy)]
-struct Used {
-    wall: f64,
-    cpu: f64,
-    mib: f64,
-}
-
-fn keep_best(best: &mut Option<Used>, new: Used) {
-    if best.is_none_or(|b| new.wall < b.wall) {
-        *best = Some(new);
-    }
-}
-
-fn run(tool: &Path, work: &Work, data: &Path) -> anyhow::Result<Used> {
-    let me = std::env::current_exe().context("own path")?;
-    let output = Command::new(me)
-        .arg("measure")
-        .arg(tool)
-        .arg("-R")
-        .arg(data)
-        .args(work.args)
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("{}: cannot run", tool.display()))?;
-    ensure!(output.status.success(), "{}: {} failed", tool.display(), work.name);
-    let text = String::from_utf8_lossy(&output.stdout);
-    let numbers: Result<Vec<f64>, _> = text.split_whitespace().map(str::parse).collect();
-    match numbers.as_deref() {
-        Ok(&[wall, cpu, mib]) => Ok(Used { wall, cpu, mib }),
-        _ => bail!("a measurement answered '{}'", text.trim()),
-    }
-}
-
-fn measure(words: Vec<std::ffi::OsString>) -> anyhow::Result<()> {
-    let (tool, args) = words.split_first().context("measure: name a command")?;
-    let start = clock::monotonic();
-    let status = Command::new(tool)
-        .args(args)
-        .env("TZ", "UTC")
-        .stdout(Stdio::null())
-        .status()
-        .with_context(|| format!("cannot run {}", tool.to_string_lossy()))?;
-    let wall = start.elapsed();
-    ensure!(status.success(), "{} ended with {status}", tool.to_string_lossy());
-    let used = clock::used_by_children();
-    let secs = |d: Duration| d.as_secs_f64();
-    let mib = used.peak_memory as f64 / f64::from(1 << 20);
-    println!("{} {} {}", secs(wall), secs(used.user) + secs(used.system), mib);
-    Ok(())
 }

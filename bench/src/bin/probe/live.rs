@@ -4,7 +4,9 @@
 use crate::Args;
 use anyhow::{Context as _, bail, ensure};
 use bench::lab::{End, Injector, Lab, WIRE};
+use bench::measure;
 use bench::packets::{Link, Packets};
+use bench::results::{self, Run};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -16,16 +18,16 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Duration;
 
-/// Compares both probes; returns how many are below their goal.
-pub(crate) fn compare(args: &Args) -> anyhow::Result<u32> {
+/// Compares both probes.
+pub(crate) fn compare(args: &Args) -> anyhow::Result<()> {
     if !"live".contains(&args.only) {
-        return Ok(0);
+        return Ok(());
     }
     let lab = match Lab::new("fb") {
         Ok(lab) => lab,
         Err(e) => {
-            println!("live: skipped, there can be no network namespaces: {e}");
-            return Ok(0);
+            eprintln!("live: skipped, there can be no network namespaces: {e}");
+            return Ok(());
         }
     };
     let wire = lab.injector(End::Near).context("a packet socket")?;
@@ -35,11 +37,31 @@ pub(crate) fn compare(args: &Args) -> anyhow::Result<u32> {
     let _ = sched_setaffinity(Pid::from_raw(0), &cores);
     let link = Link { packets: 65_536, conversations: 20_000, is_small: true, ..Link::default() };
     let frames: Vec<_> = Packets::new(link).map(|frame| frame.headers).collect();
-    println!("live: {} conversations, frames of {} octets", link.conversations, 74);
-    let theirs = highest(args, &lab, &wire, &frames, &args.softflowd)?;
-    let ours = highest(args, &lab, &wire, &frames, &args.flowprobe)?;
-    ensure!(!args.check || ours.rate > 0, "flowprobe lost packets at {CHECKED} a second");
-    Ok(u32::from(ours.rate < theirs.rate && !ours.is_all))
+    for (program, is_ours) in [(&args.softflowd, false), (&args.flowprobe, true)] {
+        let held = highest(args, &lab, &wire, &frames, program)?;
+        ensure!(
+            !args.check || !is_ours || held.rate > 0,
+            "flowprobe lost packets at {CHECKED} a second"
+        );
+        results::append(&args.results, &result(program, is_ours, held)?)?;
+    }
+    Ok(())
+}
+
+fn result(program: &Path, is_ours: bool, held: Held) -> anyhow::Result<Run> {
+    let program = measure::name_of(program)?;
+    let limit = if held.is_all { ", no more could be sent" } else { "" };
+    let note = format!("{program}: {} packets/s without a drop{limit}", held.rate);
+    Ok(Run {
+        area: "probe live".into(),
+        what: "20 k flows, frames of 74 octets".into(),
+        program,
+        is_ours,
+        value: held.cpu,
+        unit: "CPU s/M packets".into(),
+        note: Some(note),
+        ..Run::default()
+    })
 }
 
 /// The best of a probe.
@@ -68,7 +90,6 @@ fn highest(
     const STEPS: u32 = 5;
     let time = Duration::from_millis(if args.check { 300 } else { 2000 });
     let probe = Probe::start(args, lab, program)?;
-    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let (mut held, mut lost) = (Held::default(), u64::MAX);
     let mut rate = if args.check { CHECKED } else { FIRST };
     for _ in 0..20 {
@@ -85,9 +106,6 @@ fn highest(
         }
         rate = if lost == u64::MAX { rate * 2 } else { held.rate.midpoint(lost) };
     }
-    let limit = if held.is_all { "; no more could be sent" } else { "" };
-    let Held { rate, cpu, .. } = held;
-    println!("{:<19} {name:<15} {rate:>9} a second without a drop, CPU s/M {cpu:.2}{limit}", "");
     Ok(held)
 }
 

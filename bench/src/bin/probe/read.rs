@@ -2,16 +2,14 @@
 
 use crate::Args;
 use crate::sink::{self, Flows};
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
+use bench::measure::{self, Plan, Used};
 use bench::packets::{self, Link, Packets, Stored, Totals};
+use bench::results;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::Duration;
-use sys::clock;
 
 /// A capture that is read.
 struct Work {
@@ -23,12 +21,12 @@ struct Work {
     stored: Stored,
     /// Who reads it.
     tools: &'static [Tool],
-    /// Packets a second over those of softflowd; 0 for none.
-    goal: f64,
+    /// Packets a second over those of softflowd.
+    floor: Option<f64>,
     /// Flows that may be in memory.
     limit: u32,
     /// MiB that flowprobe may have for itself.
-    most: f64,
+    most: Option<f64>,
 }
 
 /// Who is measured, and how.
@@ -58,9 +56,9 @@ const WORKS: &[Work] = &[
         stored: Stored::Headers,
         // nfpcapd passes over packets that are not whole.
         tools: &[Tool::Softflowd, Tool::Flowprobe, Tool::FlowprobeFiles],
-        goal: 5.0,
+        floor: Some(8.0),
         limit: ROOM,
-        most: f64::MAX,
+        most: None,
     },
     Work {
         name: "small packets",
@@ -69,9 +67,9 @@ const WORKS: &[Work] = &[
         is_small: true,
         stored: Stored::Whole,
         tools: ALL,
-        goal: 5.0,
+        floor: Some(8.0),
         limit: ROOM,
-        most: f64::MAX,
+        most: None,
     },
     Work {
         name: "whole packets",
@@ -80,9 +78,9 @@ const WORKS: &[Work] = &[
         is_small: false,
         stored: Stored::Whole,
         tools: ALL,
-        goal: 0.0,
+        floor: None,
         limit: ROOM,
-        most: f64::MAX,
+        most: None,
     },
     Work {
         name: "many flows",
@@ -91,9 +89,9 @@ const WORKS: &[Work] = &[
         is_small: true,
         stored: Stored::Whole,
         tools: ALL,
-        goal: 0.0,
+        floor: None,
         limit: ROOM,
-        most: 200.0,
+        most: Some(200.0),
     },
     // Each packet has addresses of its own.
     Work {
@@ -103,26 +101,18 @@ const WORKS: &[Work] = &[
         is_small: true,
         stored: Stored::Whole,
         tools: &[Tool::Softflowd, Tool::Flowprobe],
-        goal: 0.0,
+        floor: None,
         limit: 100_000,
-        most: 50.0,
+        most: Some(50.0),
     },
 ];
 
-/// Compares all; returns how many are below their goal.
-pub(crate) fn compare(args: &Args) -> anyhow::Result<u32> {
-    println!(
-        "{:<19} {:<15} {:>9} {:>6} {:>7} {:>7} {:>9} {:>10} {:>12}",
-        "", "", "packets/s", "CPU s", "own", "peak", "flows", "packets", "octets"
-    );
-    let mut missed = 0;
-    for work in WORKS.iter().filter(|w| w.name.contains(&args.only)) {
-        missed += one(args, work)?;
-    }
-    Ok(missed)
+/// Measures all.
+pub(crate) fn compare(args: &Args) -> anyhow::Result<()> {
+    WORKS.iter().filter(|w| w.name.contains(&args.only)).try_for_each(|work| one(args, work))
 }
 
-fn one(args: &Args, work: &Work) -> anyhow::Result<u32> {
+fn one(args: &Args, work: &Work) -> anyhow::Result<()> {
     let link = Link {
         packets: args.packets * work.packets / MILLION,
         conversations: (u64::from(args.flows) * work.flows / MILLION) as u32,
@@ -131,64 +121,42 @@ fn one(args: &Args, work: &Work) -> anyhow::Result<u32> {
     };
     let capture = args.data.join("capture");
     let truth = generate(&capture, link, work.stored)?;
-    println!(
-        "{:<19} {:<15} {:>50} {:>10} {:>12}",
-        work.name, "", link.conversations, truth.packets, truth.octets
-    );
-    let mut missed = 0;
-    let mut softflowd: Option<Run> = None;
     for tool in work.tools {
         let run = best(args, *tool, work.limit, &capture)?;
-        let rate = truth.packets as f64 / run.used.wall.max(1e-9);
-        print_run(*tool, rate, &run);
-        let is_ours = matches!(tool, Tool::Flowprobe | Tool::FlowprobeFiles);
         let sums = Totals { packets: run.flows.packets, octets: run.flows.octets };
-        ensure!(!is_ours || sums == truth, "{} says {sums:?} of {truth:?}", tool.name());
-        match tool {
-            Tool::Softflowd => softflowd = Some(run),
-            Tool::Flowprobe => {
-                let theirs = softflowd.as_ref().context("softflowd comes first")?.used;
-                let ratio = theirs.wall / run.used.wall.max(1e-9);
-                let cpu = theirs.cpu / run.used.cpu.max(1e-9);
-                missed += u32::from(ratio < work.goal) + u32::from(run.used.own > work.most);
-                println!("{}", goals(work, ratio, cpu));
-            }
-            Tool::Nfpcapd | Tool::FlowprobeFiles => {}
-        }
+        let is_right = sums == truth;
+        ensure!(is_right || !tool.is_ours(), "{tool:?} says {sums:?} of {truth:?}");
+        let result = result(args, work, *tool, &run, link)?;
+        let note = (!is_right).then(|| format!("{} counts {sums:?}", result.program));
+        results::append(&args.results, &results::Run { note, ..result })?;
     }
-    fs::remove_file(&capture).context("capture")?;
-    Ok(missed)
+    fs::remove_file(&capture).context("capture")
 }
 
-fn goals(work: &Work, ratio: f64, cpu: f64) -> String {
-    let mut line = format!("{:<35} {ratio:>8.1}x {cpu:>5.1}x", "");
-    if work.goal > 0.0 {
-        line += &format!("; goal {:.0}x", work.goal);
-    }
-    if work.most < f64::MAX {
-        line += &format!("; goal {:.0} MB", work.most);
-    }
-    line
-}
-
-fn print_run(tool: Tool, rate: f64, run: &Run) {
-    let Run { used, flows } = run;
-    println!(
-        "{:<19} {:<15} {rate:>9.0} {:>6.2} {:>4.0} MB {:>4.0} MB {:>9} {:>10} {:>12}{}",
-        "",
-        tool.name(),
-        used.cpu,
-        used.own,
-        used.peak,
-        flows.flows,
-        flows.packets,
-        flows.octets,
-        if flows.lost > 0 {
-            format!(" ({} datagrams lost here)", flows.lost)
-        } else {
-            String::new()
-        }
-    );
+fn result(
+    args: &Args,
+    work: &Work,
+    tool: Tool,
+    run: &Run,
+    link: Link,
+) -> anyhow::Result<results::Run> {
+    let Used { wall, cpu, own_mib, .. } = run.used;
+    let is_export = tool == Tool::Flowprobe;
+    Ok(results::Run {
+        area: if tool.makes_files() { "probe into files" } else { "probe" }.into(),
+        what: format!("{}, {} k flows", work.name, link.conversations / 1000),
+        program: measure::name_of(tool.program(args))?,
+        is_ours: tool.is_ours(),
+        value: wall / (link.packets as f64 / 1e6),
+        unit: "s/M packets".into(),
+        wall,
+        cpu,
+        // What is mapped of the capture is not counted.
+        peak_mib: own_mib,
+        floor: work.floor.filter(|_| is_export),
+        goal_mib: work.most.filter(|_| is_export),
+        ..results::Run::default()
+    })
 }
 
 fn generate(path: &Path, link: Link, stored: Stored) -> anyhow::Result<Totals> {
@@ -204,22 +172,20 @@ struct Run {
     flows: Flows,
 }
 
-#[derive(Clone, Copy)]
-struct Used {
-    wall: f64,
-    cpu: f64,
-    /// MiB: largest set of its own, and with what it maps of files.
-    own: f64,
-    peak: f64,
-}
-
 impl Tool {
-    const fn name(self) -> &'static str {
+    const fn is_ours(self) -> bool {
+        matches!(self, Self::Flowprobe | Self::FlowprobeFiles)
+    }
+
+    const fn makes_files(self) -> bool {
+        matches!(self, Self::Nfpcapd | Self::FlowprobeFiles)
+    }
+
+    fn program(self, args: &Args) -> &Path {
         match self {
-            Self::Softflowd => "softflowd v9",
-            Self::Flowprobe => "flowprobe v9",
-            Self::Nfpcapd => "nfpcapd files",
-            Self::FlowprobeFiles => "flowprobe files",
+            Self::Softflowd => &args.softflowd,
+            Self::Nfpcapd => &args.nfpcapd,
+            Self::Flowprobe | Self::FlowprobeFiles => &args.flowprobe,
         }
     }
 }
@@ -235,32 +201,33 @@ fn best(args: &Args, tool: Tool, limit: u32, capture: &Path) -> anyhow::Result<R
     best.context("no rounds")
 }
 
+/// One core, for all.
+const PLAN: Plan = Plan { cores: 1, own_memory: true, output: measure::Output::Null };
+
 fn run(args: &Args, tool: Tool, limit: u32, capture: &Path) -> anyhow::Result<Run> {
     let dir = args.data.join("flows");
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
     let (used, flows) = match tool {
         Tool::Softflowd | Tool::Flowprobe => {
-            let program = if tool == Tool::Softflowd { &args.softflowd } else { &args.flowprobe };
+            let program = tool.program(args);
             let (used, flows) = sink::collect(|to| {
                 let mut words: Vec<OsString> = vec![program.into(), "-r".into(), capture.into()];
                 let rest = format!("-n {to} -v 9 -m {limit} -c none -d");
                 words.extend(rest.split(' ').map(OsString::from));
-                in_process(&words)
+                measure::run(PLAN, &words)
             })?;
             (used?, flows)
         }
         Tool::Nfpcapd | Tool::FlowprobeFiles => {
             let limit = limit.to_string();
             let ours: &[&str] = &["-m", &limit, "-c", "none", "-d", "-z=lz4"];
-            let (program, words) = match tool {
-                Tool::Nfpcapd => (&args.nfpcapd, &["-y", "-t", "86400"][..]),
-                _ => (&args.flowprobe, ours),
-            };
-            let mut all: Vec<OsString> = vec![program.into(), "-r".into(), capture.into()];
+            let words = if tool.is_ours() { ours } else { &["-y", "-t", "86400"] };
+            let mut all: Vec<OsString> =
+                vec![tool.program(args).into(), "-r".into(), capture.into()];
             all.extend([OsString::from("-w"), dir.clone().into()]);
             all.extend(words.iter().map(OsString::from));
-            (in_process(&all)?, stored(&dir)?)
+            (measure::run(PLAN, &all)?, stored(&dir)?)
         }
     };
     let _ = fs::remove_dir_all(&dir);
@@ -282,56 +249,4 @@ fn stored(dir: &Path) -> anyhow::Result<Flows> {
         }
     }
     Ok(flows)
-}
-
-/// Measures a command in a process of its own.
-fn in_process(words: &[OsString]) -> anyhow::Result<Used> {
-    let me = std::env::current_exe().context("own path")?;
-    let output = Command::new(me).arg("measure").args(words).stderr(Stdio::inherit()).output();
-    let output = output.context("cannot run a measurement")?;
-    ensure!(output.status.success(), "a measurement failed: {words:?}");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let numbers: Result<Vec<f64>, _> = text.split_whitespace().map(str::parse).collect();
-    match numbers.as_deref() {
-        Ok(&[wall, cpu, own, peak]) => Ok(Used { wall, cpu, own, peak }),
-        _ => bail!("a measurement answered '{}'", text.trim()),
-    }
-}
-
-/// Runs a command on the first core, and prints its wall and CPU time and its memory.
-pub(crate) fn measure(words: Vec<OsString>) -> anyhow::Result<()> {
-    const STEP: Duration = Duration::from_millis(5);
-    let tool = words.first().context("measure: name a command")?.to_string_lossy();
-    let start = clock::monotonic();
-    let mut child = Command::new("taskset")
-        .args(["-c", "0"])
-        .args(&words)
-        .env("TZ", "UTC")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .context("cannot run taskset")?;
-    let mut own = 0.0f64;
-    let status = loop {
-        own = own.max(own_memory(child.id()));
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        thread::sleep(STEP);
-    };
-    let wall = start.elapsed().as_secs_f64();
-    ensure!(status.success(), "{tool} ended with {status}");
-    let used = clock::used_by_children();
-    let cpu = (used.user + used.system).as_secs_f64();
-    println!("{wall} {cpu} {own} {}", used.peak_memory as f64 / f64::from(1 << 20));
-    Ok(())
-}
-
-/// Resident memory of a process that is no file's, MiB; 0 if it is gone.
-fn own_memory(process: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    kib.unwrap_or(0.0) / 1024.0
 }
