@@ -35,7 +35,8 @@ bench:
 fuzz:
 	fuzz/smoke --seconds 60
 
-# What packages ship is built with the profile dist, which takes its time.
+# What packages ship is built with the profile dist, which takes its time; LAKE=no leaves out flowlake,
+# which takes most of it.
 PROFILE ?= dist
 PREFIX ?= /usr/local
 TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
@@ -48,6 +49,9 @@ made = $(if $(filter file,$(origin BINARIES)),build,$(if $(filter file,$(origin 
 
 build: manual
 	cargo build --locked --profile $(PROFILE) --package flowsuite --bins
+ifneq ($(LAKE),no)
+	cargo build --locked --profile $(PROFILE) --package flowsuite-flowlake
+endif
 
 manual:
 	cargo run --locked --quiet --package flowsuite-manual -- $(MANUAL)
@@ -55,6 +59,7 @@ manual:
 # Not after build: root has no compiler.
 install:
 	pkg/install suite "$(DESTDIR)"
+	[ ! -x "$(BINARIES)/flowlake" ] || pkg/install lake "$(DESTDIR)"
 
 install-compat:
 	pkg/install compat "$(DESTDIR)"

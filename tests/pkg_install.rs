@@ -6,6 +6,7 @@ mod common;
 
 use common::flows::FlowFile;
 use common::{Daemon, FLOWCAPD, FLOWDUMP, Scene, copy_program, has, run, stdout_of, wait_until};
+use flowsuite::args::programs::{PROGRAMS, Package, Program};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -13,8 +14,20 @@ use std::process::{Command, Output};
 /// What the tree has besides Debian's essential packages: what ours depend on.
 const NEEDED: &str = "libpcap0.8,systemd-standalone-sysusers,systemd-standalone-tmpfiles";
 
-/// Makes both packages of the programs that are being tested.
-fn make_packages(scene: &Scene, version: &str) -> [PathBuf; 2] {
+/// Programs that were built: flowlake, a package of its own, may not be.
+fn programs() -> impl Iterator<Item = &'static Program> {
+    let binaries = Path::new(FLOWDUMP).parent().expect("a folder");
+    PROGRAMS.iter().filter(|p| p.package == Package::Suite || binaries.join(p.name).exists())
+}
+
+/// The packages that hold them, those first that depend on others.
+fn names_of_packages() -> Vec<&'static str> {
+    let lake = programs().any(|p| p.package == Package::Lake).then_some("flowsuite-lake");
+    lake.into_iter().chain(["flowsuite-compat", "flowsuite"]).collect()
+}
+
+/// Makes the packages of the programs that are being tested.
+fn make_packages(scene: &Scene, version: &str) -> Vec<PathBuf> {
     let (manual, out) = (scene.dir("manual"), scene.dir("packages"));
     manual::write(&manual).expect("manual pages");
     let binaries = Path::new(FLOWDUMP).parent().expect("a folder");
@@ -30,7 +43,8 @@ fn make_packages(scene: &Scene, version: &str) -> [PathBuf; 2] {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let made = String::from_utf8(made.stdout).expect("text");
     let made: Vec<PathBuf> = made.lines().map(PathBuf::from).collect();
-    made.try_into().expect("two packages")
+    assert_eq!(made.len(), names_of_packages().len(), "{made:?}");
+    made
 }
 
 /// A clean Debian of this machine's release; made once, kept in the target folder. `None` with a
@@ -159,10 +173,11 @@ fn packages_are_installed_run_upgraded_and_removed() {
     let packages = make_packages(&scene, "1.0-1");
     install(&tree, &packages);
     // What is installed is as the packages have it, and nothing waits for anything.
-    assert_eq!(said_inside(&tree, &["dpkg", "--verify", "flowsuite", "flowsuite-compat"]), "");
+    let dpkg = |what| said_inside(&tree, &[&["dpkg", what][..], &names_of_packages()].concat());
+    assert_eq!(dpkg("--verify"), "");
     let owner = said_inside(&tree, &["stat", "-c", "%U:%G %a", "/var/lib/flowsuite/flows"]);
     assert_eq!(owner.trim(), "flowsuite:flowsuite 750");
-    for program in flowsuite::args::programs::PROGRAMS {
+    for program in programs() {
         for name in program.names() {
             let version = said_inside(&tree, &[name, "-V"]);
             assert!(version.contains(env!("CARGO_PKG_VERSION")), "{name}: {version}");
@@ -184,14 +199,14 @@ fn packages_are_installed_run_upgraded_and_removed() {
     let version = said_inside(&tree, &["dpkg-query", "-W", "-f", "${Version}", "flowsuite"]);
     assert_eq!(version, "1.0-2");
     // Removed: configuration and flows stay. Purged: flows.
-    said_inside(&tree, &["dpkg", "--remove", "flowsuite-compat", "flowsuite"]);
+    dpkg("--remove");
     assert!(config.exists() && !tree.join("usr/bin/flowdump").exists());
     assert!(!tree.join("usr/bin/nfdump").is_symlink());
     let enabled = tree.join("etc/systemd/system/multi-user.target.wants");
     std::fs::create_dir_all(&enabled).expect("a folder");
     let link = enabled.join("flowcapd.service");
     std::os::unix::fs::symlink("/usr/lib/systemd/system/flowcapd.service", &link).expect("a link");
-    let said = said_inside(&tree, &["dpkg", "--purge", "flowsuite-compat", "flowsuite"]);
+    let said = dpkg("--purge");
     assert!(said.contains("flows stay in /var/lib/flowsuite"), "{said}");
     assert!(!link.is_symlink());
     let left = paths(&tree).difference(&before).cloned().collect::<Vec<_>>();
@@ -235,7 +250,7 @@ fn a_folder_gets_what_packages_hold() {
     let unit = prefix.join("lib/systemd/system/flowcapd.service");
     let unit = std::fs::read_to_string(unit).expect("a unit");
     assert!(unit.contains("\nExecStart=/opt/flow/bin/flowcapd -C "), "{unit}");
-    for program in flowsuite::args::programs::PROGRAMS {
+    for program in programs() {
         for name in program.names() {
             let said = stdout_of(prefix.join("bin").join(name), ["-V"]);
             assert!(said.contains(env!("CARGO_PKG_VERSION")), "{name}: {said}");

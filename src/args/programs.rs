@@ -2,8 +2,8 @@
 //! from this list, so a program that stands here has all of them.
 
 use super::{
-    flowanon, flowcapd, flowdump, flowexpire, flowimport, flownatd, flowprobe, flowprobectl,
-    flowprofile, flowreplay, flowtop, nfprofile,
+    flowanon, flowcapd, flowdump, flowexpire, flowimport, flowlake, flownatd, flowprobe,
+    flowprobectl, flowprofile, flowreplay, flowtop, nfprofile,
 };
 use clap::{Command, CommandFactory};
 
@@ -16,6 +16,8 @@ pub struct Program {
     pub old_names: &'static [&'static str],
     /// Section of the manual: 1 for what anybody runs, 8 for daemons and administration.
     pub section: Section,
+    /// What it is installed with.
+    pub package: Package,
     /// Its options.
     pub command: fn() -> Command,
 }
@@ -31,6 +33,25 @@ pub enum Section {
 
 use Section::{Administration, Users};
 
+/// What is installed together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Package {
+    /// `flowsuite`: the programs of the root package.
+    Suite,
+    /// `flowsuite-lake`: a program whose libraries are as large as all others together.
+    Lake,
+}
+
+impl Package {
+    /// The word for it in the list that installation goes by.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Suite => "suite",
+            Self::Lake => "lake",
+        }
+    }
+}
+
 /// All programs, by name.
 pub const PROGRAMS: &[Program] = &[
     program::<flowanon::Args>("flowanon", &["nfanon"], Users),
@@ -38,6 +59,7 @@ pub const PROGRAMS: &[Program] = &[
     program::<flowdump::Args>("flowdump", &["nfdump"], Users),
     program::<flowexpire::Args>("flowexpire", &["nfexpire"], Administration),
     program::<flowimport::Args>("flowimport", &[], Users),
+    Program { package: Package::Lake, ..program::<flowlake::Args>("flowlake", &[], Users) },
     program::<flownatd::Args>("flownatd", &["nfflowd"], Administration),
     program::<flowprobe::Args>("flowprobe", &["softflowd"], Administration),
     program::<flowprobectl::Args>("flowprobectl", &["softflowctl"], Administration),
@@ -51,7 +73,7 @@ const fn program<A: CommandFactory>(
     old_names: &'static [&'static str],
     section: Section,
 ) -> Program {
-    Program { name, old_names, section, command: A::command }
+    Program { name, old_names, section, package: Package::Suite, command: A::command }
 }
 
 impl Program {
@@ -103,7 +125,8 @@ mod tests {
             .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
             .collect();
         files.sort();
-        let names: Vec<_> = PROGRAMS.iter().map(|p| p.name).collect();
+        let of_suite = PROGRAMS.iter().filter(|p| p.package == Package::Suite);
+        let names: Vec<_> = of_suite.map(|p| p.name).collect();
         assert_eq!(names, files, "src/bin and PROGRAMS, by name");
         let all: Vec<_> = PROGRAMS.iter().flat_map(Program::names).collect();
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "{all:?}");

@@ -57,7 +57,7 @@ pub fn write(dir: &Path) -> anyhow::Result<()> {
     let mut list = String::new();
     for program in PROGRAMS {
         let section = program.section as u8;
-        list.push_str(&format!("{} {section}", program.name));
+        list.push_str(&format!("{} {} {section}", program.package.word(), program.name));
         put(
             format!("man/{}.{section}", program.name),
             page::page(program, program.name).as_bytes(),
