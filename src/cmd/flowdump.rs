@@ -201,6 +201,8 @@ fn ask(
         read: setup.read.clone(),
         use_index: !args.files.no_index,
         copies_exporters: args.files.write.is_some(),
+        opener: None,
+        fields: query::Fields::ALL,
     };
     let report = match &args.files.write {
         Some(path) => {
