@@ -79,7 +79,7 @@ impl Load {
             };
             let sender = Sender::connect_from(SocketAddr::new(from, 0), to)?;
             let (sequence_at, step) =
-                if protocol == Protocol::V5 { (16, FLOWS_V5 as u32) } else { (12, 1) };
+                if protocol == Protocol::V5 { (SEQUENCE_V5, FLOWS_V5 as u32) } else { (12, 1) };
             Ok(Exporter { sender, datagrams, next: 0, sequence: 0, sequence_at, step })
         });
         let flows_per_datagram = match protocol {
@@ -150,9 +150,13 @@ fn v9_datagrams(now_ms: u64, id: u32, count: usize, traffic: &mut Traffic) -> Ve
 }
 
 /// Flows of a v5 datagram.
-const FLOWS_V5: usize = 30;
+pub const FLOWS_V5: usize = 30;
 
-fn v5_datagram(now_ms: u64, traffic: &mut Traffic) -> Vec<u8> {
+/// Where a v5 datagram has its sequence number, four octets.
+pub const SEQUENCE_V5: usize = 16;
+
+/// The next [`FLOWS_V5`] flows of `traffic` as a NetFlow v5 datagram of `now_ms`, with the sequence number 0.
+pub fn v5_datagram(now_ms: u64, traffic: &mut Traffic) -> Vec<u8> {
     let header = v5::Header {
         uptime_ms: UPTIME_MS as u32,
         unix_secs: (now_ms / 1000) as u32,

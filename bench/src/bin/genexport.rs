@@ -1,19 +1,22 @@
-//! Writes a capture of NetFlow v9 exports: the traffic model seen by a few routers.
+//! Writes a capture of NetFlow exports: the traffic model seen by a few routers.
 
-use bench::{Model, Traffic, capture, export};
-use clap::Parser;
+use bench::{Model, Traffic, capture, export, load};
+use clap::{Parser, ValueEnum};
 use record::{Field, Flow};
 use std::fs::File;
 use std::io::BufWriter;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-/// Writes a capture of NetFlow v9 export datagrams.
+/// Writes a capture of NetFlow export datagrams.
 #[derive(Parser)]
 struct Args {
     /// The capture to write
     out: PathBuf,
-    /// Flows in all
+    /// What routers speak
+    #[arg(long, default_value = "v9")]
+    protocol: Protocol,
+    /// Flows in all; of v5, whole datagrams
     #[arg(long, default_value_t = 5000)]
     flows: usize,
     /// Routers that export
@@ -36,11 +39,41 @@ struct Args {
     seed: u64,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Protocol {
+    V5,
+    V9,
+}
+
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let model =
-        Model { inside: args.inside, outside: args.outside, seed: args.seed, ..Model::default() };
-    let mut traffic = Traffic::new(model);
+    let v6_percent = if args.protocol == Protocol::V5 { 0 } else { Model::default().v6_percent };
+    let (inside, outside, seed) = (args.inside, args.outside, args.seed);
+    let traffic = Traffic::new(Model { inside, outside, v6_percent, seed });
+    match args.protocol {
+        Protocol::V5 => write_v5(&args, traffic),
+        Protocol::V9 => write_v9(&args, traffic),
+    }
+}
+
+fn write_v5(args: &Args, mut traffic: Traffic) -> anyhow::Result<()> {
+    let mut out = capture::Writer::new(BufWriter::new(File::create(&args.out)?))?;
+    let datagrams = args.flows.div_ceil(load::FLOWS_V5);
+    let routers = args.exporters.max(1) as usize;
+    for n in 0..datagrams {
+        let at = args.start_ms + args.seconds * 1000 * n as u64 / datagrams as u64;
+        let mut datagram = load::v5_datagram(at, &mut traffic);
+        let sequence = (n / routers * load::FLOWS_V5) as u32;
+        datagram[load::SEQUENCE_V5..][..4].copy_from_slice(&sequence.to_be_bytes());
+        let address = Ipv4Addr::new(192, 0, 2, 1 + (n % routers) as u8);
+        out.write(at * 1000, (address, 50_000), 9995, &datagram)?;
+    }
+    out.finish()?;
+    eprintln!("{} flows in {datagrams} datagrams", datagrams * load::FLOWS_V5);
+    Ok(())
+}
+
+fn write_v9(args: &Args, mut traffic: Traffic) -> anyhow::Result<()> {
     let booted = args.start_ms - 90 * 86_400_000;
     let mut routers: Vec<_> =
         (1..=args.exporters).map(|id| export::Exporter::new(id, booted)).collect();
