@@ -47,6 +47,7 @@ mod layout3;
 mod legacy;
 pub mod loss;
 mod lz4_encode;
+mod lz4_rows;
 mod lzo_encode;
 mod merge;
 mod meta;

@@ -22,13 +22,13 @@ const STEP: usize = 4;
 /// Octets of literals after which steps grow: what has not repeated for long hardly will.
 const PATIENCE: usize = 128;
 /// Largest distance of a match.
-const FAR: usize = 0xFFFF;
+pub(crate) const FAR: usize = 0xFFFF;
 /// The last octets of a block are literals, and no match begins close to them (LZ4 block format,
 /// "End of block conditions").
 const LAST_LITERALS: usize = 5;
-const LAST_MATCH: usize = 12;
+pub(crate) const LAST_MATCH: usize = 12;
 /// What a match has at least; lengths are told without it.
-const LEAST_MATCH: usize = 4;
+pub(crate) const LEAST_MATCH: usize = 4;
 
 impl Default for Lz4Encoder {
     fn default() -> Self {
@@ -116,9 +116,10 @@ fn same_at_end(input: &[u8], from: usize, at: usize) -> usize {
 }
 
 /// Where packed octets go.
-struct Out<'a> {
-    bytes: &'a mut [u8],
-    len: usize,
+pub(crate) struct Out<'a> {
+    pub(crate) bytes: &'a mut [u8],
+    /// How many of them count.
+    pub(crate) len: usize,
 }
 
 impl Out<'_> {
@@ -160,7 +161,9 @@ impl Out<'_> {
         Some(())
     }
 
-    fn long(&mut self, literals: &[u8], distance: usize, more: usize) -> Option<()> {
+    /// As [`sequence`](Self::sequence), whatever the lengths; `more` is what the match has beyond
+    /// [`LEAST_MATCH`].
+    pub(crate) fn long(&mut self, literals: &[u8], distance: usize, more: usize) -> Option<()> {
         self.put(&[(literals.len().min(15) as u8) << 4 | more.min(15) as u8])?;
         self.put_rest(literals.len())?;
         self.put(literals)?;
@@ -169,7 +172,7 @@ impl Out<'_> {
     }
 
     /// The last sequence, which has no match.
-    fn last(&mut self, literals: &[u8]) -> Option<()> {
+    pub(crate) fn last(&mut self, literals: &[u8]) -> Option<()> {
         self.put(&[(literals.len().min(15) as u8) << 4])?;
         self.put_rest(literals.len())?;
         self.put(literals)

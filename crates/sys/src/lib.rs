@@ -12,6 +12,7 @@
 //! * [`netlink`]: interfaces, routes, and what the firewall tells;
 //! * [`proc_net`], [`holder`]: what the kernel counts and lists of UDP sockets, and whose they are;
 //! * [`nftables`]: what the firewall drops;
+//! * [`lanes`]: comparing many octets at once;
 //! * [`map`]: read-only mapping of finished files;
 //! * [`names`]: names of hosts;
 //! * [`memory`]: how much is left, and advice about large areas;
@@ -31,6 +32,7 @@ pub mod clock;
 pub mod disk;
 mod error;
 pub mod holder;
+pub mod lanes;
 mod leave;
 pub mod lock;
 pub mod map;
