@@ -42,11 +42,14 @@ pub(crate) enum Times {
     Millis(u16, u16),
 }
 
+/// Values of one kind that are neighbours both as they come and in the file.
 #[derive(Clone, Copy, Debug)]
 struct Move {
     from: u16,
     to: u16,
     how: How,
+    /// How many there are.
+    count: u8,
 }
 
 /// Octets as they come, and octets in the file.
@@ -125,7 +128,7 @@ impl Ready {
         }
         Some(Self {
             template: template.into(),
-            moves: moves.into(),
+            moves: join(moves).into(),
             times,
             len,
             router_at: place(Field::Router)?,
@@ -227,23 +230,16 @@ impl Ready {
     /// `None` as soon as a value does not fit.
     #[inline]
     fn fill(&self, record: &[u8], row: &mut [u8]) -> Option<()> {
-        for Move { from, to, how } in &self.moves {
-            let to = usize::from(*to);
+        for Move { from, to, how, count } in &self.moves {
+            let (from, to, count) = (usize::from(*from), usize::from(*to), usize::from(*count));
             match how {
-                How::One => *row.get_mut(to)? = *record.get(usize::from(*from))?,
-                How::Two => swap::<2>(record, *from, row, to)?,
-                How::Four => swap::<4>(record, *from, row, to)?,
-                How::Eight => swap::<8>(record, *from, row, to)?,
-                How::TwoToFour => {
-                    let n = u32::from(u16::from_be_bytes(array(record, *from)?));
-                    *row.get_mut(to..)?.first_chunk_mut()? = n.to_le_bytes();
-                }
-                How::FourToEight => {
-                    let n = u64::from(u32::from_be_bytes(array(record, *from)?));
-                    *row.get_mut(to..)?.first_chunk_mut()? = n.to_le_bytes();
-                }
+                How::One => turn::<1, 1>(record, from, row, to, count)?,
+                How::Two => turn::<2, 2>(record, from, row, to, count)?,
+                How::Four => turn::<4, 4>(record, from, row, to, count)?,
+                How::Eight => turn::<8, 8>(record, from, row, to, count)?,
+                How::TwoToFour => turn::<2, 4>(record, from, row, to, count)?,
+                How::FourToEight => turn::<4, 8>(record, from, row, to, count)?,
                 How::Other(len, width) => {
-                    let from = usize::from(*from);
                     let value = record.get(from..from + usize::from(*len))?;
                     let n = value.iter().fold(0, |n, b| n << 8 | u64::from(*b));
                     if *width < 8 && n >> (8 * width) != 0 {
@@ -299,11 +295,10 @@ fn add_moves(source: &Source, to: u16, moves: &mut Vec<Move>) {
     let Source { field, at: from, len } = *source;
     if field.kind() == Kind::Addr {
         if len == 4 {
-            moves.push(Move { from, to, how: How::Four });
+            moves.push(Move { from, to, how: How::Four, count: 1 });
         } else {
             // Two little-endian halves, the high one first.
-            moves.push(Move { from, to, how: How::Eight });
-            moves.push(Move { from: from + 8, to: to + 8, how: How::Eight });
+            moves.push(Move { from, to, how: How::Eight, count: 2 });
         }
         return;
     }
@@ -317,7 +312,40 @@ fn add_moves(source: &Source, to: u16, moves: &mut Vec<Move>) {
         (4, 8) => How::FourToEight,
         _ => How::Other(len as u8, width as u8),
     };
-    moves.push(Move { from, to, how });
+    moves.push(Move { from, to, how, count: 1 });
+}
+
+/// Makes one of moves that are neighbours on both sides: fewer to choose between for each record.
+fn join(mut moves: Vec<Move>) -> Vec<Move> {
+    moves.sort_by_key(|m| m.from);
+    moves.dedup_by(|next, run| {
+        let Some((len, width)) = run.how.widths() else { return false };
+        let count = u16::from(run.count);
+        let joins = next.how == run.how
+            && next.from == run.from + count * len
+            && next.to == run.to + count * width
+            && run.count.checked_add(next.count).is_some();
+        if joins {
+            run.count += next.count;
+        }
+        joins
+    });
+    moves
+}
+
+impl How {
+    /// Octets of a value as it comes and in the file; `None` if they differ from value to value.
+    const fn widths(self) -> Option<(u16, u16)> {
+        Some(match self {
+            Self::One => (1, 1),
+            Self::Two => (2, 2),
+            Self::Four => (4, 4),
+            Self::Eight => (8, 8),
+            Self::TwoToFour => (2, 4),
+            Self::FourToEight => (4, 8),
+            Self::Other(..) => return None,
+        })
+    }
 }
 
 /// Records of one exporter on their way to the sink.
@@ -375,12 +403,23 @@ fn u64_at(octets: &[u8], at: usize) -> u64 {
     array(octets, at as u16).map_or(0, u64::from_le_bytes)
 }
 
-/// Copies a big-endian number as a little-endian one.
+/// Copies big-endian numbers of `N` octets as little-endian ones of `W`.
 #[inline]
-fn swap<const N: usize>(record: &[u8], from: u16, row: &mut [u8], to: usize) -> Option<()> {
-    let mut octets: [u8; N] = array(record, from)?;
-    octets.reverse();
-    *row.get_mut(to..)?.first_chunk_mut()? = octets;
+fn turn<const N: usize, const W: usize>(
+    record: &[u8],
+    from: usize,
+    row: &mut [u8],
+    to: usize,
+    count: usize,
+) -> Option<()> {
+    let (values, _) = record.get(from..from + count * N)?.as_chunks::<N>();
+    let (room, _) = row.get_mut(to..to + count * W)?.as_chunks_mut::<W>();
+    for (value, room) in values.iter().zip(room) {
+        let (mut octets, mut wide) = (*value, [0; W]);
+        octets.reverse();
+        *wide.first_chunk_mut()? = octets;
+        *room = wide;
+    }
     Some(())
 }
 
