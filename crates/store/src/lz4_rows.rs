@@ -22,14 +22,15 @@ pub(crate) struct RowEncoder {
     /// Where a row with this value of a probe was seen last; 0, which is a row like others, if
     /// nowhere.
     places: Box<[u32; 1 << HASH_BITS]>,
-    forms: [Form; FORMS],
+    /// By length and elements; of those that fall together, the latest is first.
+    forms: Box<[[Form; 2]; SETS]>,
 }
 
 /// What rows of one length, with so many elements, have where.
 #[derive(Clone, Copy, Debug, Default)]
 struct Form {
-    size: u16,
-    elements: u16,
+    /// The length, and in the lower half the number of elements.
+    key: u32,
     /// The last of these rows; 0 if there was none in this block.
     last: u32,
     probes: [Probe; 3],
@@ -44,8 +45,9 @@ struct Probe {
 }
 
 const HASH_BITS: u32 = 12;
-/// Forms that are known at once: by length and elements, those that collide take turns.
-const FORMS: usize = 32;
+/// Sets of two forms that are known at once.
+const SETS: usize = 1 << SET_BITS;
+const SET_BITS: u32 = 6;
 /// Where the two parts of a row meet: behind the counters of the first element, which is extension
 /// 1 in what exporters send (file format, 7). Anywhere else would do.
 const SPLIT: usize = 56;
@@ -61,7 +63,10 @@ const STRANGE: usize = 8;
 
 impl Default for RowEncoder {
     fn default() -> Self {
-        Self { places: Box::new([0; 1 << HASH_BITS]), forms: [Form::default(); FORMS] }
+        Self {
+            places: Box::new([0; 1 << HASH_BITS]),
+            forms: Box::new([[Form::default(); 2]; SETS]),
+        }
     }
 }
 
@@ -89,7 +94,7 @@ impl Work for Encode<'_> {
             return None;
         }
         encoder.places.fill(0);
-        encoder.forms = [Form::default(); FORMS];
+        *encoder.forms = [[Form::default(); 2]; SETS];
         let out = Out { bytes: out, len: 0 };
         let mut pass = Pass { lanes, encoder, input, out, done: 0, packed: 0, strange: 0 };
         let mut row = 0;
@@ -260,10 +265,14 @@ impl RowEncoder {
     #[inline(always)]
     fn form(&mut self, input: &[u8], row: usize, size: usize) -> Option<([Probe; 3], usize)> {
         let elements = u16_at(input, row + v3::ELEMENTS)?;
-        let slot = (size / 4) ^ usize::from(elements) << 2;
-        let form = self.forms.get_mut(slot % FORMS)?;
-        if usize::from(form.size) != size || form.elements != elements {
-            *form = Form::new(input.get(row..row + size)?);
+        let key = (size as u32) << 16 | u32::from(elements);
+        let set = (key.wrapping_mul(0x9E37_79B1) >> (u32::BITS - SET_BITS)) as usize;
+        let [form, other] = self.forms.get_mut(set)?;
+        if form.key != key {
+            std::mem::swap(form, other);
+            if form.key != key {
+                *form = Form::new(key, input.get(row..row + size)?);
+            }
         }
         let before = std::mem::replace(&mut form.last, row as u32);
         Some((form.probes, before as usize))
@@ -273,7 +282,7 @@ impl RowEncoder {
 impl Form {
     /// The form of this record.
     #[cold]
-    fn new(record: &[u8]) -> Self {
+    fn new(key: u32, record: &[u8]) -> Self {
         // Without an element nothing is looked up: a mask of 0 finds the last row with such.
         let mut probes = [Probe::default(); 3];
         for e in v3::elements(record).flatten() {
@@ -287,8 +296,7 @@ impl Form {
                 _ => {}
             }
         }
-        let number = |at| u16_at(record, at).unwrap_or(0);
-        Self { size: number(2), elements: number(v3::ELEMENTS), last: 0, probes }
+        Self { key, last: 0, probes }
     }
 }
 
@@ -406,6 +414,27 @@ mod tests {
     }
 
     #[test]
+    fn any_two_forms_are_known_at_once() {
+        let forms: Vec<(u16, u8)> =
+            (64..=200).step_by(8).flat_map(|size| [(size, 5), (size, 6), (size, 7)]).collect();
+        for one in &forms {
+            for other in &forms {
+                let mut input = Vec::new();
+                while input.len() < 2 * SMALLEST {
+                    for (size, elements) in [one, other] {
+                        let begin = input.len();
+                        input.extend_from_slice(&[11, 0, *size as u8, 0, *elements]);
+                        input.resize(begin + usize::from(*size), 5);
+                    }
+                }
+                let mut out = vec![0; Lz4Encoder::bound(input.len())];
+                let len = RowEncoder::default().encode(&input, &mut out);
+                assert!(len.is_some(), "{one:?} and {other:?}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_not_rows_is_left_to_others() {
         let mut next = random(7);
         let noise: Vec<u8> = (0..20_000).map(|_| next() as u8).collect();
@@ -444,17 +473,21 @@ mod tests {
 
     #[test]
     fn distances_near_the_limit_come_back() {
-        // Between two rows of one form lie rows of another one, and their lengths move the first.
-        for filler in 60..75 {
+        // Between the rows lie others, and one of them moves the next ones on, little by little.
+        let row = |len: u16| {
+            let mut row = vec![11, 0];
+            row.extend_from_slice(&len.to_le_bytes());
+            row.resize(usize::from(len), 1);
+            row
+        };
+        for extra in (600..1600).step_by(13) {
             let mut input = Vec::new();
-            for n in 0..8 {
-                input.extend(rows(4, 100 + n));
-                for _ in 0..filler {
-                    input.extend_from_slice(&[11, 0, 0xE8, 3, 1]);
-                    input.resize(input.len() + 995, filler);
-                }
+            for _ in 0..3 {
+                input.extend(rows(4, 100));
+                (0..64).for_each(|_| input.extend(row(1000)));
+                input.extend(row(extra));
             }
-            pack("far", &input);
+            assert!(pack(&format!("{extra} more"), &input).is_some(), "{extra} more");
         }
     }
 
