@@ -1,6 +1,8 @@
 //! Options of `flowlake`, whose program is a package of its own: what it needs takes long to build,
 //! and nothing else of the suite does.
 
+pub mod write;
+
 use clap::{Parser, Subcommand};
 
 /// Flow files for engines of analysis: a Parquet dataset, streams, and the same questions in SQL
@@ -11,7 +13,8 @@ use clap::{Parser, Subcommand};
 Exit status: 0 done, 1 wrong options or what cannot be done, 130 interrupted.
 
 Examples:
-  flowlake schema                                 the columns of the dataset"
+  flowlake schema                                 the columns of the dataset
+  flowlake write -R /var/flows -w /data/lake      flow files into a dataset; see flowlake write --help"
 )]
 pub struct Args {
     /// What is done
@@ -22,6 +25,8 @@ pub struct Args {
 /// What is done.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Prints the columns of the dataset
-    Schema,
+    #[allow(missing_docs, reason = "said of the type")]
+    Schema(write::Schema),
+    #[allow(missing_docs, reason = "said of the type")]
+    Write(Box<write::Write>),
 }

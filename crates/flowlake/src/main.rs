@@ -1,6 +1,7 @@
 //! `flowlake`: flow files for engines of analysis. One file an action.
 
 mod schema;
+mod write;
 
 use flowsuite::args::flowlake::{Action, Args};
 use flowsuite::args::parse;
@@ -18,6 +19,7 @@ fn run(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
         Err(exit) => return Ok(exit),
     };
     match read.args.action {
-        Action::Schema => schema::print(),
+        Action::Schema(args) => schema::run(&args),
+        Action::Write(args) => write::run(name, &args),
     }
 }

@@ -1,13 +1,27 @@
-//! `flowlake schema`: the columns of the dataset.
+//! `flowlake schema`: the columns of the dataset, and statements for engines.
 
+use flowsuite::args::flowlake::write::{Engine, Schema};
 use flowsuite::exit::Exit;
+use lake::engine;
 use std::io::{self, Write as _};
 
-/// Prints a line for each column: name, type, what it is.
-pub(crate) fn print() -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &Schema) -> anyhow::Result<Exit> {
+    let dataset = args.dataset.as_deref();
+    let text = match args.engine {
+        None if args.markdown => engine::markdown(),
+        None => engine::listing(),
+        Some(of) => {
+            let of = match of {
+                Engine::Duckdb => engine::Engine::DuckDb,
+                Engine::Spark => engine::Engine::Spark,
+                Engine::Clickhouse => engine::Engine::ClickHouse,
+                Engine::Trino => engine::Engine::Trino,
+            };
+            engine::statements(of, &args.table, dataset)
+        }
+    };
     let mut out = io::stdout().lock();
-    for column in lake::schema::COLUMNS {
-        writeln!(out, "{}\t{:?}\t{}", column.name, column.kind, column.about)?;
-    }
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
     Ok(Exit::Success)
 }

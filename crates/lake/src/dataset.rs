@@ -1,6 +1,10 @@
 //! Where the files of a dataset lie: `DATASET/date=YYYY-MM-DD/hour=HH/exporter=ADDR/NAME.parquet`, by
 //! the time at which their flows began, in UTC, and by who sent them.
 
+pub(crate) mod ledger;
+
+pub use ledger::Dataset;
+
 use chrono::{DateTime, NaiveDate};
 use record::Addr;
 use std::net::IpAddr;
@@ -26,7 +30,13 @@ impl Partition {
     /// began at 0, as in listings; those after 2262 in the last hour that there is.
     #[inline]
     pub fn of(first_ms: u64, exporter: Option<Addr>) -> Self {
-        Self { hour: (first_ms / HOUR_MS).min(LAST_HOUR) as u32, exporter }
+        Self { hour: Self::hour_of(first_ms), exporter }
+    }
+
+    /// The hour of a flow that began at a moment.
+    #[inline]
+    pub(crate) fn hour_of(first_ms: u64) -> u32 {
+        (first_ms / HOUR_MS).min(LAST_HOUR) as u32
     }
 
     /// The first moment, milliseconds since 1970, and that after the last. What began later than

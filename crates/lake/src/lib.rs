@@ -1,7 +1,9 @@
 //! Flows for engines of analysis: what DuckDB, Spark, ClickHouse and Trino read as it is.
 //!
 //! * [`schema`]: the published columns, one line each; everything else follows from them;
-//! * [`dataset`]: where their files lie.
+//! * [`dataset`]: where their files lie, and what the dataset knows of its sources;
+//! * [`write`]: flow files into a dataset;
+//! * [`engine`]: statements that make a table of it.
 //!
 //! Dependencies that take long to build stay here and in the program `flowlake`: no other part of
 //! the suite builds or links them.
@@ -9,4 +11,9 @@
 #![forbid(unsafe_code)]
 
 pub mod dataset;
+pub mod engine;
+mod error;
 pub mod schema;
+pub mod write;
+
+pub use error::LakeError;
