@@ -25,7 +25,7 @@ fn flow_file(directory: &Path, n: u64) -> PathBuf {
         flow.set(Field::First, NOON - 60_000 + i * 37 % 120_000);
         flow.set(Field::Bytes, n * FLOWS + i);
         flow.set(Field::Proto, 6);
-        let v6 = |n| Addr::V6(0x2001_0db8 << 96 | u128::from(n));
+        let v6 = |n: u64| Addr::V6(0x2001_0db8 << 96 | u128::from(n));
         let (src, dst) = match i % 2 {
             0 => (Addr::V4(0x0A00_0000 + i as u32), Addr::V4(n as u32)),
             _ => (v6(1000 + i), v6(n)),
