@@ -1,6 +1,6 @@
 # make demo   build, collect a bundled export on loopback, ask for top talkers
 # make test   install what is missing and run every check and test
-# make bench  compare with the tools this suite replaces
+# make bench  compare with the tools this suite replaces, all in one table
 #
 # make build    build what is installed: programs, manual pages, completions
 # make install  install it below PREFIX, after build; install-compat links the old names
@@ -28,6 +28,8 @@ check:
 	bench/compare --check
 	bench/collect --check
 	bench/probe --check
+	bench/growth --check
+	bench/needle --check
 
 bench:
 	bench/all

@@ -115,7 +115,7 @@ fn long_words(text: &str) -> BTreeSet<&str> {
 
 #[test]
 fn every_option_in_the_manual_exists() {
-    // Those of cargo, packet filters, the service manager, other exporters.
+    // Those of cargo, packet filters, the service manager, other exporters, bench.
     let foreign = [
         "add-port",
         "create",
@@ -129,10 +129,12 @@ fn every_option_in_the_manual_exists() {
         "locked",
         "no-default-features",
         "permanent",
+        "profile",
         "release",
         "reload",
         "system",
         "test",
+        "update",
     ];
     let mut longs: BTreeSet<_> = ["help", "version"].map(str::to_owned).into();
     PROGRAMS.iter().for_each(|program| add_longs(&(program.command)(), &mut longs));

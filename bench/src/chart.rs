@@ -6,16 +6,22 @@ use crate::svg::{Anchor, GREY, INKS, Log, Svg};
 use crate::table;
 use std::collections::BTreeSet;
 
+/// Who stands for earlier counts of our own.
+pub const BASELINE: &str = "baseline";
+
 /// A bar for each question that a rival was asked too: how many times better ours is, on a
-/// logarithmic scale; the rival is 1.
+/// logarithmic scale; the rival is 1. A mark shows the ratio that was to be reached.
 pub fn ratios(areas: &[Area<'_>]) -> String {
     const ROW: f64 = 20.0;
     const LEFT: f64 = 330.0;
     const RIGHT: f64 = 760.0;
     const TOP: f64 = 64.0;
     let with_ratio = |q: &&Question<'_>| q.ratio().is_some_and(f64::is_finite);
+    // Earlier counts of our own are no rival.
+    let is_rival = |area: &&Area<'_>| !area.rivals.contains(&BASELINE);
     let areas: Vec<_> = areas
         .iter()
+        .filter(is_rival)
         .map(|area| (area, area.questions.iter().filter(with_ratio).collect::<Vec<_>>()))
         .filter(|(_, questions)| !questions.is_empty())
         .collect();
@@ -28,7 +34,7 @@ pub fn ratios(areas: &[Area<'_>]) -> String {
     let scale = Log::new(bounds, (LEFT, RIGHT));
     let mut svg = Svg::new(RIGHT + 90.0, bottom + 20.0);
     svg.title((20.0, 26.0), "Times faster than the best rival");
-    svg.text((20.0, 44.0), Anchor::Start, "logarithmic; the rival is 1");
+    svg.text((20.0, 44.0), Anchor::Start, "logarithmic; the rival is 1; |  the floor set for it");
     for tick in scale.ticks(true) {
         let x = scale.at(tick);
         svg.grid((x, TOP), (x, bottom - ROW));
@@ -54,14 +60,19 @@ fn bar(svg: &mut Svg, scale: &Log, y: f64, ink: &str, question: &Question<'_>) {
     let (one, end) = (scale.at(1.0), scale.at(ratio));
     svg.text((one.min(end).min(scale.at(0.0)) - 8.0, y), Anchor::End, table::title(question.ours));
     svg.rect(one.min(end), y - 11.0, (end - one).abs().max(1.0), 14.0, ink);
+    if let Some(floor) = question.ours.floor.filter(|floor| *floor > 1.0) {
+        let x = scale.at(floor);
+        svg.path(&[(x, y - 13.0), (x, y + 5.0)], "#1f2328", 2.0, "");
+    }
     let digits = usize::from(ratio < 9.95);
-    svg.text((one.max(end) + 6.0, y), Anchor::Start, format!("{ratio:.digits$}x"));
+    let floor = question.ours.floor.map_or(end, |floor| scale.at(floor));
+    svg.text((one.max(end).max(floor) + 6.0, y), Anchor::Start, format!("{ratio:.digits$}x"));
 }
 
 /// Two panels, time and memory over the number of flows, on logarithmic scales: a colour for each
 /// question, dashed on one core.
 pub fn growth(runs: &[&Run]) -> String {
-    const WIDTH: f64 = 860.0;
+    const WIDTH: f64 = 890.0;
     const HEIGHT: f64 = 400.0;
     let mut svg = Svg::new(WIDTH, HEIGHT + 28.0 + 18.0 * INKS.len() as f64);
     let panels = [
@@ -69,7 +80,7 @@ pub fn growth(runs: &[&Run]) -> String {
         ("Peak memory, MB", 490.0, |run| run.peak_mib),
     ];
     for (name, left, of) in panels {
-        panel(&mut svg, runs, name, (left, left + 340.0), (HEIGHT - 40.0, 50.0), of);
+        panel(&mut svg, runs, name, (left, left + 350.0), (HEIGHT - 40.0, 50.0), of);
     }
     let mut y = HEIGHT + 10.0;
     for (what, ink) in questions(runs).iter().zip(INKS) {

@@ -8,7 +8,7 @@ pub fn text(areas: &[Area<'_>]) -> String {
     let mut out = String::new();
     let (mut lines, mut missed) = (0, 0);
     for area in areas {
-        let _ = writeln!(out, "{}", heading(area));
+        let _ = writeln!(out, "{}", heading(area).trim_end());
         for question in &area.questions {
             let _ = writeln!(out, "{}", line(question));
             lines += 1;

@@ -4,7 +4,7 @@ use anyhow::{Context as _, anyhow, ensure};
 use bench::{Model, Traffic};
 use chrono::DateTime;
 use clap::Parser;
-use record::{Addr, Exporter, ExporterStats, Flow, FlowSink as _, Meta};
+use record::{Addr, Exporter, ExporterStats, Field, Flow, FlowSink as _, Meta};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -30,6 +30,13 @@ struct Args {
     /// none, lzo, bz2, lz4 or zstd
     #[arg(long, default_value = "lz4")]
     compress: Packing,
+    /// An address that occurs in no other flow: source of one flow, translated in one more, in each
+    /// tenth file
+    #[arg(long)]
+    plant: Option<std::net::IpAddr>,
+    /// Share of flows that carry a translation in percent
+    #[arg(long = "nat", default_value_t = 0)]
+    nat_percent: u64,
 }
 
 /// 2026-04-10 12:00 UTC.
@@ -87,7 +94,18 @@ fn write_file(args: &Args, n: u64) -> anyhow::Result<u64> {
     for i in 0..args.flows {
         let at_ms = start * 1000 + i * SLOT_SECS * 1000 / args.flows;
         traffic.fill(at_ms, &mut flow);
+        if args.nat_percent > i % 100 {
+            translate(&mut flow, i);
+        }
         writer.flow(&flow);
+        if let Some(addr) = args.plant.filter(|_| n.is_multiple_of(10) && i == args.flows / 2) {
+            let mut planted = flow.clone();
+            planted.set_addr(Field::SrcAddr, addr.into());
+            writer.flow(&planted);
+            translate(&mut flow, i);
+            flow.set_addr(Field::XlateSrcAddr, addr.into());
+            writer.flow(&flow);
+        }
     }
     let stats = ExporterStats {
         sysid: 1,
@@ -99,4 +117,12 @@ fn write_file(args: &Args, n: u64) -> anyhow::Result<u64> {
     let path = closed.path.display();
     ensure!(closed.dropped.all() == 0, "{path}: not all flows written");
     Ok(closed.bytes)
+}
+
+/// As behind a translator with 4096 addresses of its own.
+fn translate(flow: &mut Flow, i: u64) {
+    let mixed = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    flow.set_addr(Field::XlateSrcAddr, Addr::V4(0x6440_0000 | (mixed >> 52) as u32));
+    flow.set(Field::XlateSrcPort, 1024 + (mixed >> 16) % 64_512);
+    flow.set(Field::NatEvent, 1);
 }

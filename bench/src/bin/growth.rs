@@ -27,6 +27,9 @@ struct Args {
     /// Runs of each; the best counts
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Only questions whose name contains this
+    #[arg(long, default_value = "")]
+    only: String,
 }
 
 const WORKS: [(&str, &[&str]); 4] = [
@@ -65,7 +68,7 @@ fn grow(args: &Args) -> anyhow::Result<()> {
         range.push(":");
         range.push(used[count - 1].file_name().context("name")?);
         for cores in [1, 2] {
-            for (what, words) in WORKS {
+            for (what, words) in WORKS.into_iter().filter(|(what, _)| what.contains(&args.only)) {
                 let mut all: Vec<OsString> = vec![args.flowdump.clone().into(), "-R".into()];
                 all.push(range.clone());
                 all.push("--no-index".into());

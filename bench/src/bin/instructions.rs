@@ -3,6 +3,7 @@
 //! difference of the counts is that of the difference of the inputs.
 
 use anyhow::{Context as _, bail, ensure};
+use bench::chart;
 use bench::results::{self, Run};
 use clap::Parser;
 use std::ffi::OsString;
@@ -168,7 +169,12 @@ fn count(args: &Args, work: &Loop, flows: u64) -> anyhow::Result<u64> {
     }
     let found = args.profile.as_ref().map_or_else(
         || PathBuf::from("/dev/null"),
-        |dir| dir.join(format!("{}.{flows}", work.name.replace([' ', '/', ','], "_"))),
+        |dir| {
+            dir.join(format!(
+                "{}.{flows}",
+                work.name.trim_start_matches('-').replace([' ', '/', ','], "_")
+            ))
+        },
     );
     let mut kept = OsString::from("--callgrind-out-file=");
     kept.push(found);
@@ -224,7 +230,7 @@ fn compare(args: &Args, counts: &[(&str, f64)]) -> anyhow::Result<()> {
             let run = Run {
                 area: "instructions for a flow".into(),
                 what: (*name).into(),
-                program: if is_ours { "flowsuite" } else { "baseline" }.into(),
+                program: if is_ours { "flowsuite" } else { chart::BASELINE }.into(),
                 is_ours,
                 value,
                 floor: is_ours.then_some(0.95),

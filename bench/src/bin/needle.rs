@@ -45,6 +45,8 @@ struct Args {
 struct Work {
     name: &'static str,
     words: Vec<String>,
+    /// The same in the language of nfdump 1.7.1, where that is another one.
+    older: Option<String>,
     /// Whether nfdump has it.
     is_shared: bool,
     is_month: bool,
@@ -59,6 +61,7 @@ fn works(planted: &str) -> [Work; 4] {
     let filter = |name, text: String| Work {
         name,
         words: vec![text],
+        older: None,
         is_shared: true,
         is_month: false,
         warm_goal: 0.1,
@@ -67,7 +70,10 @@ fn works(planted: &str) -> [Work; 4] {
     let who = vec!["--nat-who".into(), format!("{planted},any,2026-04-10T12:02:30")];
     [
         filter("an address in 10 flows", format!("src ip {planted}")),
-        filter("a translated address in 10 flows", format!("nat ip {planted}")),
+        Work {
+            older: Some(format!("xip {planted}")),
+            ..filter("a translated address in 10 flows", format!("nat ip {planted}"))
+        },
         Work { words: who, is_shared: false, ..filter("who had that address", String::new()) },
         Work {
             is_month: true,
@@ -105,10 +111,12 @@ fn search(args: &Args) -> anyhow::Result<()> {
             let rivals = args.nfdump.iter().filter(|_| work.is_shared);
             for nfdump in rivals {
                 let name = measure::name_of(nfdump)?;
-                let used = asked(nfdump, plain, &work, cache, 1)?;
+                let older = work.older.as_ref().filter(|_| name.ends_with(" 1.7.1"));
+                let words = older.map_or(&work.words[..], std::slice::from_ref);
+                let used = asked(nfdump, plain, words, cache, 1)?;
                 append(args, &work, cache, &name, used, None)?;
             }
-            let used = asked(&args.flowdump, indexed, &work, cache, args.rounds)?;
+            let used = asked(&args.flowdump, indexed, &work.words, cache, args.rounds)?;
             let share = used.read_mib / size_mib(plain, "nfcapd.")? * 100.0;
             let note = (cache == Cache::Cold).then(|| format!("{share:.2} % of the octets read"));
             append(args, &work, cache, &ours, used, note)?;
@@ -151,12 +159,12 @@ fn build(args: &Args, ours: &str) -> anyhow::Result<()> {
 fn asked(
     program: &Path,
     dir: &Path,
-    work: &Work,
+    question: &[String],
     cache: Cache,
     rounds: usize,
 ) -> anyhow::Result<Used> {
     let mut words: Vec<OsString> = vec![program.into(), "-R".into(), dir.into()];
-    words.extend(work.words.iter().map(OsString::from));
+    words.extend(question.iter().map(OsString::from));
     if cache == Cache::Warm {
         measure::make_warm(dir)?;
         return measure::best(rounds, Plan::default(), &words);
