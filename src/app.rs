@@ -13,20 +13,28 @@ pub(crate) use crate::args::programs::is_old_name;
 /// both into an exit status. A reader that went away (`flowdump | head`) is no error.
 pub fn run(main: impl FnOnce(&str, Vec<OsString>) -> anyhow::Result<Exit>) -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
-    let name = program_name(&args);
+    run_as(&program_name(&args), args, main)
+}
+
+/// As [`run`], under another name than that of the program.
+pub fn run_as(
+    name: &str,
+    args: Vec<OsString>,
+    main: impl FnOnce(&str, Vec<OsString>) -> anyhow::Result<Exit>,
+) -> ExitCode {
     if let Err(e) = sys::signal::survive_size_limit() {
-        complain(&name, &e.to_string()); // a limit ends the program then, as it did before
+        complain(name, &e.to_string()); // a limit ends the program then, as it did before
     }
-    let exit = match main(&name, args) {
+    let exit = match main(name, args) {
         Ok(exit) => exit,
         Err(e) if is_broken_pipe(&e) => Exit::Success,
         Err(e) => {
-            complain(&name, &message(&e));
+            complain(name, &message(&e));
             e.downcast_ref::<WithExit>().map_or(Exit::Failure, |w| w.exit)
         }
     };
     // nfflowd has none of nfdump's.
-    exit.code(is_old_name(&name) && name != "nfflowd")
+    exit.code(is_old_name(name) && name != "nfflowd")
 }
 
 /// Says it on standard error, which may be full or gone: then the exit status says enough.
@@ -35,7 +43,7 @@ fn complain(name: &str, what: &str) {
 }
 
 /// The name that the program was started under: `nfdump` is the same program as `flowdump`.
-fn program_name(args: &[OsString]) -> String {
+pub fn program_name(args: &[OsString]) -> String {
     let path = args.first().map(std::path::Path::new);
     let name = path.and_then(|p| p.file_stem()).map(|n| n.to_string_lossy().into_owned());
     name.unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned())

@@ -53,7 +53,7 @@ pub struct Args {
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Input")]
 pub struct Input {
-    /// Read one file (or all files below a directory); - is standard input
+    /// Read one file (or all files below a directory), also Parquet of flowlake; - is standard input
     #[arg(short = 'r', long = "read", value_name = "FILE", conflicts_with = "range")]
     pub read: Option<String>,
 

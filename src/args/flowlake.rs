@@ -14,7 +14,8 @@ Exit status: 0 done, 1 wrong options or what cannot be done, 130 interrupted.
 
 Examples:
   flowlake schema                                 the columns of the dataset
-  flowlake write -R /var/flows -w /data/lake      flow files into a dataset; see flowlake write --help"
+  flowlake write -R /var/flows -w /data/lake      flow files into a dataset; see flowlake write --help
+  flowlake dump -R /data/lake -s dstip/bytes      as flowdump, which runs this by itself"
 )]
 pub struct Args {
     /// What is done
@@ -29,4 +30,11 @@ pub enum Action {
     Schema(write::Schema),
     #[allow(missing_docs, reason = "said of the type")]
     Write(Box<write::Write>),
+    /// Answers as flowdump does, with its options, of Parquet files and datasets
+    #[command(disable_help_flag = true)]
+    Dump {
+        /// Options of flowdump: see flowdump --help
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<std::ffi::OsString>,
+    },
 }

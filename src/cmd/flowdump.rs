@@ -1,9 +1,11 @@
 //! `flowdump`: from options to answers.
 
 mod analysis;
+mod archive;
 mod counters;
 mod describe;
 mod exporter_loss;
+mod fields;
 mod files;
 mod index;
 mod inputs;
@@ -22,12 +24,13 @@ use crate::args::Read;
 use crate::args::flowdump::Args;
 use crate::exit::Exit;
 use anyhow::{Context as _, bail};
+pub use archive::Archive;
 use clap::{ArgMatches, CommandFactory as _};
 use filter::Filter;
 use output::{Format, FormatOptions};
 use plan::{Plan, What};
 pub(super) use print::damage;
-use query::Query;
+use query::{Fields, Query};
 use setup::Setup;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
@@ -36,18 +39,30 @@ pub(super) use write::Target;
 
 /// Runs `flowdump` under the name it was started by.
 pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
+    with(name, args, None)
+}
+
+/// As [`main`], for a program that reads files of other forms, too. Without an archive such files
+/// are handed over to `flowlake`.
+pub fn with(name: &str, args: Vec<OsString>, archive: Option<&Archive>) -> anyhow::Result<Exit> {
     sys::memory::give_back_large_areas();
     // Where that is refused, the usual number does for all but the widest questions.
     let _ = sys::process::raise_file_limit();
-    match crate::args::parse(name, args)? {
-        Ok(read) => run(name, &read),
+    match crate::args::parse(name, args.clone())? {
+        Ok(read) => match archive::named(&read.args) {
+            Some(path) if archive.is_none() => archive::hand_over(path, args),
+            named => run(name, &read, archive.filter(|_| named.is_some())),
+        },
         Err(exit) => Ok(exit),
     }
 }
 
-fn run(name: &str, read: &Read<Args>) -> anyhow::Result<Exit> {
+fn run(name: &str, read: &Read<Args>, archive: Option<&Archive>) -> anyhow::Result<Exit> {
     let args = &read.args;
-    let setup = Setup::new(name, args)?;
+    if archive.is_some() {
+        archive::check(args)?;
+    }
+    let setup = Setup::new(name, args, archive)?;
     let filter = setup::filter(name, args, &setup)?;
     let post = args.select.post_filter.as_deref();
     let post = post.map(|p| setup::parse(name, p, None, &setup)).transpose()?;
@@ -56,8 +71,15 @@ fn run(name: &str, read: &Read<Args>) -> anyhow::Result<Exit> {
     }
     if args.select.explain {
         describe::filter(&filter)?;
-        if let Some(inputs) = inputs::files(name, args)? {
-            writeln!(io::stdout(), "{}", index::explain(filter, &inputs.files))?;
+        if let Some(inputs) = inputs::files(name, args, archive)? {
+            let said = match archive {
+                Some(archive) => {
+                    let read = plan(read, &setup)?.fields().scanned | fields::of(&filter);
+                    archive.explain(filter, &inputs.files, read)
+                }
+                None => index::explain(filter, &inputs.files),
+            };
+            writeln!(io::stdout(), "{said}")?;
         }
         return Ok(Exit::Success);
     }
@@ -74,7 +96,7 @@ fn run(name: &str, read: &Read<Args>) -> anyhow::Result<Exit> {
     if args.setup.extension_maps.is_some() {
         bail!("-x shows the extension maps of nfdump 1.6, which this program does not keep");
     }
-    let Some(inputs) = inputs::files(name, args)? else {
+    let Some(inputs) = inputs::files(name, args, archive)? else {
         let work = &args.files;
         if work.repair
             || work.recompress.is_some()
@@ -201,8 +223,8 @@ fn ask(
         read: setup.read.clone(),
         use_index: !args.files.no_index,
         copies_exporters: args.files.write.is_some(),
-        opener: None,
-        fields: query::Fields::ALL,
+        fields: if args.files.write.is_some() { Fields::ALL } else { plan.fields() },
+        opener: setup.opener.clone(),
     };
     let report = match &args.files.write {
         Some(path) => {

@@ -1,5 +1,6 @@
 //! `flowlake`: flow files for engines of analysis. One file an action.
 
+mod dump;
 mod schema;
 mod write;
 
@@ -10,7 +11,10 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    flowsuite::app::run(run)
+    match dump::asked(std::env::args_os()) {
+        Some((name, args)) => flowsuite::app::run_as(&name, args, dump::run),
+        None => flowsuite::app::run(run),
+    }
 }
 
 fn run(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
@@ -21,5 +25,6 @@ fn run(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
     match read.args.action {
         Action::Schema(args) => schema::run(&args),
         Action::Write(args) => write::run(name, &args),
+        Action::Dump { args } => dump::again(args),
     }
 }

@@ -3,6 +3,7 @@
 //! * [`schema`]: the published columns, one line each; everything else follows from them;
 //! * [`dataset`]: where their files lie, and what the dataset knows of its sources;
 //! * [`write`]: flow files into a dataset;
+//! * [`read`]: its files as rows, for the questions of `flowdump`;
 //! * [`engine`]: statements that make a table of it.
 //!
 //! Dependencies that take long to build stay here and in the program `flowlake`: no other part of
@@ -13,6 +14,7 @@
 pub mod dataset;
 pub mod engine;
 mod error;
+pub mod read;
 pub mod schema;
 pub mod write;
 

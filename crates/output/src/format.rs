@@ -4,9 +4,10 @@
 //! [`Printer`](crate::Printer) of it.
 
 use crate::clock::TimeZone;
-use crate::column::{self, Cell, TOKENS, Token};
+use crate::column::{self, Cell, TOKENS, Token, bits};
 use crate::names::{PORT_ROOM, Services};
 use flowtools::{Columns, UnknownColumn};
+use record::Field;
 use std::sync::Arc;
 
 /// How values are shown, whatever the format.
@@ -318,6 +319,23 @@ impl Format {
     /// [`ipv6_wide`](FormatOptions::ipv6_wide).
     pub const fn options(&self) -> &FormatOptions {
         &self.options
+    }
+
+    /// Bits (`field as usize`) of the fields that it may read of a record: all of them where it
+    /// prints what there is.
+    pub fn fields(&self) -> u128 {
+        match self.kind {
+            Kind::Text | Kind::Csv => {}
+            Kind::Null => return 0,
+            _ => return u128::MAX,
+        }
+        // Columns look at more than they show: at the protocol for ports, at what an event is.
+        let usual = (1u128 << (Field::DstAddr as u32 + 1)) - 1;
+        let events = [Field::FwEvent, Field::NatEvent, Field::SrcMask, Field::DstMask];
+        self.ops.iter().fold(usual | bits(&events), |all, op| match op {
+            Op::Column(token) => all | token.cell.bits(),
+            Op::Literal(_) => all,
+        })
     }
 
     /// Names of the tokens it prints, in order; none for fixed formats.

@@ -335,6 +335,15 @@ pub struct Grouping {
 }
 
 impl Grouping {
+    /// Bits (`field as usize`) of the fields that are read to join flows: those of the key, those
+    /// that tell directions, and flags.
+    pub fn fields(&self) -> u128 {
+        let other = self.key.reversed().fields();
+        self.key.fields()
+            | other
+            | crate::input::bits([F::Proto, F::SrcPort, F::DstPort, F::TcpFlags])
+    }
+
     /// The key of `-a`: protocol, addresses and ports.
     pub fn five_tuple() -> Self {
         let fields = [F::Proto, F::SrcAddr, F::DstAddr, F::SrcPort, F::DstPort];

@@ -9,10 +9,43 @@ use filter::Filter;
 use index::Wanted;
 use record::{Exporter, Field, RowRef, Rows, ShapeTable, Totals};
 use std::any::Any;
+use std::ffi::OsStr;
 use std::fmt;
+use std::fs::{DirEntry, File, ReadDir};
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use store::{BlockReader, FlowFile, MetaRecord, StoreError};
+
+/// Whether a file is Parquet, by its first octets (`PAR1`); one that is cut short, by its name.
+pub fn is_parquet(path: &Path) -> bool {
+    // Asked before opening, because opening a pipe waits for its writer.
+    if !path.is_file() {
+        return false;
+    }
+    let mut head = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok() && head == *b"PAR1" || path.extension().is_some_and(|e| e == "parquet")
+}
+
+/// Whether a directory is a dataset of Parquet files: it is a partition (`date=`, `hour=`,
+/// `exporter=`), or has such, or Parquet files.
+pub fn is_dataset(path: &Path) -> bool {
+    /// Entries of a directory that are looked at.
+    const SOME: usize = 256;
+    let is_part = |name: &OsStr| {
+        let name = name.to_string_lossy();
+        ["date=", "hour=", "exporter="].iter().any(|key| name.starts_with(key))
+    };
+    let of_dataset = |entry: DirEntry| {
+        let path = entry.path();
+        is_part(&entry.file_name()) && path.is_dir()
+            || path.extension().is_some_and(|e| e == "parquet")
+    };
+    // Directories of flow files may be long: the first entries tell.
+    let has_some = |all: ReadDir| all.take(SOME).any(|e| e.is_ok_and(of_dataset));
+    path.is_dir() && (path.file_name().is_some_and(is_part) || path.read_dir().is_ok_and(has_some))
+}
 
 /// Opens files that are no flow files.
 pub trait Opener: fmt::Debug + Send + Sync {
@@ -65,7 +98,7 @@ pub struct Buffers {
     /// Octets read so far, as they lie on disk.
     pub bytes_read: u64,
     /// What who loads keeps from block to block.
-    pub kept: Option<Box<dyn Any + Send + Sync>>,
+    pub kept: Option<Box<dyn Any + Send>>,
 }
 
 /// The fields that a question reads, as bits (`field as usize`). Files that keep fields apart are

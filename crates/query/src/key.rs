@@ -75,6 +75,24 @@ impl KeySpec {
         &self.parts
     }
 
+    /// Bits of the fields that are read for it.
+    pub(crate) fn fields(&self) -> u128 {
+        let of_part = |part: &KeyPart| {
+            let looked_up = match part.field {
+                Field::SrcAs | Field::SrcCountry => Field::SrcAddr,
+                Field::DstAs | Field::DstCountry => Field::DstAddr,
+                field => field,
+            };
+            let more = match part.prefix {
+                Prefix::OwnMask(mask) => [mask, mask],
+                Prefix::Fingerprint(_) => [Field::InPayload, Field::OutPayload],
+                Prefix::Full | Prefix::Leading { .. } => [part.field, looked_up],
+            };
+            crate::input::bits([part.field, looked_up].into_iter().chain(more))
+        };
+        self.parts.iter().fold(0, |bits, part| bits | of_part(part))
+    }
+
     /// How many words keys of `class` have.
     pub(crate) fn words(&self, class: Class) -> usize {
         self.layout(class).words

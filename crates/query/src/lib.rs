@@ -63,7 +63,7 @@ pub use error::QueryError;
 pub use fingerprint::Fingerprint;
 pub use flows::JoinedFlows;
 pub use index::Wanted;
-pub use input::{Buffers, Fields, Foreign, Opener};
+pub use input::{Buffers, Fields, Foreign, Opener, is_dataset, is_parquet};
 pub use key::{KeyPart, KeySpec, Prefix};
 pub use keyer::{KeyText, Keyer};
 pub use percentile::{Percentile, PercentileRequest, Percentiles, Usage, Usages};

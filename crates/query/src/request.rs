@@ -81,6 +81,15 @@ impl By {
         }
     }
 
+    /// Bits (`field as usize`) of the fields that are read to count by it.
+    pub fn fields(&self) -> u128 {
+        let keys = self.keys().iter().fold(0, |bits, key| bits | key.fields());
+        keys | match self {
+            Self::Element { .. } => 0,
+            Self::Flows(grouping) => grouping.fields(),
+        }
+    }
+
     /// Whether values are looked up in a database of countries.
     pub fn needs_countries(&self) -> bool {
         match self {
@@ -144,6 +153,11 @@ pub enum RequestError {
 }
 
 impl Request {
+    /// Bits (`field as usize`) of the fields that are read to count what is asked for.
+    pub fn fields(&self) -> u128 {
+        self.distinct.iter().fold(self.by.fields(), |bits, d| bits | d.key.fields())
+    }
+
     /// Reads one `-s`. `grouping` is the key of `record`; `default` is used where the text names
     /// no order, and is flows when the user named none at all.
     pub fn parse(

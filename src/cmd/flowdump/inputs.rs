@@ -1,5 +1,6 @@
 //! Which files `-r`, `-R` and `-M` name, and standard input as a file.
 
+use super::archive::Archive;
 use crate::app::WithExit;
 use crate::args::flowdump::Args;
 use crate::cmd::outside;
@@ -21,7 +22,14 @@ pub(super) struct Inputs {
 
 /// The files in order; `None` if no option names any. What lies beside them and is no flow file is
 /// told in one line.
-pub(super) fn files(name: &str, args: &Args) -> anyhow::Result<Option<Inputs>> {
+pub(super) fn files(
+    name: &str,
+    args: &Args,
+    archive: Option<&Archive>,
+) -> anyhow::Result<Option<Inputs>> {
+    if let Some(archive) = archive {
+        return Ok(Some(Inputs { files: archive.files(args)?, _copy: None }));
+    }
     let input = Input {
         read: args.input.read.as_deref(),
         range: args.input.range.as_deref(),

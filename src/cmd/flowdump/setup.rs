@@ -1,6 +1,7 @@
 //! What a run knows and may use besides its question: configuration, databases, filters, colours,
 //! memory.
 
+use super::archive::Archive;
 use super::plan::What;
 use crate::app::{WithExit, is_old_name};
 use crate::args::flowdump::{Args, Color};
@@ -29,6 +30,8 @@ pub(super) struct Setup {
     pub(super) book: Option<Arc<dyn AddressBook>>,
     /// What reading files needs beside their names.
     pub(super) read: ReadOptions,
+    /// Who opens files of other forms.
+    pub(super) opener: Option<Arc<dyn query::Opener>>,
     /// Names of ports, if they are to be shown.
     pub(super) services: Option<Arc<Services>>,
 }
@@ -57,7 +60,7 @@ impl Setup {
     }
 
     /// To be called before there are threads: the time zone belongs to the process.
-    pub(super) fn new(name: &str, args: &Args) -> anyhow::Result<Self> {
+    pub(super) fn new(name: &str, args: &Args, archive: Option<&Archive>) -> anyhow::Result<Self> {
         if let Some(zone) = &args.show.tz {
             sys::clock::set_zone(zone)?;
         }
@@ -78,6 +81,7 @@ impl Setup {
             read: ReadOptions {
                 key: args.input.key.as_deref().map(outside::passphrase).transpose()?,
             },
+            opener: archive.map(|a| Arc::clone(&a.opener)),
             services: args.show.names.then(services).transpose()?,
         })
     }

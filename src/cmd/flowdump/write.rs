@@ -96,8 +96,11 @@ impl Target {
 
 /// The ident of the first file that can be read.
 fn ident(query: &Query) -> String {
-    let first = query.files.iter().find_map(|f| store::FlowFile::open_with(f, &query.read).ok());
-    first.map_or_else(|| "none".to_owned(), |f| f.ident().to_owned())
+    let ident_of = |path: &PathBuf| match query.opener.as_ref().and_then(|o| o.open(path)) {
+        Some(opened) => Some(opened.ok()?.ident().to_owned()),
+        None => Some(store::FlowFile::open_with(path, &query.read).ok()?.ident().to_owned()),
+    };
+    query.files.iter().find_map(ident_of).unwrap_or_else(|| "none".to_owned())
 }
 
 fn write_flows(query: &Query, plan: &Plan, writer: &mut Writer) -> anyhow::Result<Report> {
