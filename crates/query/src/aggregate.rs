@@ -8,7 +8,7 @@ use crate::counters::{CounterSlots, NOTHING, join};
 use crate::direction::has_reverse;
 use crate::key::{BoundKey, Class, KeySpec};
 use crate::lookup::Lookups;
-use crate::table::{Arrival, BATCH, Guess, Hasher, Origin, Table};
+use crate::table::{Arrival, BATCH, Hasher, Origin, Table};
 use output::Counts;
 use record::code::Proto;
 use record::{AddressBook, Field, Row, Rows, Selection, Shape};
@@ -18,11 +18,11 @@ use std::sync::Arc;
 /// parallel.
 pub(crate) const PARTITIONS: usize = 16;
 
-/// Which partition a hash belongs to: bits that neither choose a slot in a table of usual size
-/// nor are kept in it.
+/// Which partition a hash belongs to: bits that choose no slot, and no part of the hash space that
+/// a pass counts.
 #[inline]
 pub(crate) const fn partition(hash: u64) -> usize {
-    (hash >> 26) as usize % PARTITIONS
+    (hash >> 32) as usize % PARTITIONS
 }
 
 /// Tables of one class of keys, one a partition, and the arrivals of the batch at hand.
@@ -30,8 +30,7 @@ pub(crate) const fn partition(hash: u64) -> usize {
 struct TableSet<const W: usize> {
     tables: Vec<Table<W>>,
     batch: Vec<Arrival<W>>,
-    slots: [u64; BATCH],
-    guesses: [Guess; BATCH],
+    guesses: [u32; BATCH],
 }
 
 impl<const W: usize> TableSet<W> {
@@ -39,8 +38,7 @@ impl<const W: usize> TableSet<W> {
         Self {
             tables: (0..PARTITIONS).map(|_| Table::new(hasher, budget)).collect(),
             batch: Vec::with_capacity(BATCH),
-            slots: [0; BATCH],
-            guesses: [Guess::Unknown; BATCH],
+            guesses: [0; BATCH],
         }
     }
 
@@ -73,16 +71,17 @@ impl<const W: usize> TableSet<W> {
         }
     }
 
-    /// Adds the batch, step by step for all of it: see [`Table::home`].
+    /// Adds the batch, step by step for all of it: see [`Table::prepare`].
     #[inline(never)]
     fn flush(&mut self) {
-        let Self { tables, batch, slots, guesses } = self;
-        for (slot, a) in slots.iter_mut().zip(batch.iter()) {
-            *slot = tables.get(partition(a.hash)).map_or(0, |t| t.home(a.hash));
+        let Self { tables, batch, guesses } = self;
+        for a in batch.iter() {
+            if let Some(table) = tables.get(partition(a.hash)) {
+                table.prepare(a.hash);
+            }
         }
-        for ((guess, slot), a) in guesses.iter_mut().zip(slots.iter()).zip(batch.iter()) {
-            let table = tables.get(partition(a.hash));
-            *guess = table.map_or(Guess::Unknown, |t| t.guess(*slot, a));
+        for (guess, a) in guesses.iter_mut().zip(batch.iter()) {
+            *guess = tables.get(partition(a.hash)).map_or(u32::MAX, |t| t.guess(a.hash));
         }
         for (guess, a) in guesses.iter().zip(batch.iter()) {
             if let Some(table) = tables.get_mut(partition(a.hash)) {

@@ -1,72 +1,106 @@
-//! A hash table from fixed-width keys to sums, made for few allocations and many groups.
+//! A hash table from fixed-width keys to sums, made for few octets a group and few looks at memory.
 //!
 //! Groups lie one after the other in chunks that never move; an index of 8-octet slots points at
-//! them. A slot holds half of the hash beside the position, so that a wrong group is almost never
-//! looked at.
+//! them. What a group takes is what bounds large answers: memory has to be cleared by the system
+//! before it is filled, and misses caches after. So sums are kept in 16 octets as long as they
+//! fit, which is for good with most of the groups of a large answer; the others have theirs in a
+//! list beside.
+//!
+//! A slot holds 32 bits of the hash beside the position, so that a wrong group is almost never
+//! looked at. These bits choose the slot too, in their order: an index grows by being copied from
+//! its begin to its end, and no group is looked at for that.
 
 use crate::budget::{Account, Budget, HashRange};
-use crate::counters::NOTHING;
+use crate::counters::{NOTHING, join};
 use output::Counts;
 use std::sync::Arc;
-use sys::memory::prefer_huge_pages;
+use sys::memory::{prefer_huge_pages, prefer_huge_pages_of_zeros, prefetch};
 
-/// One group: its key, its sums, and the first record that fell into it.
-///
-/// Keys of one and two words make a group of exactly one cache line. Counters of the other
-/// direction, which few exporters send, are kept apart by the table.
+/// One group: its key, the first record that fell into it, and its sums. With a key of one word,
+/// half a cache line.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
+#[repr(C)]
 struct Group<const W: usize> {
     key: [u64; W],
     origin: Origin,
-    first_ms: u64,
-    last_ms: u64,
-    flows: u64,
-    packets: u64,
-    bytes: u64,
+    sums: Sums,
 }
 
-impl<const W: usize> Group<W> {
+/// Sums in 16 octets, as far as they fit.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct Sums {
+    /// Milliseconds after the table's base.
+    first: u32,
+    last: u32,
+    /// Octets; of wide sums, where they are.
+    bytes: u32,
+    /// Packets in the lower bits, flows above. No flows: the sums are wide.
+    rest: u32,
+}
+
+impl Sums {
+    /// Bits of `rest` that count packets.
+    const PACKETS: u32 = 20;
+    const MAX_PACKETS: u32 = (1 << Self::PACKETS) - 1;
+    const MAX_FLOWS: u32 = u32::MAX >> Self::PACKETS;
+
+    /// `None` if they do not fit.
     #[inline]
-    const fn new(a: &Arrival<W>) -> Self {
-        let c = &a.counts;
-        Self {
-            key: a.key,
-            origin: a.origin,
-            first_ms: c.first_ms,
-            last_ms: c.last_ms,
-            flows: c.flows,
-            packets: c.in_packets,
-            bytes: c.in_bytes,
-        }
+    fn new(c: &Counts, base: u64) -> Option<Self> {
+        let flows = c.flows.wrapping_sub(1) < u64::from(Self::MAX_FLOWS);
+        let packets = c.in_packets <= u64::from(Self::MAX_PACKETS);
+        let first = c.first_ms.wrapping_sub(base);
+        let last = c.last_ms.wrapping_sub(base);
+        let are_short = (first | last | c.in_bytes) >> 32 == 0;
+        let is_one_way = c.out_packets | c.out_bytes == 0;
+        (flows && packets && are_short && is_one_way).then_some(Self {
+            first: first as u32,
+            last: last as u32,
+            bytes: c.in_bytes as u32,
+            rest: c.in_packets as u32 | (c.flows as u32) << Self::PACKETS,
+        })
     }
 
-    const fn counts(&self, [out_packets, out_bytes]: Other) -> Counts {
+    const fn wide(place: u32) -> Self {
+        Self { first: 0, last: 0, bytes: place, rest: 0 }
+    }
+
+    /// Where wide sums are.
+    #[inline]
+    const fn place(&self) -> Option<usize> {
+        if self.rest >> Self::PACKETS == 0 { Some(self.bytes as usize) } else { None }
+    }
+
+    /// The sum of both, `None` if it does not fit or one of them is wide.
+    #[inline]
+    fn joined(&self, other: &Self) -> Option<Self> {
+        let packets = (self.rest & Self::MAX_PACKETS) + (other.rest & Self::MAX_PACKETS);
+        let (bytes, is_over) = self.bytes.overflowing_add(other.bytes);
+        // Flows lie on top, so what does not fit overflows.
+        let (rest, are_over) = self.rest.overflowing_add(other.rest);
+        let is_wide = self.place().is_some() | other.place().is_some();
+        let fits = !(is_over | are_over | is_wide) && packets <= Self::MAX_PACKETS;
+        fits.then_some(Self {
+            first: self.first.min(other.first),
+            last: self.last.max(other.last),
+            bytes,
+            rest,
+        })
+    }
+
+    fn counts(&self, base: u64) -> Counts {
         Counts {
-            first_ms: self.first_ms,
-            last_ms: self.last_ms,
-            flows: self.flows,
-            in_packets: self.packets,
-            in_bytes: self.bytes,
-            out_packets,
-            out_bytes,
+            first_ms: base + u64::from(self.first),
+            last_ms: base + u64::from(self.last),
+            flows: u64::from(self.rest >> Self::PACKETS),
+            in_packets: u64::from(self.rest & Self::MAX_PACKETS),
+            in_bytes: u64::from(self.bytes),
+            out_packets: 0,
+            out_bytes: 0,
         }
     }
-
-    #[inline]
-    fn join(&mut self, a: &Arrival<W>) {
-        let c = &a.counts;
-        self.origin = self.origin.join(a.origin);
-        self.first_ms = self.first_ms.min(c.first_ms);
-        self.last_ms = self.last_ms.max(c.last_ms);
-        self.flows = self.flows.saturating_add(c.flows);
-        self.packets = self.packets.saturating_add(c.in_packets);
-        self.bytes = self.bytes.saturating_add(c.in_bytes);
-    }
 }
-
-/// Packets and octets of the other direction.
-type Other = [u64; 2];
 
 /// Where a record is: number of the block in reading order, number of the row in the block. The
 /// low octet carries the TCP flags of a group, so that a group stays a round number of words, and
@@ -131,6 +165,10 @@ pub(crate) struct Table<const W: usize> {
     slots: Vec<u64>,
     chunks: Vec<Chunk<W>>,
     len: usize,
+    /// Times of groups count from here; that of the first arrival lies in the middle.
+    base: u64,
+    /// Sums that do not fit into groups.
+    wide: Vec<Counts>,
     account: Account,
 }
 
@@ -139,31 +177,39 @@ pub(crate) struct Table<const W: usize> {
 #[derive(Debug)]
 struct Chunk<const W: usize> {
     groups: Vec<Group<W>>,
-    /// One for each group up to the last that has any.
-    others: Vec<Other>,
+    /// Octets that the budget knows of.
+    charged: usize,
 }
 
 impl<const W: usize> Chunk<W> {
-    /// Groups of a full chunk, as a power of two: about 4 MiB.
-    const SHIFT: u32 = ((4 << 20) / size_of::<Group<W>>()).ilog2();
-    const LEN: usize = 1 << Self::SHIFT;
+    /// Groups of a full chunk: one huge page, without what the allocator keeps beside it.
+    const LEN: usize = ((2 << 20) - 4096) / size_of::<Group<W>>();
+    /// A first chunk that is to be larger than this becomes a full one at once.
+    const SMALL: usize = Self::LEN / 4;
 
-    /// Group `i` as if it came in again.
-    fn arrival(&self, i: usize, hasher: Hasher) -> Option<Arrival<W>> {
-        let g = self.groups.get(i)?;
-        let counts = g.counts(self.others.get(i).copied().unwrap_or_default());
-        Some(Arrival { hash: hasher.hash(&g.key), key: g.key, counts, origin: g.origin })
+    /// Makes room for another group. Returns octets that the budget does not know of.
+    #[inline]
+    fn make_room(&mut self) -> usize {
+        let len = self.groups.len();
+        if len == self.groups.capacity() {
+            let room = if len * 2 > Self::SMALL { Self::LEN } else { (len * 2).max(STEP) };
+            self.groups.reserve_exact(room - len);
+            prefer_huge_pages(self.groups.spare_capacity_mut());
+        }
+        if (len + 1) * size_of::<Group<W>>() <= self.charged {
+            return 0;
+        }
+        // Pages of a large area are taken as a whole.
+        let is_full = self.groups.capacity() >= Self::LEN;
+        let known = if is_full { Self::LEN } else { len + STEP } * size_of::<Group<W>>();
+        let more = known - self.charged;
+        self.charged = known;
+        more
     }
 }
 
-/// Where an arrival goes, as far as two looks ahead can tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Guess {
-    /// To the group at this position.
-    Group(u32),
-    /// To a new group, or to one that a longer search will find.
-    Unknown,
-}
+/// No group.
+const NONE: u32 = u32::MAX;
 
 impl<const W: usize> Table<W> {
     /// An empty table that charges what it takes to `budget`.
@@ -172,81 +218,113 @@ impl<const W: usize> Table<W> {
     }
 
     const fn with_account(hasher: Hasher, account: Account) -> Self {
-        Self { hasher, slots: Vec::new(), chunks: Vec::new(), len: 0, account }
+        Self {
+            hasher,
+            slots: Vec::new(),
+            chunks: Vec::new(),
+            len: 0,
+            base: 0,
+            wide: Vec::new(),
+            account,
+        }
     }
 
-    /// The slot that `hash` leads to first, 0 if it is empty.
+    /// Where the search for `hash` begins.
+    #[inline]
+    fn home(&self, hash: u64) -> usize {
+        home(hash, self.slots.len())
+    }
+
+    /// Asks for the slot that `hash` leads to first.
     ///
     /// With [`guess`](Self::guess) and [`add_guessed`](Self::add_guessed) this is `add` in three
-    /// steps. Done for many arrivals each before the next, the loads of one step do not depend on
-    /// each other, so the processor waits for memory once a batch and not twice an arrival.
+    /// steps. Done for many arrivals each before the next, the processor waits for memory once a
+    /// batch and not twice an arrival.
     #[inline]
-    pub(crate) fn home(&self, hash: u64) -> u64 {
-        let at = hash as usize & self.slots.len().wrapping_sub(1);
-        self.slots.get(at).copied().unwrap_or(0)
-    }
-
-    #[inline]
-    fn place(&self, position: usize) -> Option<(&Chunk<W>, usize)> {
-        Some((self.chunks.get(position >> Chunk::<W>::SHIFT)?, position & (Chunk::<W>::LEN - 1)))
-    }
-
-    #[inline]
-    fn get(&self, position: usize) -> Option<&Group<W>> {
-        let (chunk, i) = self.place(position)?;
-        chunk.groups.get(i)
-    }
-
-    /// Looks at the group that a home slot points at.
-    #[inline]
-    pub(crate) fn guess(&self, slot: u64, arrival: &Arrival<W>) -> Guess {
-        let position = ((slot & !TAG) as u32).wrapping_sub(1);
-        match self.get(position as usize) {
-            Some(g) if slot & TAG == arrival.hash & TAG && g.key == arrival.key => {
-                Guess::Group(position)
-            }
-            _ => Guess::Unknown,
+    pub(crate) fn prepare(&self, hash: u64) {
+        if let Some(slot) = self.slots.get(self.home(hash)) {
+            prefetch(slot);
         }
+    }
+
+    /// The group that the first slot points at, if it is likely to be the right one. Asks for it.
+    #[inline]
+    pub(crate) fn guess(&self, hash: u64) -> u32 {
+        let slot = self.slots.get(self.home(hash)).copied().unwrap_or(0);
+        if slot >> 32 != hash & POSITION || slot == 0 {
+            return NONE;
+        }
+        let position = (slot as u32).wrapping_sub(1);
+        if let Some(group) = self.get(position as usize) {
+            prefetch(group);
+            if !size_of::<Group<W>>().is_power_of_two() {
+                prefetch(&group.sums);
+            }
+        }
+        position
     }
 
     /// Adds an arrival that was looked up before. Groups never move, so what was guessed for one
     /// batch stays true while the batch is added.
     #[inline]
-    pub(crate) fn add_guessed(&mut self, guess: Guess, a: &Arrival<W>) {
-        match guess {
-            Guess::Group(position) => self.join(position as usize, a),
-            Guess::Unknown => self.add(a),
+    pub(crate) fn add_guessed(&mut self, guess: u32, a: &Arrival<W>) {
+        match self.get(guess as usize) {
+            Some(group) if group.key == a.key => self.join(guess as usize, a),
+            _ => self.add(a),
         }
+    }
+
+    #[inline]
+    fn get(&self, position: usize) -> Option<&Group<W>> {
+        let position = position as u32; // the division of half as many bits is the cheaper one
+        let chunk = self.chunks.get((position / Chunk::<W>::LEN as u32) as usize)?;
+        chunk.groups.get((position % Chunk::<W>::LEN as u32) as usize)
+    }
+
+    #[inline]
+    fn get_mut(&mut self, position: usize) -> Option<&mut Group<W>> {
+        let position = position as u32;
+        let chunk = self.chunks.get_mut((position / Chunk::<W>::LEN as u32) as usize)?;
+        chunk.groups.get_mut((position % Chunk::<W>::LEN as u32) as usize)
     }
 
     /// Adds to the group at `position`.
     #[inline]
     fn join(&mut self, position: usize, a: &Arrival<W>) {
-        let Some(chunk) = self.chunks.get_mut(position >> Chunk::<W>::SHIFT) else { return };
-        let i = position & (Chunk::<W>::LEN - 1);
-        if let Some(group) = chunk.groups.get_mut(i) {
-            group.join(a);
-        }
-        if a.counts.out_packets | a.counts.out_bytes != 0 {
-            self.add_other(position, &a.counts);
+        let sums = Sums::new(&a.counts, self.base);
+        let Some(group) = self.get_mut(position) else { return };
+        group.origin = group.origin.join(a.origin);
+        match sums.and_then(|sums| group.sums.joined(&sums)) {
+            Some(sums) => group.sums = sums,
+            None => self.join_wide(position, &a.counts),
         }
     }
 
-    /// Adds counters of the other direction to the group at `position`.
+    /// Adds to sums that are wide, or become it.
     #[inline(never)]
-    fn add_other(&mut self, position: usize, counts: &Counts) {
-        let Some(chunk) = self.chunks.get_mut(position >> Chunk::<W>::SHIFT) else { return };
-        let i = position & (Chunk::<W>::LEN - 1);
-        if chunk.others.len() <= i {
-            let before = chunk.others.capacity();
-            chunk.others.resize(i + 1, [0, 0]);
-            self.account.charge((chunk.others.capacity() - before) * size_of::<Other>());
-        }
-        if let Some(sums) = chunk.others.get_mut(i) {
-            for (sum, n) in sums.iter_mut().zip([counts.out_packets, counts.out_bytes]) {
-                *sum = sum.saturating_add(n);
+    fn join_wide(&mut self, position: usize, counts: &Counts) {
+        let Some(sums) = self.get(position).map(|g| g.sums) else { return };
+        let place = match sums.place() {
+            Some(place) => place,
+            None => {
+                let place = self.widen(sums.counts(self.base));
+                if let Some(group) = self.get_mut(position) {
+                    group.sums = Sums::wide(place as u32);
+                }
+                place
             }
+        };
+        if let Some(sum) = self.wide.get_mut(place) {
+            join(sum, counts);
         }
+    }
+
+    /// Keeps sums beside the groups, and returns where.
+    fn widen(&mut self, counts: Counts) -> usize {
+        let before = self.wide.capacity();
+        self.wide.push(counts);
+        self.account.charge((self.wide.capacity() - before) * size_of::<Counts>());
+        self.wide.len() - 1
     }
 
     /// Adds to the group of the arrival's key, making it if it is new.
@@ -254,42 +332,50 @@ impl<const W: usize> Table<W> {
         if self.len * 4 >= self.slots.len() * 3 {
             self.grow();
         }
-        let mask = self.slots.len() - 1;
-        let tag = a.hash & TAG;
-        let mut at = a.hash as usize & mask;
-        while let Some(slot) = self.slots.get(at).copied() {
-            if slot == 0 {
-                if let Some(slot) = self.slots.get_mut(at) {
-                    *slot = tag | (self.len as u64 + 1);
-                }
+        let tag = a.hash & POSITION;
+        let mut at = self.home(a.hash);
+        while let Some(slot) = self.slots.get_mut(at) {
+            if *slot == 0 {
+                *slot = tag << 32 | (self.len as u64 + 1);
                 return self.append(a);
             }
-            let position = ((slot & !TAG) as usize).wrapping_sub(1);
-            if slot & TAG == tag && self.get(position).is_some_and(|g| g.key == a.key) {
+            let position = (*slot as u32).wrapping_sub(1) as usize;
+            if *slot >> 32 == tag && self.get(position).is_some_and(|g| g.key == a.key) {
                 return self.join(position, a);
             }
-            at = (at + 1) & mask;
+            at = if at + 1 == self.slots.len() { 0 } else { at + 1 };
         }
     }
 
     /// Adds a group that is known to be new, without telling the index.
     fn append(&mut self, a: &Arrival<W>) {
-        if self.len == self.chunks.len() << Chunk::<W>::SHIFT {
-            let capacity = if self.len == 0 { 0 } else { Chunk::<W>::LEN };
-            let mut groups = Vec::with_capacity(capacity);
-            prefer_huge_pages(groups.spare_capacity_mut());
-            self.chunks.push(Chunk { groups, others: Vec::new() });
+        if self.len == 0 {
+            self.base = a.counts.first_ms.saturating_sub(1 << 31);
         }
-        if self.len.is_multiple_of(STEP) {
-            self.account.charge(STEP * size_of::<Group<W>>());
+        if self.len == self.chunks.len() * Chunk::<W>::LEN {
+            let groups = Vec::with_capacity(if self.len == 0 { 0 } else { Chunk::<W>::LEN });
+            self.chunks.push(Chunk { groups, charged: 0 });
+            if let Some(chunk) = self.chunks.last_mut() {
+                prefer_huge_pages(chunk.groups.spare_capacity_mut());
+            }
         }
+        let sums = match Sums::new(&a.counts, self.base) {
+            Some(sums) => sums,
+            None => Sums::wide(self.widen(a.counts) as u32),
+        };
         if let Some(chunk) = self.chunks.last_mut() {
-            push(&mut chunk.groups, Group::new(a));
+            let more = chunk.make_room();
+            chunk.groups.push(Group { key: a.key, origin: a.origin, sums });
+            if more > 0 {
+                self.account.charge(more);
+            }
         }
         self.len += 1;
-        if a.counts.out_packets | a.counts.out_bytes != 0 {
-            self.add_other(self.len - 1, &a.counts);
-        }
+    }
+
+    /// A group as if it came in again.
+    fn arrival(&self, g: &Group<W>) -> Arrival<W> {
+        arrival(g, self.hasher, self.base, &self.wide)
     }
 
     /// Adds every group of `other`, which is given up chunk by chunk.
@@ -298,24 +384,27 @@ impl<const W: usize> Table<W> {
             std::mem::swap(self, &mut other);
         }
         other.drop_index();
-        let mut slots = [0; BATCH];
-        let mut guesses = [Guess::Unknown; BATCH];
+        let mut guesses = [NONE; BATCH];
         let mut batch = Vec::with_capacity(BATCH);
-        for chunk in other.chunks.drain(..) {
-            for start in (0..chunk.groups.len()).step_by(BATCH) {
+        let (base, hasher) = (other.base, other.hasher);
+        for chunk in std::mem::take(&mut other.chunks) {
+            for part in chunk.groups.chunks(BATCH) {
                 batch.clear();
-                batch.extend((start..start + BATCH).map_while(|i| chunk.arrival(i, self.hasher)));
-                for (slot, a) in slots.iter_mut().zip(&batch) {
-                    *slot = self.home(a.hash);
-                }
-                for ((guess, slot), a) in guesses.iter_mut().zip(slots).zip(&batch) {
-                    *guess = self.guess(slot, a);
-                }
-                for (a, guess) in batch.iter().zip(guesses) {
-                    self.add_guessed(guess, a);
-                }
+                batch.extend(part.iter().map(|g| arrival(g, hasher, base, &other.wide)));
+                self.add_batch(&batch, &mut guesses);
             }
-            other.account.release(chunk.groups.len() * size_of::<Group<W>>());
+            other.account.release(chunk.charged);
+        }
+    }
+
+    /// Adds up to [`BATCH`] arrivals.
+    fn add_batch(&mut self, batch: &[Arrival<W>], guesses: &mut [u32; BATCH]) {
+        batch.iter().for_each(|a| self.prepare(a.hash));
+        for (guess, a) in guesses.iter_mut().zip(batch) {
+            *guess = self.guess(a.hash);
+        }
+        for (guess, a) in guesses.iter().zip(batch) {
+            self.add_guessed(*guess, a);
         }
     }
 
@@ -324,16 +413,18 @@ impl<const W: usize> Table<W> {
     pub(crate) fn retain(&mut self, range: HashRange) {
         self.drop_index();
         let mut kept = Self::with_account(self.hasher, self.account.another());
-        for chunk in self.chunks.drain(..) {
-            for i in 0..chunk.groups.len() {
-                if let Some(a) = chunk.arrival(i, kept.hasher).filter(|a| range.contains(a.hash)) {
+        for chunk in std::mem::take(&mut self.chunks) {
+            for group in &chunk.groups {
+                let a = self.arrival(group);
+                if range.contains(a.hash) {
                     kept.append(&a);
                 }
             }
+            self.account.release(chunk.charged);
         }
         *self = kept;
         if self.len > 0 {
-            self.grow();
+            self.index();
         }
     }
 
@@ -350,11 +441,8 @@ impl<const W: usize> Table<W> {
     }
 
     fn append_from(&mut self, other: &Self, positions: impl Iterator<Item = usize>) {
-        for position in positions {
-            let found = other.place(position).and_then(|(c, i)| c.arrival(i, other.hasher));
-            if let Some(a) = found {
-                self.append(&a);
-            }
+        for group in positions.filter_map(|p| other.get(p)) {
+            self.append(&other.arrival(group));
         }
     }
 
@@ -371,9 +459,7 @@ impl<const W: usize> Table<W> {
     /// Sums of group `i`.
     #[inline]
     pub(crate) fn counts(&self, i: usize) -> Counts {
-        let Some((chunk, i)) = self.place(i) else { return NOTHING };
-        let Some(group) = chunk.groups.get(i) else { return NOTHING };
-        group.counts(chunk.others.get(i).copied().unwrap_or_default())
+        self.get(i).map_or(NOTHING, |g| counts(&g.sums, self.base, &self.wide))
     }
 
     /// Gives up the index and keeps the groups.
@@ -382,56 +468,88 @@ impl<const W: usize> Table<W> {
         self.slots = Vec::new();
     }
 
+    /// Makes the index larger: twice, where it is large already by half, so that no more than half
+    /// of it is empty.
     #[cold]
     fn grow(&mut self) {
-        self.index(((self.len + 1) * 2).next_power_of_two().max(16));
+        if self.slots.is_empty() {
+            return self.index(); // of the first group, or after the index was given up
+        }
+        let old = std::mem::take(&mut self.slots);
+        let count = if old.len() < LARGE_INDEX { old.len() * 2 } else { old.len() / 2 * 3 };
+        self.account.charge(count * size_of::<u64>());
+        let mut slots = zeroed(count);
+        for slot in old.iter().filter(|slot| **slot != 0) {
+            insert(&mut slots, *slot);
+        }
+        self.slots = slots;
+        self.account.release(old.len() * size_of::<u64>());
     }
 
-    /// Makes an index of `count` slots, a power of two larger than the number of groups.
-    fn index(&mut self, count: usize) {
+    /// Makes an index of the groups.
+    fn index(&mut self) {
         self.drop_index();
+        let count = ((self.len + 1) * 2).max(16);
         self.account.charge(count * size_of::<u64>());
-        let mut slots = Vec::with_capacity(count);
-        prefer_huge_pages(slots.spare_capacity_mut());
-        slots.resize(count, 0);
-        let mask = count - 1;
+        let mut slots = zeroed(count);
         let groups = self.chunks.iter().flat_map(|c| &c.groups);
         for (i, group) in groups.enumerate() {
-            let hash = self.hasher.hash(&group.key);
-            let mut at = hash as usize & mask;
-            while slots[at] != 0 {
-                at = (at + 1) & mask;
-            }
-            slots[at] = hash & TAG | (i as u64 + 1);
+            insert(&mut slots, self.hasher.hash(&group.key) << 32 | (i as u64 + 1));
         }
         self.slots = slots;
     }
 }
 
-/// Groups that are charged together.
-const STEP: usize = 8;
-
-impl<const W: usize> Default for Arrival<W> {
-    fn default() -> Self {
-        Self { hash: 0, key: [0; W], counts: NOTHING, origin: Origin::new(0, 0, 0) }
+fn counts(sums: &Sums, base: u64, wide: &[Counts]) -> Counts {
+    match sums.place() {
+        Some(place) => wide.get(place).copied().unwrap_or(NOTHING),
+        None => sums.counts(base),
     }
 }
+
+fn arrival<const W: usize>(g: &Group<W>, hasher: Hasher, base: u64, wide: &[Counts]) -> Arrival<W> {
+    let counts = counts(&g.sums, base, wide);
+    Arrival { hash: hasher.hash(&g.key), key: g.key, counts, origin: g.origin }
+}
+
+/// Slots beyond which an index grows in smaller steps.
+const LARGE_INDEX: usize = 1 << 14;
+
+/// Where the search for a hash begins in an index of `count` slots: in the order of the lower half
+/// of the hash.
+#[inline]
+const fn home(hash: u64, count: usize) -> usize {
+    (((hash & POSITION) * count as u64) >> 32) as usize
+}
+
+/// Puts a slot into an index that has room for it.
+#[inline]
+fn insert(slots: &mut [u64], slot: u64) {
+    let mut at = home(slot >> 32, slots.len());
+    while let Some(place) = slots.get_mut(at) {
+        if *place == 0 {
+            *place = slot;
+            return;
+        }
+        at = if at + 1 == slots.len() { 0 } else { at + 1 };
+    }
+}
+
+/// An empty index. The system clears it, page by page as it is used.
+fn zeroed(count: usize) -> Vec<u64> {
+    let mut slots = vec![0; count];
+    prefer_huge_pages_of_zeros(&mut slots);
+    slots
+}
+
+/// Groups that are charged together while there are few.
+const STEP: usize = 8;
 
 /// Arrivals that are looked up together.
 pub(crate) const BATCH: usize = 64;
 
-/// Pushes, and asks for huge pages when the vector moves to a larger place.
-#[inline]
-fn push<T>(groups: &mut Vec<T>, group: T) {
-    if groups.len() == groups.capacity() {
-        groups.reserve(groups.len().max(STEP));
-        prefer_huge_pages(groups.spare_capacity_mut());
-    }
-    groups.push(group);
-}
-
-/// The half of a slot that holds hash bits; the other half holds a position plus one.
-const TAG: u64 = 0xffff_ffff_0000_0000;
+/// The half of a slot that holds a position plus one, and the half of a hash that slots hold.
+const POSITION: u64 = 0xffff_ffff;
 
 /// Hashes keys with a seed drawn once a process, so that traffic cannot be made to collide.
 #[derive(Clone, Copy, Debug)]
@@ -518,6 +636,115 @@ mod tests {
         assert_eq!(low.len(), counted);
         drop((whole, low));
         assert!(budget.used_is_nothing(), "tables give back what they take");
+    }
+
+    /// A counter of any size that matters: few bits, and about as many as fit into a group.
+    fn any_size(x: u64, bits: u32) -> u64 {
+        match x >> 60 {
+            0 => (1 << bits) - 1,
+            1 => 1 << bits,
+            2 => u64::MAX - (x & 1),
+            3..6 => x & ((1 << bits) - 1),
+            _ => x >> 7 & 0xff,
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_into_a_group_is_kept_beside_it() {
+        let (hasher, budget) = (Hasher::new(), Budget::new(None));
+        let start = 1_800_000_000_000u64;
+        for (keys, base) in [(3u64, start), (700, start), (20_000, start), (50, 0)] {
+            let mut tables = [(); 3].map(|()| Table::<1>::new(hasher, &budget));
+            let mut oracle: HashMap<u64, (Counts, Origin)> = HashMap::new();
+            let mut x = keys;
+            let mut next = || {
+                x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_041);
+                x ^ x >> 29
+            };
+            for n in 0..60_000u32 {
+                let mut size = |bits| any_size(next(), bits);
+                let rare = |n: u64| if n & 0xff == 7 { n } else { 0 };
+                let counts = Counts {
+                    first_ms: base.wrapping_add(size(32)).wrapping_sub(size(31) >> 1),
+                    last_ms: base.wrapping_add(size(32)),
+                    flows: size(12).max(1),
+                    in_packets: size(20),
+                    in_bytes: size(32),
+                    out_packets: rare(size(20)),
+                    out_bytes: rare(size(32)),
+                };
+                let key = next() % keys;
+                let origin = Origin::new(n / 7, n % 5, 1 << (n % 8));
+                let a = Arrival { hash: hasher.hash(&[key]), key: [key], counts, origin };
+                tables[n as usize % 3].add(&a);
+                let sum = oracle.entry(key).or_insert((NOTHING, origin));
+                join(&mut sum.0, &counts);
+                sum.1 = sum.1.join(origin);
+            }
+            let [mut whole, b, c] = tables;
+            whole.absorb(b);
+            whole.absorb(c);
+            assert_eq!(whole.len(), oracle.len());
+            for i in 0..whole.len() {
+                let ([key], origin) = whole.group(i).unwrap();
+                assert_eq!((whole.counts(i), origin), oracle[key], "key {key} of {keys}");
+            }
+            assert!(!whole.wide.is_empty());
+            drop(whole);
+            assert!(budget.used_is_nothing(), "tables give back what they take");
+        }
+    }
+
+    #[test]
+    fn sums_fit_exactly_or_not_at_all() {
+        let base = 1 << 40;
+        let fit = Counts {
+            first_ms: base,
+            last_ms: base + u64::from(u32::MAX),
+            flows: 4095,
+            in_packets: (1 << 20) - 1,
+            in_bytes: u64::from(u32::MAX),
+            ..Counts::default()
+        };
+        assert_eq!(Sums::new(&fit, base).map(|s| s.counts(base)), Some(fit));
+        let least = Counts { first_ms: base, last_ms: base, flows: 1, ..Counts::default() };
+        assert_eq!(Sums::new(&least, base).map(|s| s.counts(base)), Some(least));
+        for too_much in [
+            Counts { first_ms: base - 1, ..fit },
+            Counts { last_ms: fit.last_ms + 1, ..fit },
+            Counts { flows: 4096, ..fit },
+            Counts { flows: 0, ..fit },
+            Counts { in_packets: 1 << 20, ..fit },
+            Counts { in_bytes: 1 << 32, ..fit },
+            Counts { out_packets: 1, ..fit },
+            Counts { out_bytes: 1, ..fit },
+            NOTHING,
+        ] {
+            assert!(Sums::new(&too_much, base).is_none(), "{too_much:?}");
+        }
+        for (more, fits) in [
+            (Counts { ..least }, true),
+            (Counts { in_packets: 1, ..least }, true),
+            (Counts { in_bytes: 1, ..least }, true),
+        ] {
+            let half =
+                Counts { flows: 4094, in_packets: (1 << 20) - 2, in_bytes: (1 << 32) - 2, ..fit };
+            let sums = |c: &Counts| Sums::new(c, base).unwrap();
+            let joined = sums(&half).joined(&sums(&more));
+            let mut want = half;
+            join(&mut want, &more);
+            assert_eq!(joined.map(|s| s.counts(base)), Some(want), "{more:?}");
+            assert_eq!(joined.unwrap().joined(&sums(&more)).is_some(), !fits, "flows are full");
+            let full = |c: Counts| sums(&Counts { flows: 1, in_packets: 0, in_bytes: 0, ..c });
+            for by in [
+                Counts { in_packets: 2, ..least },
+                Counts { in_bytes: 2, ..least },
+                Counts { flows: 2, ..least },
+            ] {
+                assert!(sums(&half).joined(&sums(&by)).is_none(), "{by:?}");
+                assert!(full(half).joined(&sums(&by)).is_some(), "{by:?}");
+            }
+        }
     }
 
     /// The lower half of the hash space.

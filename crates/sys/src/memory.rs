@@ -5,24 +5,35 @@ use std::mem::MaybeUninit;
 use std::path::Path;
 
 /// Areas smaller than this gain nothing from huge pages.
-const WORTH_IT: usize = 2 << 20;
+const WORTH_IT: usize = (2 << 20) - 8192;
 
 /// Asks for huge pages behind an area that is about to be filled: tables of hundreds of megabytes
 /// otherwise spend more time in page faults than in being filled. Small areas, and systems
 /// without huge pages, are left as they are.
 pub fn prefer_huge_pages<T>(area: &mut [MaybeUninit<T>]) {
+    advise(area);
+}
+
+/// The same for an area of zeros that the system has yet to bring: `vec![0; n]` asks for such.
+pub fn prefer_huge_pages_of_zeros(area: &mut [u64]) {
+    advise(area);
+}
+
+fn advise<T>(area: &mut [T]) {
     const PAGE: usize = 4096;
     let bytes = size_of_val(area);
     if bytes < WORTH_IT {
         return;
     }
-    let start = area.as_mut_ptr().addr();
-    let skip = start.next_multiple_of(PAGE) - start;
-    let len = (bytes - skip) / PAGE * PAGE;
-    // SAFETY: the range lies inside of `area`, which is borrowed for writing, and MADV_HUGEPAGE
-    // changes what pages back it, never what it contains. An error means that nothing happened.
-    let _ =
-        unsafe { libc::madvise(area.as_mut_ptr().byte_add(skip).cast(), len, libc::MADV_HUGEPAGE) };
+    let place = area.as_mut_ptr().cast::<u8>();
+    // From the begin of its first page: an area that fills a huge page but for what the allocator
+    // keeps beside it gets one.
+    let before = place.addr() % PAGE;
+    let len = (before + bytes).next_multiple_of(PAGE);
+    // SAFETY: each page of the range holds a part of `area`, so all of them are mapped.
+    // MADV_HUGEPAGE changes what backs them, never what they contain, so that others may own the
+    // rest of the first and the last one. An error means that nothing happened.
+    let _ = unsafe { libc::madvise(place.wrapping_sub(before).cast(), len, libc::MADV_HUGEPAGE) };
 }
 
 /// Asks the processor to bring the cache line where `place` begins, so that it is there when it is
