@@ -4,7 +4,7 @@
 //! [`PARTITIONS`], so that workers' results merge partition by partition, in parallel.
 
 use crate::budget::{Budget, HashRange};
-use crate::counters::{CounterSlots, NOTHING, join};
+use crate::counters::{CounterSlots, NOTHING, join, u64_at};
 use crate::direction::has_reverse;
 use crate::key::{BoundKey, Class, KeySpec};
 use crate::lookup::Lookups;
@@ -52,6 +52,32 @@ impl<const W: usize> TableSet<W> {
         if self.batch.len() == BATCH {
             self.flush();
         }
+    }
+
+    /// Adds rows of one plain shape, and their counters to `sums`.
+    #[inline(never)]
+    fn add_plain(&mut self, to: To, plain: &Plain<'_>, rows: &Rows<'_>, sums: &mut Counts) {
+        let [first, last, packets, bytes] = plain.counters;
+        let mut all = *sums;
+        for i in plain.picked {
+            let Some(r) = rows.index.get(*i as usize) else { break };
+            let at = r.at as usize;
+            let row = rows.bytes.get(at..at + usize::from(r.len)).unwrap_or(&[]);
+            let counts = Counts {
+                first_ms: u64_at(row, first),
+                last_ms: u64_at(row, last),
+                flows: 1,
+                in_packets: u64_at(row, packets),
+                in_bytes: u64_at(row, bytes),
+                out_packets: 0,
+                out_bytes: 0,
+            };
+            join(&mut all, &counts);
+            let flags = plain.flags.and_then(|at| row.get(at)).copied().unwrap_or(0);
+            let origin = Origin::new(plain.block, *i, flags);
+            self.add(to, plain.key.pack_plain(row), &counts, origin);
+        }
+        *sums = all;
     }
 
     /// Adds a record to the group of its conversation: both directions have one key, that of the
@@ -117,6 +143,18 @@ const fn swapped(c: Counts) -> Counts {
     }
 }
 
+/// Rows of one shape of which each has one key that is nothing but some of its octets, and no
+/// counters but those that all rows have.
+#[derive(Clone, Copy, Debug)]
+struct Plain<'a> {
+    /// Numbers of the rows.
+    picked: &'a [u32],
+    key: &'a BoundKey,
+    counters: [usize; 4],
+    flags: Option<usize>,
+    block: u32,
+}
+
 /// How keys are hashed, and which of them are counted.
 #[derive(Clone, Copy, Debug)]
 struct To {
@@ -158,6 +196,10 @@ macro_rules! widths {
                         }
                     }),*
                 }
+            }
+
+            fn add_plain(&mut self, to: To, plain: &Plain<'_>, rows: &Rows<'_>, sums: &mut Counts) {
+                match self { $(Self::$name(t) => t.add_plain(to, plain, rows, sums)),* }
             }
 
             fn retain(&mut self, range: HashRange) {
@@ -253,6 +295,10 @@ pub(crate) struct Aggregator<'s> {
     bound: Vec<BoundShape>,
     classes: Vec<(Class, Tables)>,
     lookups: Lookups<'s>,
+    /// Shapes with rows that were picked to be taken the short way.
+    shapes_picked: Vec<u16>,
+    /// Rows of the block at hand that go the long way.
+    others: Vec<u32>,
 }
 
 /// All that is resolved against one shape.
@@ -260,6 +306,22 @@ pub(crate) struct Aggregator<'s> {
 struct BoundShape {
     slots: CounterSlots,
     keys: Vec<BoundGroup>,
+    /// Octets that a row needs to be taken the short way; `None` where there is none.
+    plain: Option<usize>,
+    /// Rows of the block at hand that are.
+    picked: Vec<u32>,
+}
+
+impl BoundShape {
+    fn new(slots: CounterSlots, keys: Vec<BoundGroup>) -> Self {
+        let plain = match keys.as_slice() {
+            [BoundGroup { key, reverse: None, .. }] if key.is_plain() => slots
+                .plain()
+                .map(|at| at.map(|at| at + 8).into_iter().fold(key.reach(), usize::max)),
+            _ => None,
+        };
+        Self { slots, keys, plain, picked: Vec::new() }
+    }
 }
 
 /// One key of a shape.
@@ -282,7 +344,17 @@ impl<'s> Aggregator<'s> {
     ) -> Self {
         let to = To { hasher, range };
         let lookups = Lookups::new(None);
-        Self { keys, to, budget, bound_to: 0, bound: Vec::new(), classes: Vec::new(), lookups }
+        Self {
+            keys,
+            to,
+            budget,
+            bound_to: 0,
+            bound: Vec::new(),
+            classes: Vec::new(),
+            lookups,
+            shapes_picked: Vec::new(),
+            others: Vec::new(),
+        }
     }
 
     /// The same, looking up in `book` what keys ask for and rows do not say.
@@ -306,38 +378,66 @@ impl<'s> Aggregator<'s> {
     pub(crate) fn update(&mut self, rows: &Rows<'_>, selected: &Selection, block: u32) -> Counts {
         self.bind(rows);
         let mut sums = NOTHING;
-        let shapes = rows.table.shapes();
+        let Self { bound, shapes_picked, .. } = self;
         for i in selected.iter() {
             let Some(r) = rows.index.get(i) else { break };
-            let at = r.at as usize;
-            let bytes = rows.bytes.get(at..at + usize::from(r.len)).unwrap_or(&[]);
-            let shape = usize::from(r.shape);
-            let (Some(bound), Some(shape)) = (self.bound.get(shape), shapes.get(shape)) else {
-                continue;
-            };
-            let row = Row::new(bytes, shape);
-            let counts = bound.slots.read(row);
-            join(&mut sums, &counts);
-            let origin = Origin::new(block, i as u32, bound.slots.flags(row));
-            let lookups = &mut self.lookups;
-            for k in &bound.keys {
-                let Some((_, tables)) = self.classes.get_mut(k.class) else { continue };
-                match &k.reverse {
-                    Some(reverse) if has_reverse(Proto(row.number(Field::Proto) as u8)) => {
-                        tables.add_either(
-                            self.to,
-                            [&k.key, reverse],
-                            row,
-                            lookups,
-                            &counts,
-                            origin,
-                        );
-                    }
-                    _ => tables.add(self.to, &k.key, row, lookups, &counts, origin),
+            let Some(b) = bound.get_mut(usize::from(r.shape)) else { continue };
+            if b.plain.is_some_and(|reach| reach <= usize::from(r.len)) {
+                if b.picked.is_empty() {
+                    shapes_picked.push(r.shape);
                 }
+                b.picked.push(i as u32);
+            } else {
+                self.others.push(i as u32);
             }
         }
+        self.update_plain(rows, block, &mut sums);
+        let mut others = std::mem::take(&mut self.others);
+        for i in others.drain(..) {
+            self.update_row(rows, i, block, &mut sums);
+        }
+        self.others = others;
         sums
+    }
+
+    /// Adds the rows that were picked to be taken the short way, shape by shape.
+    fn update_plain(&mut self, rows: &Rows<'_>, block: u32, sums: &mut Counts) {
+        for shape in self.shapes_picked.drain(..) {
+            let Some(b) = self.bound.get_mut(usize::from(shape)) else { continue };
+            let (Some(group), Some(counters)) = (b.keys.first(), b.slots.plain()) else { continue };
+            if let Some((_, tables)) = self.classes.get_mut(group.class) {
+                let flags = b.slots.flags_at();
+                let plain = Plain { picked: &b.picked, key: &group.key, counters, flags, block };
+                tables.add_plain(self.to, &plain, rows, sums);
+            }
+            b.picked.clear();
+        }
+    }
+
+    /// Adds one row, whatever its shape.
+    fn update_row(&mut self, rows: &Rows<'_>, i: u32, block: u32, sums: &mut Counts) {
+        let Some(r) = rows.index.get(i as usize) else { return };
+        let at = r.at as usize;
+        let bytes = rows.bytes.get(at..at + usize::from(r.len)).unwrap_or(&[]);
+        let n = usize::from(r.shape);
+        let (Some(bound), Some(shape)) = (self.bound.get(n), rows.table.shapes().get(n)) else {
+            return;
+        };
+        let row = Row::new(bytes, shape);
+        let counts = bound.slots.read(row);
+        join(sums, &counts);
+        let origin = Origin::new(block, i, bound.slots.flags(row));
+        let lookups = &mut self.lookups;
+        for k in &bound.keys {
+            let Some((_, tables)) = self.classes.get_mut(k.class) else { continue };
+            match &k.reverse {
+                Some(reverse) if has_reverse(Proto(row.number(Field::Proto) as u8)) => {
+                    let keys = [&k.key, reverse];
+                    tables.add_either(self.to, keys, row, lookups, &counts, origin);
+                }
+                _ => tables.add(self.to, &k.key, row, lookups, &counts, origin),
+            }
+        }
     }
 
     /// Resolves the keys against shapes that are new since the last batch.
@@ -349,7 +449,7 @@ impl<'s> Aggregator<'s> {
         for shape in rows.table.shapes().iter().skip(self.bound.len()) {
             let keys: &Keys = self.keys;
             let bound = keys.specs.iter().filter_map(|k| self.bind_key(k, shape)).collect();
-            self.bound.push(BoundShape { slots: CounterSlots::new(shape), keys: bound });
+            self.bound.push(BoundShape::new(CounterSlots::new(shape), bound));
         }
     }
 
@@ -449,5 +549,104 @@ impl Groups {
         }
         self.parts.sort_by_key(|(class, _)| *class);
         self.total += other.total;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Budget;
+    use crate::key::KeyPart;
+    use record::{Addr, Flow, RowRef, ShapeTable};
+    use std::collections::BTreeMap;
+
+    /// Flows of several shapes: with and without counters of the other direction, of both
+    /// families, and one whose octets end before its shape does.
+    fn flows() -> Vec<Flow> {
+        let mut x = 11u64;
+        let mut next = || {
+            x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_041);
+            x >> 33
+        };
+        let flow = |n: u64| {
+            let mut f = Flow::new();
+            let (a, b) = (next() % 40, next() % 40);
+            let is_v6 = n % 7 == 0;
+            for (field, end) in [(Field::SrcAddr, a), (Field::DstAddr, b)] {
+                let v6 = Addr::V6(1 << 64 | u128::from(end));
+                f.set_addr(field, if is_v6 { v6 } else { Addr::V4(end as u32) });
+            }
+            f.set(Field::SrcPort, next() % 3);
+            f.set(Field::DstPort, next() % 3);
+            f.set(Field::Proto, [1, 6, 17][n as usize % 3]);
+            f.set(Field::First, 1_000_000 + next() % 5000);
+            f.set(Field::Last, 1_005_000 + next() % 5000);
+            f.set(Field::Packets, next() >> (next() % 30));
+            f.set(Field::Bytes, next());
+            if n % 3 > 0 {
+                f.set(Field::TcpFlags, next() & 0xff);
+            }
+            if n % 11 == 0 {
+                f.set(Field::OutBytes, next());
+            }
+            f
+        };
+        (0..5000).map(flow).collect()
+    }
+
+    type Found = BTreeMap<(Class, Vec<u64>), (Counts, Origin)>;
+
+    /// The groups, and the sums over all rows.
+    fn groups(keys: &Keys, flows: &[Flow], is_short: bool) -> (Found, Counts) {
+        let (mut bytes, mut index, mut table) = (Vec::new(), Vec::new(), ShapeTable::new());
+        for (n, flow) in flows.iter().enumerate() {
+            let (row, at) = (flow.as_row(), bytes.len() as u32);
+            let cut = if n % 97 == 0 { row.as_bytes().len() / 2 } else { row.as_bytes().len() };
+            bytes.extend_from_slice(&row.as_bytes()[..cut]);
+            let known = table.shapes().iter().position(|s| s == row.shape()).map(|s| s as u16);
+            let shape = known.unwrap_or_else(|| table.push(row.shape().clone()).unwrap());
+            index.push(RowRef { at, len: cut as u16, shape });
+        }
+        let rows = Rows { bytes: &bytes, index: &index, table: &table };
+        let mut selected = Selection::default();
+        selected.reset(rows.len(), true);
+        (0..rows.len()).step_by(13).for_each(|i| selected.remove(i));
+        let hasher = Hasher::new();
+        let mut all = Aggregator::new(keys, hasher, HashRange::ALL, Budget::new(None));
+        all.bind(&rows);
+        let plain = all.bound.iter_mut().filter(|b| b.plain.is_some());
+        let plain: Vec<_> = if is_short { Vec::new() } else { plain.collect() };
+        plain.into_iter().for_each(|b| b.plain = None);
+        let sums = all.update(&rows, &selected, 3);
+        if is_short && !keys.both_directions {
+            assert!(all.bound.iter().any(|b| b.picked.capacity() > 0), "no row went the short way");
+        }
+        let groups = Groups::merge(vec![all], 1);
+        let mut found = Found::new();
+        for (class, part) in groups.parts() {
+            for g in (0..part.len()).filter_map(|i| part.group(i)) {
+                let before = found.insert((*class, g.key.to_vec()), (g.counts, g.origin));
+                assert!(before.is_none(), "a group twice");
+            }
+        }
+        (found, sums)
+    }
+
+    #[test]
+    fn the_short_way_counts_as_the_long_one() {
+        let flows = flows();
+        for fields in [
+            &[Field::DstAddr][..],
+            &[Field::SrcAddr, Field::DstPort],
+            &[Field::Proto, Field::SrcAddr, Field::DstAddr, Field::SrcPort, Field::DstPort],
+            &[Field::Proto],
+            &[],
+        ] {
+            let parts: Vec<_> = fields.iter().map(|f| KeyPart::whole(*f)).collect();
+            let keys = Keys { specs: vec![KeySpec::new(parts)], both_directions: false };
+            let [short, long] = [true, false].map(|is_short| groups(&keys, &flows, is_short));
+            assert_eq!(short.1, long.1, "{fields:?}");
+            assert_eq!(short.0, long.0, "{fields:?}");
+        }
     }
 }

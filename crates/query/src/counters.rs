@@ -78,6 +78,17 @@ impl CounterSlots {
         }
     }
 
+    /// Offsets of first, last, packets and octets, eight octets each, where rows have no other
+    /// counters.
+    pub(crate) const fn plain(&self) -> Option<[usize; 4]> {
+        if self.has_other_direction { None } else { self.plain }
+    }
+
+    /// Offset of the TCP flags, `None` where rows have none.
+    pub(crate) const fn flags_at(&self) -> Option<usize> {
+        self.flags
+    }
+
     /// The TCP flags of one row, 0 where it has none.
     #[inline]
     pub(crate) fn flags(&self, row: Row<'_>) -> u8 {

@@ -454,6 +454,29 @@ impl BoundKey {
         self.hellos.is_empty() || self.hellos.iter().all(|h| h.write(bytes, key))
     }
 
+    /// Whether the key is nothing but octets of the row, each row having one.
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.own_masks.is_empty() && self.derived.is_empty() && self.hellos.is_empty()
+    }
+
+    /// Octets from the begin of a row that [`pack_plain`](Self::pack_plain) looks at.
+    pub(crate) fn reach(&self) -> usize {
+        self.moves.iter().map(|m| m.from + 8).max().unwrap_or(0)
+    }
+
+    /// As [`pack`](Self::pack), for keys that are [plain](Self::is_plain) and rows of at least
+    /// [`reach`](Self::reach) octets.
+    #[inline]
+    pub(crate) fn pack_plain<const W: usize>(&self, bytes: &[u8]) -> [u64; W] {
+        let mut key = [0; W];
+        for m in &self.moves {
+            if let Some(word) = key.get_mut(usize::from(m.word)) {
+                *word |= (u64_at(bytes, m.from) & m.mask) << m.shift;
+            }
+        }
+        key
+    }
+
     #[inline(never)]
     fn derive(&self, bytes: &[u8], lookups: &mut Lookups<'_>, key: &mut [u64]) {
         for d in &self.derived {

@@ -476,7 +476,7 @@ impl<const W: usize> Table<W> {
             return self.index(); // of the first group, or after the index was given up
         }
         let old = std::mem::take(&mut self.slots);
-        let count = if old.len() < LARGE_INDEX { old.len() * 2 } else { old.len() / 2 * 3 };
+        let count = rounded(old.len() * if old.len() < LARGE_INDEX { 4 } else { 3 } / 2);
         self.account.charge(count * size_of::<u64>());
         let mut slots = zeroed(count);
         for slot in old.iter().filter(|slot| **slot != 0) {
@@ -489,7 +489,7 @@ impl<const W: usize> Table<W> {
     /// Makes an index of the groups.
     fn index(&mut self) {
         self.drop_index();
-        let count = ((self.len + 1) * 2).max(16);
+        let count = rounded(((self.len + 1) * 2).max(16));
         self.account.charge(count * size_of::<u64>());
         let mut slots = zeroed(count);
         let groups = self.chunks.iter().flat_map(|c| &c.groups);
@@ -514,6 +514,18 @@ fn arrival<const W: usize>(g: &Group<W>, hasher: Hasher, base: u64, wide: &[Coun
 
 /// Slots beyond which an index grows in smaller steps.
 const LARGE_INDEX: usize = 1 << 14;
+
+/// Slots of an index that is to have about so many: large ones fill huge pages, but for what the
+/// allocator keeps beside them.
+const fn rounded(count: usize) -> usize {
+    const PAGE: usize = 2 << 20;
+    let octets = count * size_of::<u64>();
+    if octets < PAGE / 2 {
+        count
+    } else {
+        (octets.next_multiple_of(PAGE) - 4096) / size_of::<u64>()
+    }
+}
 
 /// Where the search for a hash begins in an index of `count` slots: in the order of the lower half
 /// of the hash.
