@@ -571,7 +571,7 @@ mod tests {
         let flow = |n: u64| {
             let mut f = Flow::new();
             let (a, b) = (next() % 40, next() % 40);
-            let is_v6 = n % 7 == 0;
+            let is_v6 = n.is_multiple_of(7);
             for (field, end) in [(Field::SrcAddr, a), (Field::DstAddr, b)] {
                 let v6 = Addr::V6(1 << 64 | u128::from(end));
                 f.set_addr(field, if is_v6 { v6 } else { Addr::V4(end as u32) });
@@ -583,10 +583,10 @@ mod tests {
             f.set(Field::Last, 1_005_000 + next() % 5000);
             f.set(Field::Packets, next() >> (next() % 30));
             f.set(Field::Bytes, next());
-            if n % 3 > 0 {
+            if !n.is_multiple_of(3) {
                 f.set(Field::TcpFlags, next() & 0xff);
             }
-            if n % 11 == 0 {
+            if n.is_multiple_of(11) {
                 f.set(Field::OutBytes, next());
             }
             f

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use store::{Writer, WriterOptions};
 
 /// Octets of memory so small that the groups of [`scattered`] take several passes.
-const SCARCE: usize = 400 << 10;
+const SCARCE: usize = 250 << 10;
 
 /// Flows that hardly have anything in common.
 fn scattered() -> Input {
@@ -62,7 +62,7 @@ fn scarce_memory_gives_the_same_answer() {
             let error = tables(&scarce, &requests, 0).unwrap_err();
             assert!(matches!(error, query::QueryError::Memory { .. }), "{error}");
             let error = error.to_string();
-            assert!(error.contains("400 KiB") && error.contains("--memory"), "{error}");
+            assert!(error.contains("250 KiB") && error.contains("--memory"), "{error}");
         }
     }
 }
