@@ -124,13 +124,17 @@ fn without_count(line: &str) -> String {
 fn lines(output: &Output) -> Vec<String> {
     let about_reading = |line: &&str| {
         ["Total flows", "Sys:", "Time window"].iter().any(|head| line.starts_with(head))
-            || line.contains("\"cnt\"")
     };
     let text = text(&output.stdout);
     let mut lines: Vec<String> = text
         .lines()
         .filter(|l| !about_reading(l))
-        .map(|l| l.trim_end_matches(',').to_owned())
+        .map(|l| match l.split_once(", Blocks skipped") {
+            // What follows are blocks and octets, of flow files or of Parquet.
+            Some((records, _)) if l.starts_with("Total records") => records,
+            _ => l.trim_end_matches(','),
+        })
+        .map(without_count)
         .collect();
     lines.sort();
     lines
@@ -187,9 +191,9 @@ const ASKED: &[&str] = &[
 ];
 
 #[test]
-#[ignore = "one line of the first answer differs on these flows, not yet looked at"]
 fn answers_are_those_of_flow_files() {
     let (_dir, flows, lake) = both();
+    let mut wrong = Vec::new();
     for asked in ASKED {
         let args: Vec<&str> = asked.split('|').collect();
         let (want, got) = (dump(&flows, &args), dump(&lake, &args));
@@ -198,8 +202,11 @@ fn answers_are_those_of_flow_files() {
         assert!(!want.stdout.is_empty(), "{asked}");
         let (want, got) = (lines(&want), lines(&got));
         let differ = want.iter().zip(&got).find(|(want, got)| want != got);
-        assert_eq!((differ, want.len()), (None, got.len()), "{asked}");
+        if differ.is_some() || want.len() != got.len() {
+            wrong.push(format!("{asked}: {} lines, {}: {differ:?}", want.len(), got.len()));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
