@@ -1,6 +1,7 @@
 //! Options of `flowlake`, whose program is a package of its own: what it needs takes long to build,
 //! and nothing else of the suite does.
 
+pub mod stream;
 pub mod write;
 
 use clap::{Parser, Subcommand};
@@ -15,7 +16,8 @@ Exit status: 0 done, 1 wrong options or what cannot be done, 130 interrupted.
 Examples:
   flowlake schema                                 the columns of the dataset
   flowlake write -R /var/flows -w /data/lake      flow files into a dataset; see flowlake write --help
-  flowlake dump -R /data/lake -s dstip/bytes      as flowdump, which runs this by itself"
+  flowlake dump -R /data/lake -s dstip/bytes      as flowdump, which runs this by itself
+  flowlake stream -R /var/flows --to ndjson:-     flows as lines; see flowlake stream --help"
 )]
 pub struct Args {
     /// What is done
@@ -37,4 +39,6 @@ pub enum Action {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<std::ffi::OsString>,
     },
+    #[allow(missing_docs, reason = "said of the type")]
+    Stream(Box<stream::Stream>),
 }

@@ -13,7 +13,7 @@ pub mod flowreplay;
 pub mod flowtop;
 mod moment;
 mod nat_who;
-mod outside;
+pub mod outside;
 mod terminal;
 mod units;
 mod verdict;

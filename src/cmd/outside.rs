@@ -8,7 +8,10 @@ use store::Passphrase;
 use tempfile::NamedTempFile;
 
 /// A file of text, not larger than a filter may be.
-pub(super) fn read_text(path: &Path) -> io::Result<String> {
+///
+/// # Errors
+/// If it cannot be read, or is larger.
+pub fn read_text(path: &Path) -> io::Result<String> {
     read_all(std::fs::File::open(path)?)
 }
 
@@ -34,7 +37,10 @@ pub(super) fn resolve(host: &str) -> Result<Vec<IpAddr>, String> {
 }
 
 /// The passphrase of `-K`: as written, or the first line of the file behind `@`.
-pub(super) fn passphrase(text: &str) -> anyhow::Result<Passphrase> {
+///
+/// # Errors
+/// If the file cannot be read, or that is no passphrase.
+pub fn passphrase(text: &str) -> anyhow::Result<Passphrase> {
     let from_file = match text.strip_prefix('@') {
         Some(path) => Some(std::fs::read_to_string(path).with_context(|| format!("key {path}"))?),
         None => None,

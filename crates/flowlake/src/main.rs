@@ -2,6 +2,7 @@
 
 mod dump;
 mod schema;
+mod stream;
 mod write;
 
 use flowsuite::args::flowlake::{Action, Args};
@@ -26,5 +27,6 @@ fn run(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
         Action::Schema(args) => schema::run(&args),
         Action::Write(args) => write::run(name, &args),
         Action::Dump { args } => dump::again(args),
+        Action::Stream(args) => stream::run(name, &args),
     }
 }

@@ -4,7 +4,8 @@
 //! * [`dataset`]: where their files lie, and what the dataset knows of its sources;
 //! * [`write`]: flow files into a dataset;
 //! * [`read`]: its files as rows, for the questions of `flowdump`;
-//! * [`engine`]: statements that make a table of it.
+//! * [`engine`]: statements that make a table of it;
+//! * [`stream`]: flows to Kafka, to ClickHouse, as lines.
 //!
 //! Dependencies that take long to build stay here and in the program `flowlake`: no other part of
 //! the suite builds or links them.
@@ -16,6 +17,7 @@ pub mod engine;
 mod error;
 pub mod read;
 pub mod schema;
+pub mod stream;
 pub mod write;
 
 pub use error::LakeError;

@@ -34,7 +34,7 @@ fn flow(n: u64) -> Flow {
     f.set(Field::Packets, n);
     f.set(Field::Bytes, u64::MAX - n);
     f.set(Field::SrcPort, 60_000 + n % 7);
-    f.set(Field::DstPort, 3 << 8 | n % 5);
+    f.set(Field::DstPort, (3 << 8) | (n % 5));
     f.set(Field::Proto, [1, 6, 17][n as usize % 3]);
     for (field, wide) in [(Field::SrcAddr, 5), (Field::DstAddr, 4)] {
         f.set_addr(
@@ -42,7 +42,7 @@ fn flow(n: u64) -> Flow {
             match n % wide {
                 0 => Addr::V6(0x2001_0db8 << 96 | u128::from(n)),
                 1 if wide == 4 => continue,
-                _ => Addr::V4(0xC000_0200 | n as u32 % 50),
+                _ => Addr::V4(0xC000_0200 | (n as u32 % 50)),
             },
         );
     }

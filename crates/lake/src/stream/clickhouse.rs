@@ -1,0 +1,338 @@
+//! ClickHouse over HTTP: a batch is one `INSERT` in `RowBinary`.
+//!
+//! An answer may be lost after the rows are there, and a server may die with some of them there. So
+//! before a batch is sent another time it is looked for: by the column [`BATCH`], within the times it
+//! covers. If all of it is there, it has arrived; if nothing is, it is sent; a part of it (a server
+//! that was killed between two partitions) is removed first. An insert that is still at work is
+//! waited for: it has the batch as its query's id. Servers that know `insert_deduplication_token` get
+//! it besides. That needs no more than a `MergeTree` table, of any age.
+
+use super::row_binary::{self, BATCH};
+use super::{Batch, Delivered, Encode, Encoded, Origin, Patience, Sink, SinkError};
+use crate::schema::Column;
+use record::Row;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use ureq::Agent;
+
+/// Encodes rows for a table.
+#[derive(Debug)]
+pub struct Rows {
+    columns: Vec<&'static Column>,
+}
+
+impl Rows {
+    /// Of these columns.
+    pub const fn new(columns: Vec<&'static Column>) -> Self {
+        Self { columns }
+    }
+}
+
+impl Encode for Rows {
+    fn row(&mut self, row: Row<'_>, of: &Origin<'_>, out: &mut Encoded) {
+        row_binary::push(row, of.batch, &self.columns, of.exporters, &mut out.octets);
+    }
+}
+
+/// Where a server is, and which table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// `http://HOST:PORT`.
+    pub url: String,
+    /// `TABLE` or `DATABASE.TABLE`.
+    pub table: String,
+    /// Whose rights are used; empty for the server's default.
+    pub user: String,
+    /// What proves it.
+    pub password: String,
+}
+
+/// An address that is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}': a server is named as HOST[:PORT]/[DATABASE.]TABLE")]
+pub struct BadAddress(String);
+
+impl Address {
+    /// Reads `[http://]HOST[:PORT]/[DATABASE.]TABLE`.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn parse(text: &str) -> Result<Self, BadAddress> {
+        let bad = || BadAddress(text.to_owned());
+        let rest = text.strip_prefix("http://").unwrap_or(text);
+        let (host, table) = rest.split_once('/').ok_or_else(bad)?;
+        let is_name = |part: &str| {
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            !part.is_empty() && part.chars().all(is_plain)
+        };
+        if host.is_empty()
+            || host.contains(['@', '?', '#', ' '])
+            || table.split('.').count() > 2
+            || !table.split('.').all(is_name)
+        {
+            return Err(bad());
+        }
+        // Without a port, or an address of IPv6 without one.
+        let has_port = match host.rsplit_once(':') {
+            Some((before, port)) => {
+                port.parse::<u16>().is_ok() && (before.ends_with(']') || !before.contains(':'))
+            }
+            None => false,
+        };
+        let url = format!("http://{host}{}", if has_port { "" } else { ":8123" });
+        Ok(Self { url, table: table.to_owned(), user: String::new(), password: String::new() })
+    }
+}
+
+/// A table that batches go to.
+#[derive(Debug)]
+pub struct Table<'o> {
+    agent: Agent,
+    address: Address,
+    insert: String,
+    stop: &'o AtomicBool,
+    patience: Option<Duration>,
+    /// Major version and minor; known once the server has answered.
+    version: Option<(u32, u32)>,
+    /// Parts that were removed before their batch was sent again.
+    removed: u64,
+}
+
+/// Why a request has no answer.
+enum Failed {
+    /// It may have one later. What was sent may have arrived.
+    Later(String),
+    /// Never.
+    Refused(String),
+}
+
+/// What is there of a batch.
+enum There {
+    Nothing,
+    All,
+    Part(u64),
+}
+
+/// An insert, and a removal, may take as long as this.
+const LIMIT: Duration = Duration::from_secs(300);
+/// Octets of the largest answer to a question.
+const LARGEST: u64 = 1 << 20;
+
+impl<'o> Table<'o> {
+    /// A table with these columns. Servers that cannot be reached are waited for, `patience` long or
+    /// for ever; setting `stop` ends the waiting.
+    pub fn new(
+        address: Address,
+        columns: &[&Column],
+        stop: &'o AtomicBool,
+        patience: Option<Duration>,
+    ) -> Self {
+        let names: Vec<_> = columns.iter().map(|column| column.name).collect();
+        let (table, names) = (&address.table, names.join(", "));
+        let insert = format!("INSERT INTO {table} ({BATCH}, {names}) FORMAT RowBinary");
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(Duration::from_secs(10)))
+            .timeout_global(Some(LIMIT))
+            .proxy(None)
+            .build()
+            .into();
+        Self { agent, address, insert, stop, patience, version: None, removed: 0 }
+    }
+
+    /// Parts of batches that were found and removed.
+    pub const fn removed(&self) -> u64 {
+        self.removed
+    }
+
+    /// Makes the table, unless it is there.
+    ///
+    /// # Errors
+    /// If the server cannot be reached or does not want it.
+    pub fn create(&mut self, columns: &[&Column]) -> Result<(), SinkError> {
+        let dialect = match self.version()? {
+            (year, _) if year >= 20 => row_binary::Dialect::Modern,
+            _ => row_binary::Dialect::Plain,
+        };
+        let statement = row_binary::create(&self.address.table, columns, dialect);
+        self.answer(&statement).map(drop)
+    }
+
+    /// Asks who the server is, if that is not known.
+    fn version(&mut self) -> Result<(u32, u32), SinkError> {
+        if let Some(version) = self.version {
+            return Ok(version);
+        }
+        let text = self.answer("SELECT version()")?;
+        let mut parts = text.trim().split('.').map_while(|part| part.parse().ok());
+        let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+        self.version = Some(version);
+        Ok(version)
+    }
+
+    /// The answer to a question, which is asked until there is one.
+    fn answer(&self, sql: &str) -> Result<String, SinkError> {
+        let mut patience = Patience::new(self.stop, self.patience);
+        loop {
+            match self.post(&[], sql.as_bytes()) {
+                Ok(text) => return Ok(text),
+                Err(Failed::Refused(reason)) => return Err(self.refused(reason)),
+                Err(Failed::Later(reason)) => patience.wait(&self.address.url, &reason)?,
+            }
+        }
+    }
+
+    /// One request. The statement is the body, or stands in `parameters` before it.
+    fn post(&self, parameters: &[(&str, &str)], body: &[u8]) -> Result<String, Failed> {
+        let mut request = self.agent.post(&self.address.url);
+        for (name, value) in parameters {
+            request = request.query(*name, *value);
+        }
+        if !self.address.user.is_empty() {
+            request = request.header("X-ClickHouse-User", &self.address.user);
+        }
+        if !self.address.password.is_empty() {
+            request = request.header("X-ClickHouse-Key", &self.address.password);
+        }
+        let later = |e: ureq::Error| Failed::Later(e.to_string());
+        let mut answer = request.send(body).map_err(later)?;
+        let status = answer.status().as_u16();
+        let text = answer.body_mut().with_config().limit(LARGEST).read_to_string();
+        match status {
+            200 => text.map_err(later),
+            _ => Err(refusal(status, text.unwrap_or_default().trim())),
+        }
+    }
+
+    fn refused(&self, reason: String) -> SinkError {
+        SinkError::Refused { target: self.target(), reason }
+    }
+
+    fn target(&self) -> String {
+        format!("{}/{}", self.address.url, self.address.table)
+    }
+
+    /// Sends a batch once.
+    fn insert(&self, batch: &Batch, version: (u32, u32)) -> Result<(), Failed> {
+        let name = query_id(batch);
+        let mut parameters = vec![("query", self.insert.as_str()), ("query_id", name.as_str())];
+        if version >= (22, 3) {
+            parameters.push(("insert_deduplication_token", &name));
+            parameters.push(("async_insert", "0"));
+        }
+        self.post(&parameters, &batch.encoded.octets).map(drop)
+    }
+
+    /// What is there of a batch that may have been sent, once the server is at rest with it.
+    fn look(&self, batch: &Batch) -> Result<There, SinkError> {
+        let mut patience = Patience::new(self.stop, self.patience);
+        let name = query_id(batch);
+        let running = format!("SELECT count() FROM system.processes WHERE query_id = '{name}'");
+        while self.number(&running)? > 0 {
+            patience.wait(&self.target(), "the last insert is still at work")?;
+        }
+        let there = self.number(&format!("SELECT count() {}", self.from(batch)))?;
+        Ok(match there {
+            0 => There::Nothing,
+            n if n >= batch.encoded.rows => There::All,
+            n => There::Part(n),
+        })
+    }
+
+    /// The rows of a batch. The times say where to look.
+    fn from(&self, batch: &Batch) -> String {
+        let (first, last) = batch.encoded.starts.unwrap_or_default();
+        let (table, id) = (&self.address.table, batch.id);
+        // Both a DateTime64 and a number: seconds of either.
+        let is_modern = self.version.is_some_and(|(year, _)| year >= 20);
+        let times = match is_modern {
+            true => format!(
+                "flow_start >= fromUnixTimestamp64Nano(toInt64({first})) AND \
+                 flow_start <= fromUnixTimestamp64Nano(toInt64({last}))"
+            ),
+            false => format!("flow_start >= {first} AND flow_start <= {last}"),
+        };
+        format!("FROM {table} WHERE {BATCH} = {id} AND {times}")
+    }
+
+    fn number(&self, sql: &str) -> Result<u64, SinkError> {
+        let text = self.answer(sql)?;
+        let number = text.trim().parse();
+        number.map_err(|_| self.refused(format!("'{}' is no number: {sql}", text.trim())))
+    }
+
+    /// Removes what is there of a batch, and waits until it is gone.
+    fn remove(&mut self, batch: &Batch, there: u64) -> Result<(), SinkError> {
+        let table = &self.address.table;
+        let partial = |reason: String| SinkError::Partial {
+            target: self.target(),
+            batch: batch.id,
+            there,
+            rows: batch.encoded.rows,
+            reason,
+        };
+        let remove = format!("ALTER TABLE {table} DELETE WHERE {BATCH} = {}", batch.id);
+        self.answer(&remove).map_err(|e| partial(e.to_string()))?;
+        let mut patience = Patience::new(self.stop, Some(LIMIT));
+        while !matches!(self.look(batch)?, There::Nothing) {
+            patience.wait(&self.target(), "a removal is still at work")?;
+        }
+        self.removed += 1;
+        Ok(())
+    }
+}
+
+impl Sink for Table<'_> {
+    fn deliver(&mut self, batch: &Batch, in_doubt: bool) -> Result<Delivered, SinkError> {
+        let mut patience = Patience::new(self.stop, self.patience);
+        let version = self.version()?;
+        let mut is_in_doubt = in_doubt;
+        loop {
+            if is_in_doubt {
+                match self.look(batch)? {
+                    There::Nothing => {}
+                    There::All => {
+                        return Ok(Delivered { was_there: in_doubt, ..Delivered::default() });
+                    }
+                    There::Part(n) => self.remove(batch, n)?,
+                }
+            }
+            match self.insert(batch, version) {
+                Ok(()) => return Ok(Delivered::default()),
+                Err(Failed::Refused(reason)) => return Err(self.refused(reason)),
+                Err(Failed::Later(reason)) => patience.wait(&self.target(), &reason)?,
+            }
+            is_in_doubt = true;
+        }
+    }
+}
+
+fn query_id(batch: &Batch) -> String {
+    format!("flowlake-{:016x}", batch.id)
+}
+
+/// Servers answer 4xx to what is wrong and 5xx to what may be right later; old ones answer 500 to all,
+/// and only their own number of the error tells.
+fn refusal(status: u16, text: &str) -> Failed {
+    /// Unknown columns, tables, types, settings, databases; wrong values, syntax; no rights.
+    const WRONG: &[u32] = &[
+        6, 10, 16, 20, 27, 33, 36, 38, 41, 43, 44, 47, 48, 50, 53, 60, 62, 70, 72, 81, 115, 164,
+        192, 193, 194, 291, 492, 497, 516,
+    ];
+    let line = text.lines().next().unwrap_or_default();
+    let reason = format!("{status}: {}", line.chars().take(300).collect::<String>());
+    let code = line.strip_prefix("Code: ").and_then(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_digit())?;
+        rest.get(..end)?.parse::<u32>().ok()
+    });
+    // 252, too many parts, passes; so do those of time and memory.
+    let is_wrong = match (status, code) {
+        (_, Some(252)) | (408 | 429, _) => false,
+        (_, Some(code)) => WRONG.contains(&code),
+        (status, None) => (400..500).contains(&status),
+    };
+    if is_wrong { Failed::Refused(reason) } else { Failed::Later(reason) }
+}
+
+#[cfg(test)]
+mod tests;
