@@ -33,7 +33,7 @@ fn flow(n: u64) -> Flow {
     };
     f.set_addr(Field::SrcAddr, addr(n * 13 % 211));
     f.set_addr(Field::DstAddr, addr(1000 + n * 17 % 97));
-    if n % 3 == 0 {
+    if n.is_multiple_of(3) {
         for (field, value) in [
             (Field::Input, n % 9),
             (Field::Output, 3),
@@ -49,7 +49,7 @@ fn flow(n: u64) -> Flow {
         f.set(Field::SrcAs, 64_500 + n % 5);
         f.set(Field::DstAs, 4_200_000_000);
     }
-    if n % 7 == 0 {
+    if n.is_multiple_of(7) {
         f.set_addr(Field::XlateSrcAddr, Addr::V4(0xC633_6401));
         f.set_addr(Field::XlateDstAddr, Addr::V4(0x0A00_0001));
         f.set(Field::XlateSrcPort, 40_000 + n % 100);
@@ -58,7 +58,7 @@ fn flow(n: u64) -> Flow {
         f.set(Field::NatPool, 1);
         f.set(Field::NatEvent, 1 + n % 2);
     }
-    if n % 11 == 0 {
+    if n.is_multiple_of(11) {
         f.set_bytes(Field::Label, format!("label {}", n % 13).as_bytes());
         f.set_bytes(Field::Username, b"somebody\xE9");
         f.set_bytes(Field::InPayload, b"GET / HTTP/1.1\r\n");
