@@ -2,7 +2,7 @@
 //!
 //! * [`schema`]: the published columns, one line each; everything else follows from them;
 //! * [`dataset`]: where their files lie, and what the dataset knows of its sources;
-//! * [`write`]: flow files into a dataset;
+//! * [`mod@write`]: flow files into a dataset;
 //! * [`read`]: its files as rows, for the questions of `flowdump`;
 //! * [`engine`]: statements that make a table of it;
 //! * [`stream`]: flows to Kafka, to ClickHouse, as lines.

@@ -1,11 +1,11 @@
 //! Files of the dataset as rows: what `flowdump` reads of Parquet.
 //!
 //! [`Lake`] opens files for a [`query::Query`]. A file knows its metadata (`about`), which row
-//! groups a filter can pass ([`digest`]: statistics and bloom filters), and makes rows of columns,
-//! of the fields that are asked for alone ([`columns`], [`rows`]).
+//! groups a filter can pass (statistics and bloom filters), and makes rows of columns,
+//! of the fields that are asked for alone.
 //!
 //! Files are untrusted input. What does not fit together is an error that names the file; should
-//! the Parquet library panic over one, [`guarded`] makes an error of it, the only place for that.
+//! the Parquet library panic over one, one place makes an error of it.
 
 mod chunk;
 mod columns;

@@ -90,7 +90,7 @@ pub fn page(program: &Program, name: &'static str) -> String {
     page.section("Options");
     options(&mut page, &command);
     subcommands(&mut page, &command, name);
-    notes(&mut page, &command);
+    notes(&mut page, &command, None);
     list(&mut page, "Environment", &ENVIRONMENT, program.name);
     list(&mut page, "Files", &FILES, program.name);
     see_also(&mut page, program, name);
@@ -198,13 +198,14 @@ fn subcommands(page: &mut Page, command: &Command, above: &str) {
         let long = sub.get_long_about().or_else(|| sub.get_about());
         page.text(&long.map(ToString::to_string).unwrap_or_default());
         options(page, sub);
-        notes(page, sub);
+        notes(page, sub, Some(&name));
         subcommands(page, sub, &name);
     }
 }
 
-/// What stands after the options: lines that begin so have sections of their own.
-fn notes(page: &mut Page, command: &Command) {
+/// What stands after the options: lines that begin so have sections of their own. Those of a command
+/// of the program bear its name.
+fn notes(page: &mut Page, command: &Command, name: Option<&str>) {
     const OWN: [&str; 5] = ["Exit status", "Signals", "Examples", "Commands", "Keys"];
     let after = command.get_after_long_help().or_else(|| command.get_after_help());
     let after = after.map(ToString::to_string).unwrap_or_default();
@@ -227,7 +228,10 @@ fn notes(page: &mut Page, command: &Command) {
     // Examples last, as readers look for them there.
     sections.sort_by_key(|(title, _)| *title == "Examples");
     for (title, text) in sections.iter().filter(|(_, text)| !text.trim().is_empty()) {
-        page.section(title);
+        match name {
+            None => page.section(title),
+            Some(name) => page.section(&format!("{name}: {title}")),
+        }
         page.text(text);
     }
 }

@@ -328,11 +328,11 @@ impl<'o> Topic<'o> {
         let mut offsets = TopicPartitionList::new();
         offsets.add_partition_offset(&self.settings.topic, 0, Offset::Offset(mark))?;
         self.producer.send_offsets_to_transaction(&offsets, &group, LIMIT)?;
+        let mut patience = Patience::new(self.stop, self.patience);
         loop {
             match self.producer.commit_transaction(LIMIT) {
                 // It goes on where it was.
-                Err(KafkaError::Transaction(e)) if e.is_retriable() && !self.stop.load(Relaxed) => {
-                }
+                Err(e) if is_later(&e) && patience.wait(&self.target(), "").is_ok() => {}
                 result => return result,
             }
         }
@@ -433,7 +433,10 @@ fn ledger_config(settings: &Settings, id: &str) -> ClientConfig {
 /// Whether it may be otherwise later.
 fn is_later(e: &KafkaError) -> bool {
     match e {
-        KafkaError::Transaction(e) => e.is_retriable(),
+        // That of brokers without transactions counts as one that passes; it does not.
+        KafkaError::Transaction(e) => {
+            e.is_retriable() && e.code() != RDKafkaErrorCode::UnsupportedFeature
+        }
         e => matches!(
             e.rdkafka_error_code(),
             Some(

@@ -8,6 +8,7 @@ use prost::Message as _;
 use rdkafka::consumer::CommitMode;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::RDKafkaApiKey;
 use record::Flow;
 use std::collections::BTreeMap;
 
@@ -155,6 +156,18 @@ fn transactions_say_which_batch_counts() {
     }
     let want: Vec<u32> = (0..200).chain(300..400).collect();
     assert_eq!(ports(&consume(&cluster, 300)), want);
+}
+
+#[test]
+fn brokers_without_transactions_are_told_at_once() {
+    let (cluster, stop) = (cluster(), AtomicBool::new(false));
+    cluster.apiversion(RDKafkaApiKey::EndTxn, Some(-1), Some(-1)).unwrap();
+    let settings = Settings { transactional_id: Some("lab".into()), ..settings(&cluster) };
+    // However long it would wait for brokers.
+    let mut topic = Topic::new(settings, &stop, None).unwrap();
+    let e = topic.deliver(&batch(1, 0..100, Key::None), false).unwrap_err();
+    assert!(matches!(&e, SinkError::Refused { .. }), "{e}");
+    assert!(e.to_string().contains("EndTxn"), "{e}");
 }
 
 #[test]
