@@ -3,6 +3,8 @@
 
 mod common;
 
+use common::capd::{Capd, DAY};
+use common::exports::{ipfix, v9};
 use common::flows::FlowFile;
 use common::{FLOWDUMP, Scene, has, run, stdout_of};
 use record::{Addr, Exporter, Field, Flow, FlowSink as _, Meta};
@@ -305,4 +307,41 @@ fn who_had_an_address_is_found_by_it() {
     assert_eq!((before[1][0].1, before[1][1].1), (Some(1), Some(1)), "{before:?}");
     assert!(stdout_of(FLOWDUMP, ["-R", text(&dir), "--index", "build"]).starts_with("3 files"));
     assert_eq!(addresses.map(ask), before);
+}
+
+#[test]
+fn collectors_index_what_they_write() {
+    let scene = Scene::new();
+    for (name, options, has_index) in [
+        ("with", &[][..], true),
+        ("packs-itself", &["-W", "1", "-S", "1"], true),
+        ("without", &["--no-index"], false),
+    ] {
+        let dir = scene.dir(name);
+        let to = dir.to_str().expect("text").to_owned();
+        let capd =
+            Capd::start_with(&scene, name, dir.clone(), &[&["-w", &to, DAY], options].concat());
+        capd.send((0..20).map(|n| v9(1, n, n * 20..(n + 1) * 20, n == 0)));
+        capd.send([ipfix(2, 0, 400..420, true)]);
+        capd.wait_for_flows(420);
+        capd.stop();
+        let check = run(FLOWDUMP, ["-R", &to, "--index", "check"]);
+        let (right, missing) = if has_index { (1, 0) } else { (0, 1) };
+        let want = format!(
+            "{right} files with a right index, {missing} without one, 0 with a wrong one, 0 not readable\n"
+        );
+        assert_eq!(String::from_utf8_lossy(&check.stdout), want, "{name}: {}", said(&check));
+        for filter in ["host 203.0.113.200", "proto 99", "src ip 10.0.0.7", "port 443", "any"] {
+            for question in [&["-o", "csv"][..], &["-s", "srcip/flows", "-n", "3"], &["-I"]] {
+                let args = [question, &[filter]].concat();
+                let without = [&["--no-index"], &args[..]].concat();
+                assert_eq!(answer(&dir, &args), answer(&dir, &without), "{name}: {args:?}");
+            }
+        }
+        let explained = ask(&dir, &["--explain", "host 203.0.113.200"]);
+        let line = explained.lines().last().expect("line");
+        let left_out =
+            if has_index { "1 of 1 files have one: 1 of these" } else { "0 of 1 files have one" };
+        assert!(line.contains(left_out), "{name}: {line}");
+    }
 }

@@ -172,6 +172,13 @@ fn killed_under_load_again_and_again() {
     let sent = load.stop();
     let log = daemon.stop();
     assert!(!log.contains("Sets without template"), "{log}");
+    // Each kill and each merge left an index that holds, or none.
+    let check = common::run(FLOWDUMP, ["-R", &to, "--index", "check"]);
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(
+        said.starts_with("1 files with a right index, 0 without one, 0 with a wrong"),
+        "{said}"
+    );
     let stored = numbers_in(&dir);
     assert!(stored.is_sorted_by(|a, b| a < b), "none is there twice");
     assert!(stored.len() as u32 <= sent * FLOWS);

@@ -214,6 +214,10 @@ pub struct Args {
     #[arg(short = 'X', long, value_name = "LIST", help_heading = "Files")]
     pub extensions: Option<Extensions>,
 
+    /// Write no index beside the files: searches then read them, until flowdump --index build
+    #[arg(long, help_heading = "Files")]
+    pub no_index: bool,
+
     /// After each file remove the oldest, down to the limits that nfexpire -u has set
     #[arg(short = 'e', long, help_heading = "Files")]
     pub expire: bool,

@@ -200,6 +200,10 @@ pub struct Rotate {
     /// How what is written is compressed
     #[command(flatten)]
     pub compress: Compress,
+
+    /// Write no index beside the files: searches then read them, until flowdump --index build
+    #[arg(long, help_heading = "Files")]
+    pub no_index: bool,
 }
 
 /// How files are written, read and checked.
@@ -213,6 +217,8 @@ pub struct Rotation {
     pub ident: String,
     /// Compression.
     pub packing: Packing,
+    /// Whether files get an index.
+    pub has_index: bool,
 }
 
 impl Rotate {
@@ -226,6 +232,7 @@ impl Rotate {
             ident.escape_debug()
         );
         Ok(Rotation {
+            has_index: !self.no_index,
             interval: self.interval,
             subdirs: SubDirs::new(self.subdirs).context("--subdirs takes 0 to 8")?,
             ident: ident.clone(),

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use store::rotate::SubDirs;
 use store::{Extensions, Packing};
@@ -34,6 +35,8 @@ pub struct Config {
     pub workers: usize,
     /// Extensions that are stored (file format, section 7).
     pub extensions: Extensions,
+    /// Makes the indexes of the files that are written; with `None` they get none.
+    pub index: Option<Arc<index::Surveys>>,
     /// Limits and sampling of the decoders.
     pub decoder: wire::Config,
     /// Octets of received datagrams that wait for the decoder before the kernel has to drop some.
@@ -58,6 +61,7 @@ impl Config {
             compression: Packing::default(),
             workers: 0,
             extensions: Extensions::ALL,
+            index: Some(index::Surveys::new()),
             decoder: wire::Config::default(),
             queue_bytes: QUEUE_BYTES,
             keeps_state: true,

@@ -50,6 +50,8 @@ pub(crate) struct SaveJob {
 pub(crate) struct FileJob {
     /// `None` where no file could be created: there is only something to say.
     pub(crate) writer: Option<Writer>,
+    /// What is known of its flows, if it is to have an index.
+    pub(crate) survey: Option<Arc<index::Survey>>,
     pub(crate) exporters: Exporters,
     pub(crate) place: Place,
     pub(crate) slot: Slot,
@@ -101,6 +103,13 @@ impl Finisher {
     pub(crate) fn on_file(&mut self, f: OnFile) {
         if let Self::Here(worker) = self {
             worker.on_file = Some(f);
+        }
+    }
+
+    /// Whether files that a crash has left get an index, too.
+    pub(crate) fn index(&mut self, has_index: bool) {
+        if let Self::Here(worker) = self {
+            worker.has_index = has_index;
         }
     }
 
@@ -178,6 +187,7 @@ impl Finisher {
 pub(crate) struct Worker {
     on_file: Option<OnFile>,
     on_slot: Option<OnSlot>,
+    has_index: bool,
     /// What comes before anything else.
     first: Vec<Job>,
     /// Files that could not be closed or named: tried again with the next file of their directory.
@@ -257,7 +267,8 @@ impl Worker {
     fn finish(&mut self, job: FileJob) {
         let dir = job.place.dir.clone();
         self.try_again(&dir);
-        let FileJob { writer, exporters, place, slot, line, lost_before, ended, number } = job;
+        let FileJob { writer, survey, exporters, place, slot, line, lost_before, ended, number } =
+            job;
         if let Some(writer) = writer {
             let file = Unfinished {
                 path: writer.path().to_owned(),
@@ -265,7 +276,7 @@ impl Worker {
                 slot,
                 whose: Whose::Own { line: Box::new(line), exporters, in_file: InFile::Nothing },
             };
-            self.finish_file(writer, file, lost_before, |late, totals| {
+            self.finish_file(writer, survey, file, lost_before, |late, totals| {
                 ended.settle(number, late, totals);
             });
         } else {
@@ -280,6 +291,7 @@ impl Worker {
     fn finish_file(
         &mut self,
         mut writer: Writer,
+        survey: Option<Arc<index::Survey>>,
         mut file: Unfinished,
         lost_before: u64,
         settle: impl FnOnce(u64, &Totals),
@@ -298,8 +310,12 @@ impl Worker {
         let named = writer.close(&exporters.stats()).and_then(|closed| {
             note_dropped(&closed);
             line.blocks = closed.blocks;
+            let published = file.place.publish(&file.path, file.slot);
+            if let (Ok(published), Some(survey)) = (&published, &survey) {
+                index_file(&file.place, published, &line.ident, Some((survey, &closed)));
+            }
             *in_file = InFile::Of { stored: closed.stored, lost: closed.lost };
-            file.place.publish(&file.path, file.slot)
+            published
         });
         line.is_unfinished = named.is_err();
         log::info!("{line}");
@@ -369,6 +385,9 @@ impl Worker {
                 self.tell(file, &path);
             }
             Ok(Taken::Named(published, resumed)) => {
+                if self.has_index {
+                    index_file(&file.place, &published, file.ident(), None);
+                }
                 match &mut file.whose {
                     Whose::Left(_) => return self.note_crash(&file, Some((&published, &resumed))),
                     Whose::Own { line, in_file, .. } => {
@@ -468,6 +487,23 @@ fn save(job: &SaveJob) {
     }
 }
 
+/// Puts what is known of a file beside it. Without that searches read it.
+fn index_file(
+    place: &Place,
+    published: &Published,
+    ident: &str,
+    seen: Option<(&index::Survey, &Closed)>,
+) {
+    match index::note(&place.dir, published, ident, seen) {
+        Ok(true) => {}
+        Ok(false) => {
+            let path = published.path().display();
+            log::info!("{path}: has no index; flowdump --index build makes one");
+        }
+        Err(e) => log::warn!("no index: {e}; flowdump --index build makes one"),
+    }
+}
+
 fn note_dropped(closed: &Closed) {
     let n = closed.dropped.meta;
     if n > 0 {
@@ -497,6 +533,7 @@ mod tests {
         let place = Place { dir: dir.path().to_owned(), sub_dirs: SubDirs::NONE, has_zone: false };
         let file = FileJob {
             writer: None,
+            survey: None,
             exporters: Exporters::default(),
             place,
             slot: Slot { start: 0, len: 300 },

@@ -20,6 +20,9 @@ pub(crate) struct Spool {
     options: WriterOptions,
     /// Who packs and writes blocks, if not the thread that decodes.
     pool: Option<Arc<Pool>>,
+    /// Who indexes what is written, and what is known of the open file.
+    index: Option<Arc<index::Surveys>>,
+    survey: Option<Arc<index::Survey>>,
     place: Place,
     slot: Slot,
     writer: Option<Writer>,
@@ -63,6 +66,8 @@ impl Spool {
         Self {
             options,
             pool: pool.map(Arc::clone),
+            index: config.index.clone(),
+            survey: None,
             place,
             slot,
             writer: None,
@@ -118,10 +123,15 @@ impl Spool {
                 break path;
             }
         };
-        self.writer = Some(match &self.pool {
+        let mut writer = match &self.pool {
             Some(pool) => Writer::create_in(pool, path, &self.options)?,
             None => Writer::create(path, &self.options)?,
-        });
+        };
+        self.survey = self.index.as_ref().map(index::Surveys::begin);
+        if let Some(survey) = &self.survey {
+            writer.survey(Arc::clone(survey) as Arc<dyn store::Survey>);
+        }
+        self.writer = Some(writer);
         Ok(())
     }
 
@@ -187,6 +197,7 @@ impl Spool {
         }
         FileJob {
             writer: self.writer.take(),
+            survey: self.survey.take(),
             exporters,
             place: self.place.clone(),
             slot: self.slot,

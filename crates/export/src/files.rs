@@ -39,6 +39,8 @@ pub struct FilesConfig {
     pub compression: Packing,
     /// Which extensions records keep.
     pub extensions: Extensions,
+    /// Makes the indexes of the files; with `None` they get none.
+    pub index: Option<Arc<index::Surveys>>,
     /// Who the flows are from: this probe.
     pub exporter: Exporter,
     /// How packets were sampled.
@@ -61,6 +63,7 @@ impl FilesConfig {
             ident: "none".to_owned(),
             compression: Packing::default(),
             extensions: Extensions::ALL,
+            index: Some(index::Surveys::new()),
             exporter: Exporter { sysid: 1, version: 10, addr, id: 0 },
             sampler: None,
             every_slot: false,
@@ -114,6 +117,8 @@ pub struct Files {
     /// The slot that is open.
     slot: Option<Slot>,
     writer: Option<Writer>,
+    /// What is known of its flows, if it is to have an index.
+    survey: Option<Arc<index::Survey>>,
     /// Flows that went into the open file.
     in_file: u64,
     /// Files begun: no two of them share a temporary name.
@@ -165,6 +170,7 @@ impl Files {
             finisher,
             slot: None,
             writer: None,
+            survey: None,
             in_file: 0,
             begun: 0,
             flush_ms: 0,
@@ -307,6 +313,10 @@ impl Files {
             }
         };
         let mut writer = Writer::create_in(&self.pool, path, &options)?;
+        self.survey = self.config.index.as_ref().map(index::Surveys::begin);
+        if let Some(survey) = &self.survey {
+            writer.survey(Arc::clone(survey) as Arc<dyn store::Survey>);
+        }
         let Exporter { sysid, .. } = self.config.exporter;
         writer.meta(Meta::Exporter(self.config.exporter));
         if let Some(sampler) = self.config.sampler {
@@ -325,7 +335,8 @@ impl Files {
         self.note_loss(Where::Disk, "Flows not written", "flows", lost);
         let losses = std::mem::take(&mut self.losses);
         let flows = std::mem::take(&mut self.in_file);
-        let ended = Ended { writer: self.writer.take(), slot, flows, losses };
+        let (writer, survey) = (self.writer.take(), self.survey.take());
+        let ended = Ended { writer, survey, slot, flows, losses };
         self.finisher.put(Job::File(Box::new(ended)));
     }
 

@@ -103,7 +103,7 @@ fn read_head(file: &File, at: u64, len: u64) -> Option<(Option<Head>, u64)> {
 ///
 /// # Errors
 /// If it cannot be written. The index stays sound.
-pub fn append(base: &Path, day: &str, entry: &[u8]) -> Result<(), IndexError> {
+pub(crate) fn append(base: &Path, day: &str, entry: &[u8]) -> Result<(), IndexError> {
     let path = path(base, day);
     for _ in 0..ATTEMPTS {
         // Of a link or a pipe nobody knows where it leads.

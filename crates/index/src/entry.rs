@@ -40,17 +40,17 @@ const ROWS: u64 = 1 << 40;
 
 /// Whose entry it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct About {
+pub(crate) struct About {
     /// The file, relative to the directory of the index.
-    pub name: String,
+    pub(crate) name: String,
     /// Which state of the file: its octets, and when it was last written, nanoseconds since 1970.
-    pub size: u64,
+    pub(crate) size: u64,
     /// See there.
-    pub modified_ns: u64,
+    pub(crate) modified_ns: u64,
     /// The name of its source.
-    pub ident: String,
+    pub(crate) ident: String,
     /// First and last time of its flows as its statistics have them, milliseconds since 1970.
-    pub window: Option<(u64, u64)>,
+    pub(crate) window: Option<(u64, u64)>,
 }
 
 /// What is known about a stretch of blocks, and where the rest of it lies.
@@ -70,7 +70,7 @@ impl Section {
         known: Known,
         pages: Shape,
         data: &mut Vec<u8>,
-        keys: impl Iterator<Item = u64>,
+        keys: &[u64],
     ) -> Self {
         let at = data.len();
         known.ports.encode(data);

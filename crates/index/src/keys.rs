@@ -1,83 +1,149 @@
-//! Distinct keys, and about how many there are.
+//! Keys of a stretch and of a file, and about how many of them are distinct. A key may be kept more
+//! than once: sets of bits do not mind, and to tell all of them apart would take longer than to set
+//! the bits again.
 
-/// A set of keys by open addressing; keys are mixed already.
+use std::mem;
+
+/// About how many distinct keys there were, to a few in a hundred, and exactly as long as they are
+/// few. Depends on which keys came, not on their order nor how often each did.
+///
+/// A sample by the key itself: of those whose bits from [`SAMPLED`](Self::SAMPLED) on begin with
+/// `level` zeros, all are kept; when they are too many, the level rises (Wegman's adaptive sampling).
 #[derive(Debug)]
-pub(crate) struct KeySet {
-    /// 0 is nothing; key 0 stands as 1.
+pub(crate) struct Distinct {
+    /// Open addressing; 0 is nothing, and no key.
     slots: Vec<u64>,
     len: usize,
+    level: u32,
 }
 
-const LEAST: usize = 1 << 10;
+impl Distinct {
+    /// Keys of a sample at most.
+    const MOST: usize = 2048;
+    /// Bits that neither the page nor the place in it is chosen by alone.
+    const SAMPLED: u32 = 16;
 
-impl Default for KeySet {
-    fn default() -> Self {
-        Self { slots: vec![0; LEAST], len: 0 }
-    }
-}
-
-impl KeySet {
-    pub(crate) const fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether it was not in.
     #[inline]
-    pub(crate) fn insert(&mut self, key: u64) -> bool {
+    pub(crate) fn add(&mut self, key: u64) {
+        if key >> Self::SAMPLED & ((1 << self.level) - 1) == 0 {
+            self.keep(key);
+        }
+    }
+
+    fn keep(&mut self, key: u64) {
         let key = key.max(1);
+        self.put(key);
+        while self.len > Self::MOST && self.level < 32 {
+            self.level += 1;
+            let room = vec![0; self.slots.len()];
+            let old = mem::replace(&mut self.slots, room);
+            self.len = 0;
+            let mask = (1 << self.level) - 1;
+            let stay = old.into_iter().filter(|k| *k != 0 && *k >> Self::SAMPLED & mask == 0);
+            stay.for_each(|k| self.put(k));
+        }
+    }
+
+    fn put(&mut self, key: u64) {
+        if self.slots.is_empty() {
+            self.slots.resize(4 * Self::MOST, 0);
+        }
         let mask = self.slots.len() - 1;
-        let mut at = key as usize & mask;
+        let mut at = (key >> 40) as usize & mask;
+        // At most half of them are taken.
         while let Some(slot) = self.slots.get_mut(at) {
             if *slot == key {
-                return false;
+                return;
             }
             if *slot == 0 {
                 *slot = key;
                 self.len += 1;
-                if self.len * 2 > self.slots.len() {
-                    self.grow();
-                }
-                return true;
+                return;
             }
             at = (at + 1) & mask;
         }
-        false
     }
 
-    fn grow(&mut self) {
-        let wider = vec![0; self.slots.len() * 2];
-        let old = std::mem::replace(&mut self.slots, wider);
-        self.len = 0;
-        old.into_iter().filter(|key| *key != 0).for_each(|key| {
-            self.insert(key);
-        });
+    pub(crate) const fn count(&self) -> usize {
+        self.len << self.level
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + '_ {
-        self.slots.iter().copied().filter(|key| *key != 0)
-    }
-
-    /// Empties it. What the usual number of keys takes is kept.
     pub(crate) fn clear(&mut self) {
-        const KEPT: usize = 1 << 17;
-        self.slots.truncate(KEPT);
-        self.slots.fill(0);
-        self.len = 0;
+        if self.len > 0 {
+            self.slots.fill(0);
+        }
+        (self.len, self.level) = (0, 0);
     }
 }
 
-/// About how many distinct keys there are, to a few in a hundred: by a sample where there are
-/// many.
-pub(crate) fn estimate(keys: &[u64]) -> usize {
-    const ALL: usize = 1 << 16;
-    const SHARE: u64 = 32;
-    let share = if keys.len() <= ALL { 1 } else { SHARE };
-    let mut sample = KeySet::default();
-    // Bits that neither the page nor the place in it is chosen by alone.
-    for key in keys.iter().filter(|key| (*key >> 16).is_multiple_of(share)) {
-        sample.insert(*key);
+impl Default for Distinct {
+    fn default() -> Self {
+        Self { slots: Vec::new(), len: 0, level: 0 }
     }
-    sample.len() * share as usize
+}
+
+/// The keys of a file, as they come from its stretches.
+#[derive(Debug, Default)]
+pub(crate) struct FileKeys {
+    keys: Vec<u64>,
+    distinct: Distinct,
+    /// Keys that came lately, by some of their bits: most come again and again. Empty while there
+    /// are few.
+    recent: Vec<u64>,
+    /// So many keys make room by keeping each once.
+    limit: usize,
+    is_too_many: bool,
+}
+
+impl FileKeys {
+    /// Keys of a file at most: of more, files are not told apart by address.
+    const MOST: usize = 1 << 22;
+    const FEW: usize = 1 << 16;
+    const RECENT: usize = 1 << 15;
+
+    pub(crate) fn extend(&mut self, keys: &[u64]) {
+        if self.is_too_many {
+            return;
+        }
+        for key in keys {
+            if let Some(last) = self.recent.get_mut((*key >> 20) as usize & (Self::RECENT - 1)) {
+                if *last == *key {
+                    continue;
+                }
+                *last = *key;
+            }
+            self.distinct.add(*key);
+            self.keys.push(*key);
+        }
+        if self.keys.len() > Self::FEW && self.recent.is_empty() {
+            self.recent.resize(Self::RECENT, 0);
+        }
+        if self.keys.len() > self.limit.max(2 * Self::MOST) {
+            self.keys.sort_unstable();
+            self.keys.dedup();
+            self.limit = 2 * self.keys.len();
+        }
+        // What was counted once may be counted a little lower later.
+        if self.distinct.count() > 2 * Self::MOST {
+            (self.is_too_many, self.keys, self.recent) = (true, Vec::new(), Vec::new());
+        }
+    }
+
+    /// About how many there are; `None` if they are too many to be kept.
+    pub(crate) fn count(&self) -> Option<usize> {
+        let count = self.distinct.count();
+        (!self.is_too_many && count <= Self::MOST).then_some(count)
+    }
+
+    /// Each of them at least once.
+    pub(crate) fn all(&self) -> &[u64] {
+        &self.keys
+    }
+
+    /// Octets that they take.
+    pub(crate) const fn octets(&self) -> usize {
+        8 * (self.keys.capacity() + self.recent.capacity())
+    }
 }
 
 #[cfg(test)]
@@ -87,29 +153,40 @@ mod tests {
     use record::Addr;
     use std::collections::HashSet;
 
+    fn key(n: u32) -> u64 {
+        Role::End.host(Addr::V4(n))
+    }
+
     #[test]
-    fn holds_what_a_set_holds() {
-        let (mut ours, mut theirs) = (KeySet::default(), HashSet::new());
-        for round in 0..3_u64 {
-            for n in 0..30_000_u32 {
-                let key = Role::End.host(Addr::V4(n % 20_000)).wrapping_mul(round);
-                assert_eq!(ours.insert(key), theirs.insert(key.max(1)));
-            }
-            assert_eq!(ours.len(), theirs.len());
-            assert_eq!(ours.iter().collect::<HashSet<_>>(), theirs);
-            ours.clear();
-            theirs.clear();
-            assert_eq!((ours.len(), ours.iter().count()), (0, 0));
+    fn estimates_are_close_whatever_the_order() {
+        for distinct in [0, 1, 100, 2048, 2049, 10_000, 100_000, 700_000_u32] {
+            let (mut there, mut back) = (Distinct::default(), Distinct::default());
+            (0..distinct * 2).for_each(|n| there.add(key(n % distinct)));
+            (0..distinct).rev().for_each(|n| back.add(key(n)));
+            let (got, want) = (there.count() as f64, f64::from(distinct));
+            assert!((got - want).abs() <= want * 0.08, "{got} for {want}");
+            assert!(distinct > 2048 || got == want, "{got} for {want}");
+            assert_eq!(back.count(), there.count());
+            there.clear();
+            assert_eq!(there.count(), 0);
+            there.add(key(7));
+            assert_eq!(there.count(), 1);
         }
     }
 
     #[test]
-    fn estimates_are_close() {
-        for distinct in [0, 1, 100, 10_000, 100_000, 700_000_u32] {
-            let keys: Vec<u64> =
-                (0..distinct * 2).map(|n| Role::End.host(Addr::V4(n % distinct))).collect();
-            let (got, want) = (estimate(&keys) as f64, f64::from(distinct));
-            assert!((got - want).abs() <= want * 0.05, "{got} for {want}");
+    fn keys_of_a_file_are_all_there() {
+        let (mut keys, mut want) = (FileKeys::default(), HashSet::new());
+        for stretch in 0..200_u32 {
+            let popular = (0..1000).chain(stretch * 500..stretch * 500 + 500);
+            let part: Vec<u64> = popular.map(key).collect();
+            keys.extend(&part);
+            want.extend(part);
         }
+        // Three in four are known, and of those few come again.
+        assert_eq!(keys.all().iter().copied().collect::<HashSet<_>>(), want);
+        assert!(keys.all().len() < 2 * want.len());
+        let count = keys.count().unwrap_or_default();
+        assert!(count.abs_diff(want.len()) < want.len() / 12, "{count}");
     }
 }

@@ -69,10 +69,8 @@ impl Known {
                 *range = (range.0.min(n), range.1.max(n));
             }
         }
-        if let Some(n) = row.u64(Field::Proto)
-            && let Some(word) = self.protos.get_mut(n as usize / 64)
-        {
-            *word |= 1 << (n % 64);
+        if let Some(n) = row.u64(Field::Proto) {
+            self.add_proto(n);
         }
         if let Some(n) = row.u64(Field::ExporterId) {
             self.add_exporter(n as u16);
@@ -91,13 +89,44 @@ impl Known {
         }
     }
 
-    fn add_exporter(&mut self, number: u16) {
+    /// Takes rows that have these fields, and these of them as addresses of each family.
+    pub(crate) const fn add_fields(&mut self, rows: usize, present: u128, v4: u128, v6: u128) {
+        self.rows += rows as u64;
+        self.present |= present;
+        self.v4 |= v4;
+        self.v6 |= v6;
+    }
+
+    /// Takes the smallest and largest number of the field that has this place in [`RANGED`].
+    pub(crate) fn add_range(&mut self, at: usize, low: u64, high: u64) {
+        if let Some(range) = self.ranges.get_mut(at) {
+            *range = (range.0.min(low), range.1.max(high));
+        }
+    }
+
+    /// Takes a protocol.
+    #[inline]
+    pub(crate) fn add_proto(&mut self, n: u64) {
+        if let Some(word) = self.protos.get_mut(n as usize / 64) {
+            *word |= 1 << (n % 64);
+        }
+    }
+
+    /// Takes the number of an exporter.
+    pub(crate) fn add_exporter(&mut self, number: u16) {
         let Some(all) = &mut self.exporters else { return };
         let Err(at) = all.binary_search(&number) else { return };
         match all.len() < EXPORTERS {
             true => all.insert(at, number),
             false => self.exporters = None,
         }
+    }
+
+    /// Nothing again. Room is kept.
+    pub(crate) fn clear(&mut self) {
+        let mut ports = std::mem::take(&mut self.ports);
+        ports.clear();
+        *self = Self { ports, ..Self::default() };
     }
 
     /// Takes what is known about other rows.

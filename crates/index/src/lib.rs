@@ -1,7 +1,7 @@
 //! What is known about stretches of flow files, so that searches need not read them.
 //!
 //! ```text
-//! blocks ─Rows─▶ Builder ─▶ entry of the file ─append─▶ index of the day
+//! blocks ─Rows─▶ make, Survey ─▶ entry of the file ─▶ index of the day
 //! filter ─▶ Index::of(file) ─▶ Entry::wanted ─▶ no block, some blocks, or all
 //! ```
 //!
@@ -16,6 +16,7 @@
 
 mod build;
 mod day;
+mod digest;
 mod entry;
 mod error;
 mod input;
@@ -26,10 +27,11 @@ mod make;
 mod pages;
 mod ports;
 mod search;
+#[cfg(test)]
+mod slow;
+mod survey;
 
-pub use build::Builder;
-pub use day::append;
-pub use entry::About;
 pub use error::IndexError;
 pub use make::{State, check, drop_of, make};
 pub use search::{Entry, Index, Wanted};
+pub use survey::{Survey, Surveys, note};

@@ -2,6 +2,7 @@
 
 use crate::build::Builder;
 use crate::day;
+use crate::digest::Digester;
 use crate::entry::About;
 use crate::error::IndexError;
 use crate::search::{Index, modified_ns};
@@ -104,7 +105,7 @@ fn describe(
     if let Some(what) = file.state().damage() {
         return Err(not_sound(&what));
     }
-    let mut builder = Builder::new();
+    let (mut builder, mut digester) = (Builder::new(), Digester::default());
     for n in 0..file.blocks().len() {
         let block = reader
             .load(&file, n)
@@ -114,7 +115,7 @@ fn describe(
         }
         // Statistics at the end of files are nobody's answer.
         let says_who = block.meta.iter().any(|m| !matches!(m, MetaRecord::Stats(_)));
-        builder.block(&block.rows, says_who);
+        builder.block(&mut digester, &block.rows, says_who);
     }
     let about = About {
         name,

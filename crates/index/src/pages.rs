@@ -81,7 +81,7 @@ impl Shape {
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Appends a set of these keys.
-pub(crate) fn build(keys: impl Iterator<Item = u64>, shape: Shape, out: &mut Vec<u8>) {
+pub(crate) fn build(keys: &[u64], shape: Shape, out: &mut Vec<u8>) {
     let at = out.len();
     out.resize(at + shape.len as usize, 0);
     if shape.probes == 0 {
@@ -89,9 +89,10 @@ pub(crate) fn build(keys: impl Iterator<Item = u64>, shape: Shape, out: &mut Vec
     }
     let Some(pages) = out.get_mut(at..) else { return };
     for key in keys {
-        let page = shape.page_of(key);
-        for bit in shape.bits(key) {
-            if let Some(octet) = pages.get_mut(page + bit / 8) {
+        let page = shape.page_of(*key);
+        let Some(page) = pages.get_mut(page..) else { continue };
+        for bit in shape.bits(*key) {
+            if let Some(octet) = page.get_mut(bit / 8) {
                 *octet |= 1 << (bit % 8);
             }
         }
@@ -134,7 +135,7 @@ mod tests {
         for count in [0, 1, 7, 100, 4087, 4088, 5000, 100_000] {
             let shape = Shape::of(count as usize, DENSITY);
             let mut pages = vec![1, 2, 3];
-            build(keys(0, count), shape, &mut pages);
+            build(&keys(0, count).collect::<Vec<_>>(), shape, &mut pages);
             let pages = &pages[3..];
             assert!(shape.is_sound() && pages.len() == shape.len as usize, "{count}");
             assert!(keys(0, count).all(|key| ask(pages, shape, key) == Some(true)), "{count}");
@@ -149,7 +150,7 @@ mod tests {
     fn a_damaged_page_says_nothing() {
         let shape = Shape::of(300, DENSITY);
         let mut pages = Vec::new();
-        build(keys(0, 300), shape, &mut pages);
+        build(&keys(0, 300).collect::<Vec<_>>(), shape, &mut pages);
         let key = keys(0, 1).next().unwrap();
         for at in 0..pages.len() {
             pages[at] ^= 0x10;
@@ -164,7 +165,7 @@ mod tests {
         let shape = Shape::of(usize::MAX, DENSITY);
         assert_eq!(shape, Shape::default());
         let mut pages = Vec::new();
-        build(keys(0, 10), shape, &mut pages);
+        build(&keys(0, 10).collect::<Vec<_>>(), shape, &mut pages);
         assert!(pages.is_empty() && shape.is_sound());
     }
 

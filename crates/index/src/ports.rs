@@ -24,9 +24,18 @@ impl Ports {
 
     pub(crate) fn add(&mut self, port: u16) {
         self.room();
-        if let Some(word) = self.0.get_mut(usize::from(port) / 64) {
-            *word |= 1 << (port % 64);
-        }
+        self.all_of_them().add(port);
+    }
+
+    /// To add many.
+    pub(crate) fn all_of_them(&mut self) -> Words<'_> {
+        self.room();
+        Words(self.0.first_chunk_mut())
+    }
+
+    /// None again. Room is kept.
+    pub(crate) fn clear(&mut self) {
+        self.0.fill(0);
     }
 
     pub(crate) fn absorb(&mut self, other: &Self) {
@@ -85,6 +94,18 @@ impl Ports {
             }
         }
         input.0.is_empty().then_some(ports)
+    }
+}
+
+/// Room for all ports.
+pub(crate) struct Words<'w>(Option<&'w mut [u64; WORDS]>);
+
+impl Words<'_> {
+    #[inline]
+    pub(crate) fn add(&mut self, port: u16) {
+        if let Some(words) = &mut self.0 {
+            words[usize::from(port / 64)] |= 1 << (port % 64);
+        }
     }
 }
 

@@ -2,13 +2,15 @@
 //! row is not read for.
 
 use filter::{Context, Filter};
-use index::{Index, Wanted, make};
+use index::{Index, State, Surveys, Wanted, check, make, note};
 use record::{Addr, Field, Flow, FlowSink, Meta, Selection};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use store::{BlockReader, FlowFile, ReadOptions, Writer, WriterOptions};
+use std::sync::Arc;
+use store::rotate::Published;
+use store::{BlockReader, Closed, FlowFile, Pool, ReadOptions, Survey as _, Writer, WriterOptions};
 
 /// Deterministic, and as random as it has to be.
 struct Random(u64);
@@ -377,4 +379,85 @@ fn counts_that_cannot_be_are_refused_whatever_the_sum_says() {
     {
         assert!(!has(&forged(&whole, section + at, octets)), "{at}");
     }
+}
+
+/// Writes as collectors do and notes what was seen.
+fn write_seen(
+    dir: &Path,
+    surveys: &Arc<Surveys>,
+    pool: Option<&Arc<Pool>>,
+    rows: u64,
+) -> (PathBuf, Closed, bool) {
+    let path = dir.join(NAME);
+    let options = WriterOptions { created_secs: T0 / 1000, ..WriterOptions::default() };
+    let mut writer = match pool {
+        Some(pool) => Writer::create_in(pool, &path, &options).expect("create"),
+        None => Writer::create(&path, &options).expect("create"),
+    };
+    let survey = surveys.begin();
+    writer.survey(Arc::clone(&survey) as Arc<dyn store::Survey>);
+    let r = &mut Random(rows);
+    let addr = Addr::V4(0x7f00_0001);
+    writer.meta(Meta::Exporter(record::Exporter { sysid: 1, version: 9, id: 0, addr }));
+    for n in 0..rows {
+        writer.flow(&flow(r, n / 9000 % 8, n));
+        if n % 3000 == 7 {
+            writer.flush().expect("write");
+        }
+    }
+    let stats = record::ExporterStats { sysid: 1, ..Default::default() };
+    let closed = writer.close(&[stats]).expect("close");
+    let published = Published::Renamed(path.clone());
+    let is_known = note(dir, &published, "none", Some((&survey, &closed))).expect("note");
+    (path, closed, is_known)
+}
+
+fn state_of(path: &Path) -> State {
+    check(path, &ReadOptions::default(), &mut BlockReader::new()).expect("check")
+}
+
+#[test]
+fn what_is_seen_while_writing_is_what_reading_finds() {
+    let surveys = Surveys::new();
+    let pool = Arc::new(Pool::new(3).expect("pool"));
+    for rows in [0, 1, 40_000] {
+        for pool in [None, Some(&pool)] {
+            let dir = tempfile::tempdir().expect("directory");
+            let (path, _, is_known) = write_seen(dir.path(), &surveys, pool, rows);
+            assert!(is_known);
+            assert_eq!(state_of(&path), State::Right, "{rows} rows");
+        }
+    }
+}
+
+#[test]
+fn files_of_which_not_all_was_seen_get_no_index() {
+    let dir = tempfile::tempdir().expect("directory");
+    // Too much at once.
+    let (path, closed, is_known) = write_seen(dir.path(), &Surveys::with_limit(1000), None, 9000);
+    assert!(!is_known);
+    assert_eq!(state_of(&path), State::Missing);
+    // A file that has more than was seen.
+    let survey = Surveys::new().begin();
+    let published = Published::Renamed(path.clone());
+    assert!(!note(dir.path(), &published, "none", Some((&survey, &closed))).expect("note"));
+    // A block whose digest is missing.
+    survey.booked(0, true);
+    assert!(!note(dir.path(), &published, "none", Some((&survey, &closed))).expect("note"));
+    assert_eq!(state_of(&path), State::Missing);
+    // Where nobody looked, or what was seen is a part only, the file is read.
+    assert!(note(dir.path(), &published, "none", None).expect("note"));
+    assert_eq!(state_of(&path), State::Right);
+    fs::remove_file(side_file(dir.path())).expect("remove");
+    let merged = Published::Merged(path.clone());
+    assert!(note(dir.path(), &merged, "none", Some((&survey, &closed))).expect("note"));
+    assert_eq!(state_of(&path), State::Right);
+    // What was closed at one length and is another now.
+    fs::remove_file(side_file(dir.path())).expect("remove");
+    let (path, closed, _) = write_seen(dir.path(), &Surveys::new(), None, 500);
+    fs::remove_file(side_file(dir.path())).expect("remove");
+    let other = Closed { bytes: closed.bytes + 1, ..closed };
+    let survey = Surveys::new().begin();
+    assert!(!note(dir.path(), &published, "none", Some((&survey, &other))).expect("note"));
+    assert_eq!(state_of(&path), State::Missing);
 }

@@ -4,17 +4,18 @@
 //! locked while a block is packed or written, so a slow disk holds up the writer of one file and
 //! nobody else.
 
+use crate::survey::Survey;
 use crate::tally::{Note, Tally, put_block};
 use record::Totals;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A file on its way, shared by its writer and the workers that have a block of it.
-#[derive(Debug)]
 pub(crate) struct Outlet {
     file: Arc<File>,
+    survey: OnceLock<Arc<dyn Survey>>,
     state: Mutex<State>,
     /// A block was written or lost.
     booked: Condvar,
@@ -58,7 +59,17 @@ impl Outlet {
     pub(crate) fn new(file: Arc<File>, offset: u64) -> Self {
         let tally = Tally { offset, ..Tally::default() };
         let state = Mutex::new(State { tally, ..State::default() });
-        Self { file, state, booked: Condvar::new() }
+        Self { file, survey: OnceLock::new(), state, booked: Condvar::new() }
+    }
+
+    /// Who looks at the blocks, if somebody does.
+    pub(crate) fn survey(&self) -> Option<&dyn Survey> {
+        self.survey.get().map(Arc::as_ref)
+    }
+
+    /// Lets somebody look at the blocks, from the first one on.
+    pub(crate) fn set_survey(&self, survey: Arc<dyn Survey>) {
+        let _ = self.survey.set(survey); // the first one stays
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -88,13 +99,16 @@ impl Outlet {
         // While somebody writes, the first block is there and not packed any more: nothing is due,
         // and whoever writes looks again.
         while let Some((packed, records)) = state.due() {
-            let offset = state.tally.offset;
+            let (number, offset) = (state.first, state.tally.offset);
             drop(state);
             let written = packed.and_then(|packed| {
                 let end = put_block(&self.file, offset, records, packed.octets());
                 release(packed);
                 end
             });
+            if let Some(survey) = self.survey() {
+                survey.booked(number, written.is_ok());
+            }
             state = self.lock();
             state.book(written);
             self.booked.notify_all();

@@ -7,6 +7,7 @@
 use crate::compress::{Compression, Packer, Packing};
 use crate::error::StoreError;
 use crate::outlet::{Outlet, Packed};
+use crate::survey::Surveyor;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,7 +61,7 @@ struct Shared {
     packers: Mutex<Vec<Packer>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
     counts: PoolCounts,
@@ -68,7 +69,6 @@ struct Queue {
 }
 
 /// A block to be packed and written.
-#[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) outlet: Arc<Outlet>,
     /// Which block of its file.
@@ -184,9 +184,19 @@ impl Shared {
 
     /// What a thread does until the pool is dropped and all is done.
     fn work(&self) {
+        let mut surveyor = None;
         while let Some(job) = self.take() {
             let cost = job.cost();
             let Job { outlet, number, payload, packing } = job;
+            if let Some(survey) = outlet.survey() {
+                let shown = catch_unwind(AssertUnwindSafe(|| {
+                    let surveyor = surveyor.get_or_insert_with(Surveyor::new);
+                    surveyor.show(survey, number, &payload);
+                }));
+                if shown.is_err() {
+                    surveyor = None; // a survey that misses a block says nothing of the file
+                }
+            }
             let packed = catch_unwind(AssertUnwindSafe(|| self.pack(payload, packing, cost)))
                 .unwrap_or_else(|_| Err(io::Error::other("compression panicked: please report")));
             if packed.is_err() {

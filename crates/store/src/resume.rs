@@ -10,7 +10,7 @@ use crate::payload3::Buffers;
 use crate::reader::{BlockReader, FileState, FlowFile};
 use crate::tally::{self, Runs, Tally};
 use crate::writer::{Closed, Dropped, Writer, WriterOptions};
-use record::Field;
+use record::{Field, Totals};
 use std::fs::OpenOptions;
 use std::path::Path;
 
@@ -58,6 +58,7 @@ fn as_it_is(file: &FlowFile) -> Resumed {
     let closed = Closed {
         path: file.path().to_owned(),
         totals: file.totals().copied().unwrap_or_default(),
+        window: file.totals().and_then(Totals::window),
         blocks: file.blocks().len() as u32,
         bytes: file.metadata().len(),
         dropped: Dropped::default(),

@@ -15,6 +15,7 @@ use crate::layout::{BLOCK_LIMIT, BLOCK_TARGET, record_type, u16_at};
 use crate::meta::{self, MetaRecord};
 use crate::outlet::Outlet;
 use crate::pool::{Job, Pool};
+use crate::survey::{Survey, Surveyor};
 use crate::tally::{self, ByExporter, Note, Runs, Tally, put_block};
 use record::v3::{self, Extension};
 use record::{ExporterStats, Field, Flow, FlowSink, Meta, Ready, Row, Totals};
@@ -83,6 +84,9 @@ pub struct Closed {
     pub path: PathBuf,
     /// Sums over the flows that are in the file, as its appendix has them.
     pub totals: Totals,
+    /// First and last time as its appendix has them, milliseconds since 1970: those of its header
+    /// where there are no flows. `None` where nothing is known.
+    pub window: Option<(u64, u64)>,
     /// Data blocks.
     pub blocks: u32,
     /// Length of the file.
@@ -126,10 +130,13 @@ pub struct Writer {
 /// How blocks get to disk.
 enum Way {
     /// At once.
-    Direct { packer: Box<Packer>, tally: Box<Tally>, list: Vec<(u16, u64)> },
+    Direct { packer: Box<Packer>, tally: Box<Tally>, list: Vec<(u16, u64)>, survey: Surveyed },
     /// By and by, by threads of a pool.
     Pooled { pool: Arc<Pool>, outlet: Arc<Outlet> },
 }
+
+/// Who looks at blocks that are packed at once, what finds their rows, and the next one's number.
+type Surveyed = Option<Box<(Arc<dyn Survey>, Surveyor, u64)>>;
 
 impl Writer {
     /// Creates a file. One that `path` names already is replaced by a new one rather than emptied,
@@ -176,7 +183,7 @@ impl Writer {
         let packer = Packer::new(options.compression).map_err(StoreError::io("compress", &path))?;
         let tally = Tally { offset: FileHeader::LEN as u64, ..Tally::default() };
         let (packer, tally) = (Box::new(packer), Box::new(tally));
-        let way = Way::Direct { packer, tally, list: Vec::new() };
+        let way = Way::Direct { packer, tally, list: Vec::new(), survey: None };
         Self::begin(path, Arc::new(file), options, way)
     }
 
@@ -203,8 +210,8 @@ impl Writer {
     ) -> Result<Self, StoreError> {
         check_ident(&options.ident)?;
         let packer = Packer::new(options.compression).map_err(StoreError::io("compress", &path))?;
-        let way =
-            Way::Direct { packer: Box::new(packer), tally: Box::new(tally), list: Vec::new() };
+        let (packer, tally) = (Box::new(packer), Box::new(tally));
+        let way = Way::Direct { packer, tally, list: Vec::new(), survey: None };
         Ok(Self::with(path, Arc::new(file), header, options, way))
     }
 
@@ -232,6 +239,15 @@ impl Writer {
             dropped: Dropped::default(),
             too_long: ByExporter::new(),
             scratch: Flow::new(),
+        }
+    }
+
+    /// Lets somebody look at each block before it is packed. To be called before the first record
+    /// is given: what is packed already is never shown.
+    pub fn survey(&mut self, by: Arc<dyn Survey>) {
+        match &mut self.way {
+            Way::Direct { survey, .. } => *survey = Some(Box::new((by, Surveyor::new(), 0))),
+            Way::Pooled { outlet, .. } => outlet.set_survey(by),
         }
     }
 
@@ -403,6 +419,7 @@ impl Writer {
         Ok(Closed {
             path: self.path,
             totals: tally.totals,
+            window: statistics.totals.window(),
             blocks: tally.blocks,
             bytes,
             dropped: Dropped { unwritten: tally.unwritten, ..self.dropped },
@@ -504,12 +521,20 @@ impl Writer {
         let mut note = Note { records: mem::take(&mut self.records), ..Note::default() };
         note.totals = mem::take(&mut self.pending);
         match &mut self.way {
-            Way::Direct { packer, tally, list } => {
+            Way::Direct { packer, tally, list, survey } => {
                 note.exporters = mem::take(list);
                 self.runs.take(&mut note.exporters);
+                let payload = self.block.get(..len).unwrap_or_default();
+                if let Some((by, surveyor, number)) = survey.as_deref_mut() {
+                    surveyor.show(by.as_ref(), *number, payload);
+                }
                 let written = packer
-                    .pack(self.block.get(..len).unwrap_or_default())
+                    .pack(payload)
                     .and_then(|packed| put_block(&self.file, tally.offset, note.records, packed));
+                if let Some((by, _, number)) = survey.as_deref_mut() {
+                    by.booked(*number, written.is_ok());
+                    *number += 1;
+                }
                 tally.book(&note, written);
                 note.exporters.clear();
                 *list = note.exporters;

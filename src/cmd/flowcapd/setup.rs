@@ -26,6 +26,9 @@ pub(super) fn config(name: &str, args: &Args) -> anyhow::Result<Config> {
     config.compression = args.compress.packing()?;
     config.workers = args.workers.map_or_else(sys::clock::cores, usize::from);
     config.extensions = args.extensions.unwrap_or_default();
+    if args.no_index {
+        config.index = None;
+    }
     config.queue_bytes = mebibytes(args.queue)?;
     let decoder = &mut config.decoder;
     decoder.default_sampling = args.sampling.map(sampling).transpose()?;

@@ -76,7 +76,7 @@ fn dispatch(settings: &Settings, export: &Export, manner: Manner) -> anyhow::Res
 fn open_files(settings: &Settings, files: &Files, manner: Manner) -> anyhow::Result<export::Files> {
     let defaults = FilesConfig::new(&files.dir);
     let addr = settings.from.map_or(defaults.exporter.addr, Into::into);
-    let config = FilesConfig {
+    let mut config = FilesConfig {
         interval_secs: files.rotation.interval,
         sub_dirs: files.rotation.subdirs,
         ident: files.rotation.ident.clone(),
@@ -86,5 +86,8 @@ fn open_files(settings: &Settings, files: &Files, manner: Manner) -> anyhow::Res
         every_slot: !manner.is_replay,
         ..defaults
     };
+    if !files.rotation.has_index {
+        config.index = None;
+    }
     Ok(export::Files::open(config)?)
 }

@@ -72,7 +72,7 @@ fn open_files(settings: &Settings, files: &Files, manner: Manner) -> anyhow::Res
         Sampling::Systematic(n) => (1, n),
         Sampling::Random(n) => (2, n),
     };
-    let config = FilesConfig {
+    let mut config = FilesConfig {
         interval_secs: files.rotation.interval,
         sub_dirs: files.rotation.subdirs,
         ident: files.rotation.ident.clone(),
@@ -91,5 +91,8 @@ fn open_files(settings: &Settings, files: &Files, manner: Manner) -> anyhow::Res
         },
         ..FilesConfig::new(&files.dir)
     };
+    if !files.rotation.has_index {
+        config.index = None;
+    }
     Ok(export::Files::open(config)?)
 }

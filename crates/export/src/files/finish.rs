@@ -10,8 +10,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use record::ExporterStats;
 use store::loss::{Loss, Place as Where, Statement};
 use store::recover::{Leftover, Taken, take_in};
-use store::rotate::{Place, Slot};
-use store::{StoreError, Writer};
+use store::rotate::{Place, Published, Slot};
+use store::{Closed, StoreError, Writer};
 
 use super::{FilesConfig, FilesCounts};
 
@@ -27,6 +27,8 @@ pub(super) enum Job {
 pub(super) struct Ended {
     /// Without a writer there is only something to be said.
     pub(super) writer: Option<Writer>,
+    /// What is known of its flows, if it is to have an index.
+    pub(super) survey: Option<Arc<index::Survey>>,
     pub(super) slot: Slot,
     /// Flows that were given to the writer.
     pub(super) flows: u64,
@@ -59,6 +61,7 @@ impl Finisher {
             place,
             ident: config.ident.clone(),
             exporter: config.exporter.sysid,
+            has_index: config.index.is_some(),
             books: Arc::clone(&books),
             unfinished: VecDeque::new(),
             statements: VecDeque::new(),
@@ -100,6 +103,7 @@ struct Worker {
     place: Place,
     ident: String,
     exporter: u32,
+    has_index: bool,
     books: Arc<Books>,
     /// Closed or not, these have no name: tried again with the next file.
     unfinished: VecDeque<Unfinished>,
@@ -138,7 +142,7 @@ impl Worker {
     }
 
     fn finish(&mut self, ended: Ended) {
-        let Ended { writer, slot, flows, losses } = ended;
+        let Ended { writer, survey, slot, flows, losses } = ended;
         let mut statement = Statement {
             ident: self.ident.clone(),
             collector: std::process::id(),
@@ -154,7 +158,10 @@ impl Worker {
         };
         let path = writer.path().to_owned();
         match self.close(writer, flows, &mut statement) {
-            Ok(()) => self.name(Unfinished { path, slot, left: None, statement }),
+            Ok(closed) => {
+                let file = Unfinished { path, slot, left: None, statement };
+                self.name(file, survey.as_deref().map(|survey| (survey, &closed)));
+            }
             Err(e) => {
                 log::error!("{e}: what was written is tried again with the next file");
                 self.put_off(Unfinished { path, slot, left: None, statement });
@@ -168,7 +175,7 @@ impl Worker {
         mut writer: Writer,
         flows: u64,
         statement: &mut Statement,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Closed, StoreError> {
         // That a block failed is in the numbers.
         if let Err(e) = writer.settle() {
             log::error!("{e}: flows are lost");
@@ -187,13 +194,14 @@ impl Worker {
             books.stored = books.stored.saturating_add(stored);
         }
         let stats = ExporterStats { sysid: self.exporter, flows: stored, ..Default::default() };
-        writer.close(&[stats]).map(|_| ())
+        writer.close(&[stats])
     }
 
     /// Gives a closed file its name.
-    fn name(&mut self, file: Unfinished) {
+    fn name(&mut self, file: Unfinished, seen: Option<(&index::Survey, &Closed)>) {
         match self.place.publish(&file.path, file.slot) {
             Ok(published) => {
+                self.index(&published, seen);
                 self.books.lock().files += 1;
                 let mut statement = file.statement;
                 statement.file = self.place.relative(Some(published.path()), file.slot);
@@ -203,6 +211,16 @@ impl Worker {
                 log::error!("{e}: what was written is tried again with the next file");
                 self.put_off(file);
             }
+        }
+    }
+
+    /// Puts what is known of a file beside it. Without that searches read it.
+    fn index(&self, published: &Published, seen: Option<(&index::Survey, &Closed)>) {
+        if !self.has_index {
+            return;
+        }
+        if let Err(e) = index::note(&self.place.dir, published, &self.ident, seen) {
+            log::warn!("no index: {e}; flowdump --index build makes one");
         }
     }
 
@@ -247,6 +265,7 @@ impl Worker {
             Ok(Taken::Empty | Taken::Before) => {}
             Ok(Taken::Named(published, resumed)) => {
                 let path = published.path();
+                self.index(&published, None);
                 self.books.lock().files += 1;
                 let name = self.place.relative(Some(path), file.slot);
                 let Some(left) = file.left else {

@@ -1,0 +1,185 @@
+//! Indexes at write time: what goes into a file is looked at while it is at hand anyway.
+
+use crate::build::Builder;
+use crate::day;
+use crate::digest::{Digest, Digester};
+use crate::entry::About;
+use crate::error::IndexError;
+use crate::make::make;
+use crate::search::modified_ns;
+use record::Rows;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use store::rotate::Published;
+use store::{BlockReader, Closed, ReadOptions, side};
+
+/// Indexes of the files that a process writes. What they take together is bounded.
+#[derive(Debug)]
+pub struct Surveys {
+    /// Work tables, one for each thread that looks at blocks at once.
+    digesters: Mutex<Vec<Digester>>,
+    digests: Mutex<Vec<Digest>>,
+    /// Octets that indexes on their way take.
+    octets: AtomicUsize,
+    limit: usize,
+}
+
+/// Octets of all indexes on their way, if nothing else is said.
+const LIMIT: usize = 256 << 20;
+/// Digests and work tables that are kept to be used again.
+const KEPT: usize = 64;
+
+impl Surveys {
+    /// Of no file yet. All on their way may take 256 MiB.
+    pub fn new() -> Arc<Self> {
+        Self::with_limit(LIMIT)
+    }
+
+    /// As [`new`](Self::new), with so many octets.
+    pub fn with_limit(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            digesters: Mutex::default(),
+            digests: Mutex::default(),
+            octets: AtomicUsize::new(0),
+            limit,
+        })
+    }
+
+    /// Begins with a file: to be given to [`Writer::survey`](store::Writer::survey).
+    pub fn begin(self: &Arc<Self>) -> Arc<Survey> {
+        Arc::new(Survey { all: Arc::clone(self), state: Mutex::default() })
+    }
+}
+
+/// Indexes a file that has got its name: by what was seen while it was written; where nobody looked,
+/// after a crash, or where it was merged with another one, by reading it. `base` is a directory above
+/// it. Whoever reads the file before that finds no index. `Ok(false)` if something of the file was
+/// not seen: it stays without one.
+///
+/// # Errors
+/// If the index cannot be written, or the file not be read.
+pub fn note(
+    base: &Path,
+    published: &Published,
+    ident: &str,
+    seen: Option<(&Survey, &Closed)>,
+) -> Result<bool, IndexError> {
+    match (published, seen) {
+        (Published::Renamed(path), Some((survey, closed))) => {
+            survey.append(base, path, closed, ident)
+        }
+        _ => {
+            let mut reader = BlockReader::new();
+            make(base, published.path(), &ReadOptions::default(), &mut reader).map(|()| true)
+        }
+    }
+}
+
+/// What is known so far about a file that is being written.
+#[derive(Debug)]
+pub struct Survey {
+    all: Arc<Surveys>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Of blocks that are not in the file yet.
+    waiting: BTreeMap<u64, Digest>,
+    builder: Builder,
+    /// Octets of the builder that are counted.
+    octets: usize,
+    is_void: bool,
+}
+
+impl Survey {
+    /// Appends what is known about the file to the index of its day. `Ok(false)` if blocks were
+    /// missed, the file is not as it was closed, or its name has no day.
+    fn append(
+        &self,
+        base: &Path,
+        path: &Path,
+        closed: &Closed,
+        ident: &str,
+    ) -> Result<bool, IndexError> {
+        let mut state = lock(&self.state);
+        let builder = std::mem::take(&mut state.builder);
+        let is_void = std::mem::replace(&mut state.is_void, true) || !state.waiting.is_empty();
+        let day = path.file_name().and_then(|n| n.to_str()).and_then(side::day_in_name);
+        let name = path.strip_prefix(base).ok().and_then(Path::to_str);
+        let (Some(day), Some(name), false) = (day, name, is_void) else { return Ok(false) };
+        let metadata = path.symlink_metadata().map_err(IndexError::io("read", path))?;
+        // Somebody may have merged it with another one, or replaced it.
+        if metadata.len() != closed.bytes || builder.blocks() != closed.blocks {
+            return Ok(false);
+        }
+        let about = About {
+            name: name.to_owned(),
+            size: closed.bytes,
+            modified_ns: modified_ns(&metadata),
+            ident: ident.to_owned(),
+            window: closed.window,
+        };
+        match builder.finish(&about) {
+            Some(entry) => day::append(base, day, &entry).map(|()| true),
+            None => Ok(false),
+        }
+    }
+}
+
+impl store::Survey for Survey {
+    fn look(&self, number: u64, rows: &Rows<'_>, says_who: bool) {
+        if lock(&self.state).is_void {
+            return;
+        }
+        let mut digester = lock(&self.all.digesters).pop().unwrap_or_default();
+        let mut digest = lock(&self.all.digests).pop().unwrap_or_default();
+        digest.says_who = says_who;
+        digester.digest(rows, &mut digest);
+        keep(&self.all.digesters, digester);
+        lock(&self.state).waiting.insert(number, digest);
+    }
+
+    fn booked(&self, number: u64, is_written: bool) {
+        let mut state = lock(&self.state);
+        let digest = state.waiting.remove(&number);
+        if is_written {
+            match &digest {
+                Some(digest) if !state.is_void => state.builder.add(digest),
+                _ => state.is_void = true,
+            }
+        }
+        if let Some(mut digest) = digest {
+            digest.clear();
+            keep(&self.all.digests, digest);
+        }
+        let octets = state.builder.octets();
+        self.all.octets.fetch_add(octets, Relaxed);
+        let all = self.all.octets.fetch_sub(state.octets, Relaxed) - state.octets;
+        state.octets = octets;
+        if all > self.all.limit {
+            // Too much at once: this file gets its index when somebody builds it.
+            (state.is_void, state.builder) = (true, Builder::default());
+        }
+    }
+}
+
+impl Drop for Survey {
+    fn drop(&mut self) {
+        self.all.octets.fetch_sub(lock(&self.state).octets, Relaxed);
+    }
+}
+
+fn keep<T>(spares: &Mutex<Vec<T>>, spare: T) {
+    let mut spares = lock(spares);
+    if spares.len() < KEPT {
+        spares.push(spare);
+    }
+}
+
+/// A panic elsewhere leaves a digest out, and the file is found to be not known.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
