@@ -2,6 +2,7 @@
 
 use crate::digest::{Digest, Digester};
 use crate::entry::{About, Section, encode};
+use crate::key::Key;
 use crate::keys::{Distinct, FileKeys};
 use crate::known::Known;
 use crate::pages::{Density, Shape};
@@ -14,15 +15,15 @@ pub(crate) const STRETCH: u64 = 32_768;
 /// What the sets of a stretch and of a file take. A wrong yes of a file costs a look at its
 /// stretches, one of a stretch the reading of a block; both together stay below three octets in a
 /// hundred of what packed flows take.
-pub(crate) const OF_STRETCH: Density = Density { bits: 6, probes: 4 };
-pub(crate) const OF_FILE: Density = Density { bits: 8, probes: 5 };
+pub(crate) const OF_STRETCH: Density = Density { bits: 10, net: 3, own: 2 };
+pub(crate) const OF_FILE: Density = Density { bits: 13, net: 4, own: 3 };
 
 /// Takes the blocks of a file in their order and makes its entry.
 #[derive(Debug, Default)]
 pub(crate) struct Builder {
     /// The stretch at hand.
     known: Known,
-    keys: Vec<u64>,
+    keys: Vec<Key>,
     first_block: u32,
     /// The file so far.
     blocks: u32,
@@ -62,18 +63,20 @@ impl Builder {
         self.keys.extend_from_slice(&digest.keys);
         self.blocks = self.blocks.saturating_add(1);
         if self.known.rows >= STRETCH {
-            self.end_stretch();
+            self.end_stretch(false);
         }
     }
 
-    fn end_stretch(&mut self) {
+    fn end_stretch(&mut self, is_last: bool) {
         let known = std::mem::take(&mut self.known);
         let blocks = self.first_block..self.blocks;
         self.first_block = self.blocks;
         self.whole.absorb(&known);
         self.distinct.clear();
-        self.keys.iter().for_each(|key| self.distinct.add(*key));
-        let shape = Shape::of(self.distinct.count(), OF_STRETCH);
+        self.keys.iter().for_each(|key| self.distinct.add(key.own));
+        let is_all = is_last && self.sections.is_empty();
+        let density = if is_all { OF_FILE } else { OF_STRETCH };
+        let shape = Shape::of(self.distinct.count(), density);
         let section = Section::put(blocks, known, shape, &mut self.data, &self.keys);
         self.sections.push(section);
         self.all_keys.extend(&self.keys);
@@ -87,13 +90,18 @@ impl Builder {
 
     /// Octets that it takes, about.
     pub(crate) const fn octets(&self) -> usize {
-        self.all_keys.octets() + 8 * self.keys.capacity() + self.data.capacity()
+        self.all_keys.octets() + 16 * self.keys.capacity() + self.data.capacity()
     }
 
     /// The octets of the entry. `None` if the file is too large for one.
     pub(crate) fn finish(mut self, about: &About) -> Option<Vec<u8>> {
         if self.first_block < self.blocks {
-            self.end_stretch();
+            self.end_stretch(true);
+        }
+        if let [only] = self.sections.as_slice() {
+            // What is said of the file is said of its one stretch.
+            let whole = only.clone();
+            return encode(about, &self.meta, &whole, &self.sections, &self.data);
         }
         let shape = self.all_keys.count().map(|count| Shape::of(count, OF_FILE));
         let keys = self.all_keys.all();

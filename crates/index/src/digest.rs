@@ -5,7 +5,7 @@
 //! that came a moment ago are told by one comparison; only of others keys are made, and only of those
 //! the networks are looked at. The slow way (`slow.rs`) is its oracle in tests.
 
-use crate::key::{Role, net_bits};
+use crate::key::{Key, Role};
 use crate::known::{Known, RANGED};
 use record::{Addr, Field, Row, Rows, Shape};
 
@@ -30,8 +30,8 @@ pub(crate) const ENDPOINTS: [(Field, Field); 2] =
 #[derive(Debug, Default)]
 pub(crate) struct Digest {
     pub(crate) known: Known,
-    /// Keys of its addresses and networks, each at least once.
-    pub(crate) keys: Vec<u64>,
+    /// Keys of its addresses, each at least once.
+    pub(crate) keys: Vec<Key>,
     /// Whether the block says something about exporters.
     pub(crate) says_who: bool,
 }
@@ -115,7 +115,7 @@ pub(crate) fn add_addresses(row: Row<'_>, digest: &mut Digest) {
     for field in ADDRESSES {
         if let (Some(addr), Some(role)) = (row.addr(field), Role::of(field)) {
             digest.known.add_family(field, addr);
-            digest.keys.extend([role.host(addr), role.net(addr)]);
+            digest.keys.push(role.host(addr));
         }
     }
     for (addr, port) in ENDPOINTS {
@@ -300,15 +300,14 @@ impl Work<'_> {
     }
 
     fn v4(&mut self, role: Role, at: usize, rows: &[u32]) {
-        let (recent, keys) = (&mut *self.recent, &mut self.digest.keys);
+        // All are noted and those that are known noted over: no branch to guess.
+        let (recent, mut new, mut count) = (&mut *self.recent, [0; TOGETHER], 0);
         each(self.bytes, rows, at, u32::from_le_bytes, |n| {
-            if recent.is_new_v4(role, n) {
-                keys.push(role.host(Addr::V4(n)));
-                if recent.is_new_net(role, n & 0xffff_ff00) {
-                    keys.push(role.net(Addr::V4(n)));
-                }
-            }
+            new[count % TOGETHER] = n;
+            count += usize::from(recent.is_new_v4(role, n));
         });
+        let new = new.iter().take(count);
+        self.digest.keys.extend(new.map(|n| role.host(Addr::V4(*n))));
     }
 
     fn v6(&mut self, role: Role, at: usize, rows: &[u32]) {
@@ -316,11 +315,9 @@ impl Work<'_> {
         let read = |octets: [u8; 16]| Addr::from_row(&octets);
         each(self.bytes, rows, at, read, |addr| {
             let Some(addr) = addr else { return };
-            debug_assert_eq!(net_bits(addr), 48);
-            for key in [role.host(addr), role.net(addr)] {
-                if recent.is_new_key(key) {
-                    keys.push(key);
-                }
+            let key = role.host(addr);
+            if recent.is_new_key(key.own) {
+                keys.push(key);
             }
         });
     }
@@ -333,7 +330,7 @@ impl Work<'_> {
                 continue;
             };
             let key = Role::Translated.endpoint(addr, port.of(self.bytes, *row) as u16);
-            if self.recent.is_new_key(key) {
+            if self.recent.is_new_key(key.own) {
                 self.digest.keys.push(key);
             }
         }
@@ -345,7 +342,7 @@ impl Work<'_> {
 struct Recent {
     /// Which block: what was there before counts for nothing.
     block: u64,
-    /// Address, part (bits 32 to 35, 8 more for a network), block (from bit 36).
+    /// Address, part (bits 32 to 35), block (from bit 36).
     v4: Vec<u64>,
     /// Keys, with their block.
     keys: Vec<(u64, u64)>,
@@ -366,26 +363,11 @@ impl Recent {
 
     #[inline]
     fn is_new_v4(&mut self, role: Role, addr: u32) -> bool {
-        self.is_new(u64::from(addr) | (role as u64) << 32)
-    }
-
-    #[inline]
-    fn is_new_net(&mut self, role: Role, net: u32) -> bool {
-        self.is_new(u64::from(net) | (role as u64 | 8) << 32)
-    }
-
-    #[inline]
-    fn is_new(&mut self, what: u64) -> bool {
+        let what = u64::from(addr) | (role as u64) << 32;
         let at = what.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - Self::V4_BITS);
         let entry = what | self.block << 36;
-        match self.v4.get_mut(at as usize) {
-            Some(last) if *last == entry => false,
-            Some(last) => {
-                *last = entry;
-                true
-            }
-            None => true,
-        }
+        let Some(last) = self.v4.get_mut(at as usize) else { return true };
+        std::mem::replace(last, entry) != entry
     }
 
     #[inline]

@@ -12,13 +12,14 @@
 //!          section of the file  sections of its stretches
 //!          u64 XXH3 (seed 0) of all before
 //! section  u32 first block  u32 blocks  u64 ports, u32 octets of them
-//!          u64 pages, u32 octets of them, u8 probes, 3 octets of 0
+//!          u64 pages, u32 octets of them, u8 and u8 bits of a network and of an address, u16 0
 //!          what is known (known.rs)
 //! ```
 //!
 //! Places of ports and pages count from the end of the head.
 
 use crate::input::Input;
+use crate::key::Key;
 use crate::known::Known;
 use crate::pages::{self, Shape};
 use crate::ports;
@@ -70,7 +71,7 @@ impl Section {
         known: Known,
         pages: Shape,
         data: &mut Vec<u8>,
-        keys: &[u64],
+        keys: &[Key],
     ) -> Self {
         let at = data.len();
         known.ports.encode(data);
@@ -87,7 +88,7 @@ impl Section {
         out.extend(self.ports.1.to_le_bytes());
         out.extend(self.pages_at.to_le_bytes());
         out.extend(self.pages.len.to_le_bytes());
-        out.extend([self.pages.probes, 0, 0, 0]);
+        out.extend([self.pages.net, self.pages.own, 0, 0]);
         self.known.encode(out);
     }
 
@@ -95,8 +96,8 @@ impl Section {
         let (first, count) = (input.u32()?, input.u32()?);
         let ports = (input.u64()?, input.u32()?);
         let (pages_at, len) = (input.u64()?, input.u32()?);
-        let &[probes, 0, 0, 0] = input.take(4)? else { return None };
-        let pages = Shape { len, probes };
+        let &[net, own, 0, 0] = input.take(4)? else { return None };
+        let pages = Shape { len, net, own };
         let fits =
             |at: u64, len: u32| at.checked_add(len.into()).is_some_and(|end| end <= data_len);
         let known = Known::decode(input)?;

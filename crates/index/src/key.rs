@@ -1,5 +1,5 @@
 //! What filters of addresses are asked for: an address, or the network it is in, by the part it
-//! plays in a flow, as one number of 64 bits.
+//! plays in a flow, as numbers of 64 bits.
 
 use record::{Addr, Field};
 
@@ -33,6 +33,15 @@ pub(crate) const fn net_bits(addr: Addr) -> u8 {
     }
 }
 
+/// What a set keeps of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    /// That of the network that it is in.
+    pub(crate) net: u64,
+    /// Its own.
+    pub(crate) own: u64,
+}
+
 impl Role {
     /// The part that a field plays, if it is an address that is kept.
     pub(crate) const fn of(field: Field) -> Option<Self> {
@@ -46,22 +55,26 @@ impl Role {
     }
 
     /// The key of an address.
-    pub(crate) fn host(self, addr: Addr) -> u64 {
-        key(self, What::Host, addr, 0)
+    #[inline]
+    pub(crate) fn host(self, addr: Addr) -> Key {
+        Key { net: self.net(addr), own: key(self, What::Host, addr, 0) }
     }
 
     /// The key of the network that an address is in.
+    #[inline]
     pub(crate) fn net(self, addr: Addr) -> u64 {
         key(self, What::Net, addr.masked(net_bits(addr)), 0)
     }
 
-    /// The key of an address with its port.
-    pub(crate) fn endpoint(self, addr: Addr, port: u16) -> u64 {
-        key(self, What::Endpoint, addr, port)
+    /// The key of an address with its port, which is in no network.
+    pub(crate) fn endpoint(self, addr: Addr, port: u16) -> Key {
+        let net = key(self, What::Endpoint, addr, port);
+        Key { net, own: net.rotate_left(32) }
     }
 }
 
 /// Two multiplications of 64 by 64 bits: keys need not resist anybody, a wrong yes costs time only.
+#[inline]
 fn key(role: Role, what: What, addr: Addr, port: u16) -> u64 {
     let (family, high, low) = match addr {
         Addr::V4(n) => (4, 0, u64::from(n)),
@@ -95,7 +108,7 @@ mod tests {
                 let v6 = Addr::V6(u128::from(n) << 80);
                 for addr in [v4, v6] {
                     let port = role.endpoint(addr, n as u16);
-                    keys.extend([role.host(addr), role.net(addr), port]);
+                    keys.extend([role.host(addr).own, role.net(addr), port.net]);
                     count += 3;
                 }
             }
@@ -110,7 +123,8 @@ mod tests {
         let v6 = Addr::V6(0x2001_0db8 << 96 | 1);
         assert_eq!(Role::End.net(v4), Role::End.net(Addr::V4(0xc000_02fe)));
         assert_ne!(Role::End.net(v4), Role::End.net(Addr::V4(0xc000_03fe)));
-        let all = [Role::End.host(v4), Role::Hop.net(v6), Role::Translated.endpoint(v4, 80)];
+        let all =
+            [Role::End.host(v4).own, Role::Hop.net(v6), Role::Translated.endpoint(v4, 80).net];
         assert_eq!(all, GOLDEN, "{all:#x?}");
     }
 
@@ -119,7 +133,7 @@ mod tests {
     #[test]
     fn neighbours_spread_over_all_bits() {
         for bit in 0..64 {
-            let keys = (0..4096_u32).map(|n| Role::End.host(Addr::V4(0x0a00_0000 + n)));
+            let keys = (0..4096_u32).map(|n| Role::End.host(Addr::V4(0x0a00_0000 + n)).own);
             let ones = keys.filter(|key| key >> bit & 1 == 1).count();
             assert!((1850..2250).contains(&ones), "bit {bit}: {ones}");
         }

@@ -1,9 +1,11 @@
 //! Sets of keys that answer "certainly not" or "maybe": Bloom filters, cut into pages so that a
 //! question reads one page, whose sum is checked.
 //!
-//! A key belongs to one page by its upper half; within it, a few bits are set by its lower half. A
+//! An address belongs to one page by the upper half of its network's key. Within it, a few bits are
+//! set by the key of the network and a few more by its own, so that one look tells of both. A
 //! set has [`PAGE`] octets a page, and one page that is shorter if it needs no whole one.
 
+use crate::key::Key;
 use twox_hash::XxHash3_64;
 
 /// Octets of a page at most, with its sum at the end.
@@ -16,10 +18,11 @@ pub(crate) const MOST: usize = 1 << 28;
 /// How much room keys get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Density {
-    /// Bits a key.
+    /// Bits an address.
     pub(crate) bits: usize,
-    /// Bits that each key sets.
-    pub(crate) probes: u8,
+    /// Bits that each network sets, and each address besides.
+    pub(crate) net: u8,
+    pub(crate) own: u8,
 }
 
 /// Where a set lies, and what it takes to ask it.
@@ -27,12 +30,14 @@ pub(crate) struct Density {
 pub(crate) struct Shape {
     /// Octets of all pages.
     pub(crate) len: u32,
-    /// Bits that each key sets; 0 if nothing is known, and the answer is always maybe.
-    pub(crate) probes: u8,
+    /// Bits that each network sets; 0 if nothing is known, and the answer is always maybe.
+    pub(crate) net: u8,
+    /// Bits that each address sets besides.
+    pub(crate) own: u8,
 }
 
 impl Shape {
-    /// That of a set for about so many keys.
+    /// That of a set for about so many addresses.
     pub(crate) fn of(keys: usize, density: Density) -> Self {
         let octets = keys.saturating_mul(density.bits).div_ceil(8).max(1);
         let room = PAGE - SUM;
@@ -41,7 +46,7 @@ impl Shape {
             false => octets.div_ceil(room) * PAGE,
         };
         match len <= MOST {
-            true => Self { len: len as u32, probes: density.probes },
+            true => Self { len: len as u32, net: density.net, own: density.own },
             false => Self::default(),
         }
     }
@@ -54,24 +59,25 @@ impl Shape {
     /// Whether octets can be laid out so.
     pub(crate) const fn is_sound(self) -> bool {
         let len = self.len as usize;
-        match self.probes {
-            0 => len == 0,
+        match self.net {
+            0 => len == 0 && self.own == 0,
             _ => len > SUM && len <= MOST && (len < PAGE || len.is_multiple_of(PAGE)),
         }
     }
 
-    /// Where the page of a key begins.
-    pub(crate) const fn page_of(self, key: u64) -> usize {
+    /// Where the page of a network begins.
+    pub(crate) const fn page_of(self, net: u64) -> usize {
         let pages = self.len as usize / self.page_len();
-        (((key >> 32) * pages as u64) >> 32) as usize * self.page_len()
+        (((net >> 32) * pages as u64) >> 32) as usize * self.page_len()
     }
 
     /// The bits of a key within its page.
-    fn bits(self, key: u64) -> impl Iterator<Item = usize> {
+    #[inline]
+    fn bits(self, key: u64, probes: u8) -> impl Iterator<Item = usize> {
         let count = (self.page_len().saturating_sub(SUM) * 8) as u64;
         // The lower half, and an odd step from it, as far as 32 bits go.
         let (start, step) = (key & 0xffff_ffff, (key.wrapping_mul(STEP) >> 32) | 1);
-        (0..u64::from(self.probes)).map(move |n| {
+        (0..u64::from(probes)).map(move |n| {
             let spread = start.wrapping_add(n.wrapping_mul(step)) & 0xffff_ffff;
             ((spread * count) >> 32) as usize
         })
@@ -81,17 +87,17 @@ impl Shape {
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Appends a set of these keys.
-pub(crate) fn build(keys: &[u64], shape: Shape, out: &mut Vec<u8>) {
+pub(crate) fn build(keys: &[Key], shape: Shape, out: &mut Vec<u8>) {
     let at = out.len();
     out.resize(at + shape.len as usize, 0);
-    if shape.probes == 0 {
+    if shape.net == 0 {
         return;
     }
     let Some(pages) = out.get_mut(at..) else { return };
     for key in keys {
-        let page = shape.page_of(*key);
+        let page = shape.page_of(key.net);
         let Some(page) = pages.get_mut(page..) else { continue };
-        for bit in shape.bits(*key) {
+        for bit in shape.bits(key.net, shape.net).chain(shape.bits(key.own, shape.own)) {
             if let Some(octet) = page.get_mut(bit / 8) {
                 *octet |= 1 << (bit % 8);
             }
@@ -103,14 +109,16 @@ pub(crate) fn build(keys: &[u64], shape: Shape, out: &mut Vec<u8>) {
     }
 }
 
-/// Whether a page may hold a key; `None` if the page is damaged.
-pub(crate) fn may_hold(page: &[u8], shape: Shape, key: u64) -> Option<bool> {
+/// Whether a page may hold a network, and an address in it if one is given; `None` if the page is
+/// damaged.
+pub(crate) fn may_hold(page: &[u8], shape: Shape, net: u64, own: Option<u64>) -> Option<bool> {
     let (bits, sum) = page.split_last_chunk::<SUM>()?;
     if page.len() != shape.page_len() || XxHash3_64::oneshot(bits).to_le_bytes() != *sum {
         return None;
     }
     let is_set = |bit: usize| bits.get(bit / 8).is_some_and(|octet| octet >> (bit % 8) & 1 == 1);
-    Some(shape.bits(key).all(is_set))
+    let all = |key, probes| shape.bits(key, probes).all(is_set);
+    Some(all(net, shape.net) && own.is_none_or(|own| all(own, shape.own)))
 }
 
 #[cfg(test)]
@@ -119,15 +127,19 @@ mod tests {
     use crate::key::Role;
     use record::Addr;
 
-    const DENSITY: Density = Density { bits: 8, probes: 5 };
+    const DENSITY: Density = Density { bits: 13, net: 4, own: 3 };
 
-    fn keys(from: u32, count: u32) -> impl Iterator<Item = u64> {
+    fn keys(from: u32, count: u32) -> impl Iterator<Item = Key> {
         (from..from + count).map(|n| Role::End.host(Addr::V4(n)))
     }
 
-    fn ask(pages: &[u8], shape: Shape, key: u64) -> Option<bool> {
-        let at = shape.page_of(key);
-        may_hold(&pages[at..at + shape.page_len()], shape, key)
+    fn ask(pages: &[u8], shape: Shape, key: Key) -> Option<bool> {
+        let at = shape.page_of(key.net);
+        let page = &pages[at..at + shape.page_len()];
+        let (net, own) = (may_hold(page, shape, key.net, None), Some(key.own));
+        let all = may_hold(page, shape, key.net, own);
+        assert!(net != Some(false) || all == Some(false), "an address without its network");
+        all
     }
 
     #[test]
@@ -142,7 +154,10 @@ mod tests {
             let wrong = keys(1 << 24, 20_000).filter(|key| ask(pages, shape, *key) == Some(true));
             let wrong = wrong.count();
             assert!(wrong < 900, "{count}: {wrong} of 20000");
-            assert!(count < 4088 || pages.len() <= count as usize * 103 / 100 + PAGE, "{count}");
+            assert!(
+                count < 4088 || pages.len() <= count as usize * 13 / 8 * 103 / 100 + PAGE,
+                "{count}"
+            );
         }
     }
 
@@ -156,7 +171,7 @@ mod tests {
             pages[at] ^= 0x10;
             assert_eq!(ask(&pages, shape, key), None, "octet {at}");
             pages[at] ^= 0x10;
-            assert_eq!(may_hold(&pages[..at], shape, key), None);
+            assert_eq!(may_hold(&pages[..at], shape, key.net, None), None);
         }
     }
 
@@ -180,7 +195,7 @@ mod tests {
             (8192, 5, true),
             (16, 0, false),
         ] {
-            assert_eq!(Shape { len, probes }.is_sound(), sound, "{len} {probes}");
+            assert_eq!(Shape { len, net: probes, own: probes }.is_sound(), sound, "{len} {probes}");
         }
     }
 }

@@ -207,15 +207,15 @@ impl Asked<'_> {
         self.ports.get_or_init(read).as_ref()
     }
 
-    /// Whether a key may be in the set of addresses.
-    fn has_key(&self, key: u64) -> bool {
+    /// Whether a network may be in the set, and an address in it if one is given.
+    fn has_key(&self, net: u64, own: Option<u64>) -> bool {
         let shape = self.section.pages;
-        if shape.probes == 0 || self.is_silent.get() {
+        if shape.net == 0 || self.is_silent.get() {
             return true;
         }
-        let at = self.section.pages_at.saturating_add(shape.page_of(key) as u64);
+        let at = self.section.pages_at.saturating_add(shape.page_of(net) as u64);
         let page = self.entry.read(at, shape.page_len());
-        let answer = page.and_then(|page| pages::may_hold(&page, shape, key));
+        let answer = page.and_then(|page| pages::may_hold(&page, shape, net, own));
         self.is_silent.set(answer.is_none());
         answer.unwrap_or(true)
     }
@@ -249,9 +249,10 @@ impl Digest for Asked<'_> {
         }
         let width = 8 * addr.width();
         if usize::from(bits) == width {
-            return self.has_key(role.host(addr));
+            let key = role.host(addr);
+            return self.has_key(key.net, Some(key.own));
         }
-        bits < net_bits(addr) || self.has_key(role.net(addr))
+        bits < net_bits(addr) || self.has_key(role.net(addr), None)
     }
 
     fn has_width(&self, field: Field, octets: u16) -> bool {
@@ -261,7 +262,10 @@ impl Digest for Asked<'_> {
 
     fn has_endpoint(&self, fields: (Field, Field), addr: Addr, port: u16) -> bool {
         match Role::of(fields.0) {
-            Some(role @ Role::Translated) => self.has_key(role.endpoint(addr, port)),
+            Some(role @ Role::Translated) => {
+                let key = role.endpoint(addr, port);
+                self.has_key(key.net, Some(key.own))
+            }
             _ => true,
         }
     }

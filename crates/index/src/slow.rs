@@ -4,6 +4,7 @@
 use crate::build::{OF_FILE, OF_STRETCH, STRETCH};
 use crate::digest::{Digest, Digester, add_addresses};
 use crate::entry::{About, Section, encode};
+use crate::key::Key;
 use crate::keys::Distinct;
 use crate::known::Known;
 use crate::pages::Shape;
@@ -11,22 +12,22 @@ use record::{Addr, Field, Flow, FlowSink as _, Row, RowRef, Rows, ShapeTable};
 use std::collections::BTreeSet;
 use store::{BlockReader, FlowFile, MetaRecord, Writer, WriterOptions};
 
-fn count(keys: &BTreeSet<u64>) -> usize {
+fn count(keys: &BTreeSet<Key>) -> usize {
     let mut distinct = Distinct::default();
-    keys.iter().for_each(|key| distinct.add(*key));
+    keys.iter().for_each(|key| distinct.add(key.own));
     distinct.count()
 }
 
 fn section(blocks: std::ops::Range<u32>, part: Part, all: bool, data: &mut Vec<u8>) -> Section {
     let shape = Shape::of(count(&part.keys), if all { OF_FILE } else { OF_STRETCH });
-    let keys: Vec<u64> = part.keys.into_iter().collect();
+    let keys: Vec<Key> = part.keys.into_iter().collect();
     Section::put(blocks, part.known, shape, data, &keys)
 }
 
 #[derive(Default)]
 struct Part {
     known: Known,
-    keys: BTreeSet<u64>,
+    keys: BTreeSet<Key>,
 }
 
 impl Part {
@@ -55,11 +56,15 @@ pub(crate) fn entry(file: &FlowFile, about: &About) -> Vec<u8> {
             whole.add(row);
         }
         if part.known.rows >= STRETCH || n + 1 == blocks {
-            sections.push(section(first..n + 1, std::mem::take(&mut part), false, &mut data));
+            let is_all = sections.is_empty() && part.known.rows < STRETCH;
+            sections.push(section(first..n + 1, std::mem::take(&mut part), is_all, &mut data));
             first = n + 1;
         }
     }
-    let whole = section(0..blocks, whole, true, &mut data);
+    let whole = match sections.as_slice() {
+        [only] => only.clone(),
+        _ => section(0..blocks, whole, true, &mut data),
+    };
     encode(about, &meta, &whole, &sections, &data).expect("entry")
 }
 

@@ -207,8 +207,10 @@ impl Query {
                 return Some(task);
             }
             c = match std::mem::take(&mut c.ahead) {
-                Ahead::Opened(index, result) => {
-                    self.begin(&mut c, index, result, shared);
+                Ahead::Opened(opened) => {
+                    for (index, result) in opened {
+                        self.begin(&mut c, index, result, shared);
+                    }
                     c
                 }
                 Ahead::Opening => {
@@ -221,7 +223,8 @@ impl Query {
         }
     }
 
-    /// Opens the next file while others go on taking blocks of the one before.
+    /// Opens the next file while others go on taking blocks of the one before, and passes over those
+    /// before it of which nothing is wanted.
     fn open_next<'c>(
         &self,
         shared: &'c Shared<'_>,
@@ -235,16 +238,24 @@ impl Query {
             }),
             None => Some(c.next_file),
         };
-        let Some((index, path)) = index.and_then(|i| Some((i, self.files.get(i)?))) else {
+        let Some(first) = index.filter(|i| *i < self.files.len()) else {
             c.next_file = self.files.len();
             return c;
         };
-        c.next_file = index + 1;
         c.ahead = Ahead::Opening;
         drop(c);
-        let result = self.open(path, shared.index.as_ref());
+        let mut opened = Vec::new();
+        for (index, path) in self.files.iter().enumerate().skip(first).take(AT_ONCE) {
+            let result = self.open(path, shared.index.as_ref());
+            let is_wanted = !matches!(result, Ok(Opened::Unwanted(_) | Opened::Outside(_)));
+            opened.push((index, result));
+            if is_wanted || shared.stop.load(Relaxed) {
+                break;
+            }
+        }
         let mut c = lock(&shared.cursor);
-        c.ahead = Ahead::Opened(index, result);
+        c.next_file = first + opened.len();
+        c.ahead = Ahead::Opened(opened);
         shared.opened.notify_all();
         c
     }
@@ -349,6 +360,9 @@ impl Query {
     }
 }
 
+/// Files that are passed over in one step: each step wakes those that wait.
+const AT_ONCE: usize = 512;
+
 /// A file on its way.
 enum Opened {
     /// It is read, or these blocks of it.
@@ -390,7 +404,8 @@ enum Ahead {
     #[default]
     Nothing,
     Opening,
-    Opened(usize, Result<Opened, InputError>),
+    /// That file, behind those before it of which nothing is wanted.
+    Opened(Vec<(usize, Result<Opened, InputError>)>),
 }
 
 impl Cursor {
