@@ -127,7 +127,7 @@ impl Collector {
             due_ms: 0,
             finisher: Finisher::new(),
         };
-        collector.finisher.index(collector.config.index.is_some());
+        collector.finisher.index(collector.config.index.clone());
         collector.add_configured()?;
         collector.schedule(now_ms);
         Ok(collector)

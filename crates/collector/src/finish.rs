@@ -106,10 +106,10 @@ impl Finisher {
         }
     }
 
-    /// Whether files that a crash has left get an index, too.
-    pub(crate) fn index(&mut self, has_index: bool) {
+    /// Who indexes files that have their name, if anybody does.
+    pub(crate) fn index(&mut self, index: Option<Arc<index::Surveys>>) {
         if let Self::Here(worker) = self {
-            worker.has_index = has_index;
+            worker.index = index;
         }
     }
 
@@ -187,7 +187,7 @@ impl Finisher {
 pub(crate) struct Worker {
     on_file: Option<OnFile>,
     on_slot: Option<OnSlot>,
-    has_index: bool,
+    index: Option<Arc<index::Surveys>>,
     /// What comes before anything else.
     first: Vec<Job>,
     /// Files that could not be closed or named: tried again with the next file of their directory.
@@ -311,8 +311,8 @@ impl Worker {
             note_dropped(&closed);
             line.blocks = closed.blocks;
             let published = file.place.publish(&file.path, file.slot);
-            if let (Ok(published), Some(survey)) = (&published, &survey) {
-                index_file(&file.place, published, &line.ident, Some((survey, &closed)));
+            if let (Ok(published), Some(index), Some(survey)) = (&published, &self.index, &survey) {
+                index_file(index, &file.place, published, &line.ident, Some((survey, &closed)));
             }
             *in_file = InFile::Of { stored: closed.stored, lost: closed.lost };
             published
@@ -385,8 +385,8 @@ impl Worker {
                 self.tell(file, &path);
             }
             Ok(Taken::Named(published, resumed)) => {
-                if self.has_index {
-                    index_file(&file.place, &published, file.ident(), None);
+                if let Some(index) = &self.index {
+                    index_file(index, &file.place, &published, file.ident(), None);
                 }
                 match &mut file.whose {
                     Whose::Left(_) => return self.note_crash(&file, Some((&published, &resumed))),
@@ -469,6 +469,9 @@ impl Worker {
         while let Some(file) = self.unfinished.pop_front() {
             self.give_up(file);
         }
+        if let Some(Err(e)) = self.index.as_ref().map(|index| index.end()) {
+            log::warn!("{e}");
+        }
         self.statements.end();
     }
 }
@@ -489,12 +492,13 @@ fn save(job: &SaveJob) {
 
 /// Puts what is known of a file beside it. Without that searches read it.
 fn index_file(
+    index: &index::Surveys,
     place: &Place,
     published: &Published,
     ident: &str,
     seen: Option<(&index::Survey, &Closed)>,
 ) {
-    match index::note(&place.dir, published, ident, seen) {
+    match index.note(&place.dir, published, ident, seen) {
         Ok(true) => {}
         Ok(false) => {
             let path = published.path().display();

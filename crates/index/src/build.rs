@@ -93,20 +93,36 @@ impl Builder {
         self.all_keys.octets() + 16 * self.keys.capacity() + self.data.capacity()
     }
 
-    /// The octets of the entry. `None` if the file is too large for one.
-    pub(crate) fn finish(mut self, about: &About) -> Option<Vec<u8>> {
+    /// The entry. `None` if the file is too large for one.
+    pub(crate) fn finish(mut self, about: &About) -> Option<Finished> {
         if self.first_block < self.blocks {
             self.end_stretch(true);
         }
-        if let [only] = self.sections.as_slice() {
+        let whole = match self.sections.as_slice() {
             // What is said of the file is said of its one stretch.
-            let whole = only.clone();
-            return encode(about, &self.meta, &whole, &self.sections, &self.data);
-        }
-        let shape = self.all_keys.count().map(|count| Shape::of(count, OF_FILE));
-        let keys = self.all_keys.all();
-        let shape = shape.unwrap_or_default();
-        let whole = Section::put(0..self.blocks, self.whole, shape, &mut self.data, keys);
-        encode(about, &self.meta, &whole, &self.sections, &self.data)
+            [only] => only.clone(),
+            _ => {
+                let shape = self.all_keys.count().map(|count| Shape::of(count, OF_FILE));
+                let (shape, keys) = (shape.unwrap_or_default(), self.all_keys.all());
+                Section::put(0..self.blocks, self.whole, shape, &mut self.data, keys)
+            }
+        };
+        let octets = encode(about, &self.meta, &whole, &self.sections, &self.data)?;
+        let head_len = (octets.len() - self.data.len()) as u32;
+        let known = whole.known;
+        Some(Finished { octets, head_len, blocks: self.blocks, known, keys: self.all_keys })
     }
+}
+
+/// What is known about a file.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// Of its entry.
+    pub(crate) octets: Vec<u8>,
+    /// Octets of the head.
+    pub(crate) head_len: u32,
+    pub(crate) blocks: u32,
+    /// For the group that it will be in.
+    pub(crate) known: Known,
+    pub(crate) keys: FileKeys,
 }

@@ -29,11 +29,11 @@ use twox_hash::XxHash3_64;
 /// `FIDX`.
 const MAGIC: u32 = 0x5844_4946;
 /// Times of a file without statistics.
-const NEVER: (u64, u64) = (u64::MAX, 0);
+pub(crate) const NEVER: (u64, u64) = (u64::MAX, 0);
 /// Octets of the head before its name.
 pub(crate) const FIXED: usize = 64;
 /// Octets of a head at most; the largest file has no more blocks.
-const MOST: usize = 64 << 20;
+pub(crate) const MOST: usize = 64 << 20;
 /// Blocks of a file at most: readers look at no more.
 const BLOCKS: u32 = 1 << 22;
 /// Rows of a file at most, so that sums of them never overflow.
@@ -81,7 +81,7 @@ impl Section {
         Self { blocks, known, ports, pages_at, pages }
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.extend(self.blocks.start.to_le_bytes());
         out.extend((self.blocks.end - self.blocks.start).to_le_bytes());
         out.extend(self.ports.0.to_le_bytes());
@@ -92,7 +92,7 @@ impl Section {
         self.known.encode(out);
     }
 
-    fn decode(input: &mut Input<'_>, data_len: u64) -> Option<Self> {
+    pub(crate) fn decode(input: &mut Input<'_>, data_len: u64) -> Option<Self> {
         let (first, count) = (input.u32()?, input.u32()?);
         let ports = (input.u64()?, input.u32()?);
         let (pages_at, len) = (input.u64()?, input.u32()?);

@@ -22,6 +22,9 @@ use crate::input::Input;
 use crate::keys::FileKeys;
 use crate::known::Known;
 use crate::pages::{Density, Shape};
+use crate::ports::Ports;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use twox_hash::XxHash3_64;
 
 /// `FDAY`.
@@ -144,6 +147,38 @@ pub(crate) struct Group {
     pub(crate) section: Section,
     /// Octets of the head.
     pub(crate) len: u64,
+}
+
+/// A group in an index, and what was read of it lately: each of its files asks the same.
+#[derive(Debug)]
+pub(crate) struct OpenGroup {
+    pub(crate) section: Section,
+    /// Where its ports and sets are.
+    pub(crate) data_at: u64,
+    pub(crate) ports: OnceLock<Option<Ports>>,
+    pages: Mutex<HashMap<u64, Option<Arc<[u8]>>>>,
+}
+
+impl OpenGroup {
+    pub(crate) fn new(group: Group, at: u64) -> Self {
+        let data_at = at.saturating_add(group.len);
+        let (ports, pages) = (OnceLock::new(), Mutex::default());
+        Self { section: group.section, data_at, ports, pages }
+    }
+
+    /// A page, read once as long as few are asked for.
+    pub(crate) fn page(
+        &self,
+        at: u64,
+        read: impl FnOnce() -> Option<Vec<u8>>,
+    ) -> Option<Arc<[u8]>> {
+        const PAGES: usize = 64;
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        if pages.len() >= PAGES && !pages.contains_key(&at) {
+            pages.clear();
+        }
+        pages.entry(at).or_insert_with(|| read().map(Arc::from)).clone()
+    }
 }
 
 /// Octets of the group that ends with this tail.

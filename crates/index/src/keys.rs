@@ -135,8 +135,13 @@ impl FileKeys {
         }
         // What was counted once may be counted a little lower later.
         if self.distinct.count() > 2 * Self::MOST {
-            (self.is_too_many, self.keys, self.recent) = (true, Vec::new(), Vec::new());
+            self.give_up();
         }
+    }
+
+    /// From here on they are too many.
+    pub(crate) fn give_up(&mut self) {
+        (self.is_too_many, self.keys, self.recent) = (true, Vec::new(), Vec::new());
     }
 
     /// About how many there are; `None` if they are too many to be kept.

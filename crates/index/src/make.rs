@@ -1,6 +1,6 @@
 //! Indexes of files that are there: made, compared with the files, removed.
 
-use crate::build::Builder;
+use crate::build::{Builder, Finished};
 use crate::day;
 use crate::digest::Digester;
 use crate::entry::About;
@@ -35,8 +35,8 @@ pub fn make(
     options: &ReadOptions,
     reader: &mut BlockReader,
 ) -> Result<(), IndexError> {
-    let entry = describe(base, path, options, reader)?;
-    day::append(base, day_of(path)?, &entry)
+    let (_, entry) = describe(base, path, options, reader)?;
+    day::append(base, day_of(path)?, &entry.octets).map(|_| ())
 }
 
 /// Reads a flow file and compares what its index says with it, octet by octet.
@@ -50,7 +50,7 @@ pub fn check(
 ) -> Result<State, IndexError> {
     let Some(entry) = Index::new().of(path) else { return Ok(State::Missing) };
     let base = entry.base(path);
-    let is_right = entry.has_octets(&describe(&base, path, options, reader)?);
+    let is_right = entry.has_octets(&describe(&base, path, options, reader)?.1.octets);
     Ok(if is_right { State::Right } else { State::Wrong })
 }
 
@@ -78,19 +78,19 @@ pub fn drop_of(files: &[PathBuf]) -> Result<(u64, u64), IndexError> {
     Ok(dropped)
 }
 
-fn day_of(path: &Path) -> Result<&str, IndexError> {
+pub(crate) fn day_of(path: &Path) -> Result<&str, IndexError> {
     let name = path.file_name().and_then(|n| n.to_str());
     let no_day = || IndexError::NoDay { path: path.to_owned() };
     name.and_then(side::day_in_name).ok_or_else(no_day)
 }
 
-/// The entry of a file.
-fn describe(
+/// What is known about a file.
+pub(crate) fn describe(
     base: &Path,
     path: &Path,
     options: &ReadOptions,
     reader: &mut BlockReader,
-) -> Result<Vec<u8>, IndexError> {
+) -> Result<(About, Finished), IndexError> {
     day_of(path)?;
     let not_sound =
         |what: &str| IndexError::NotSound { path: path.to_owned(), what: what.to_owned() };
@@ -125,5 +125,6 @@ fn describe(
         window: file.totals().and_then(record::Totals::window),
     };
     let too_large = || IndexError::TooLarge { path: path.to_owned() };
-    builder.finish(&about).ok_or_else(too_large)
+    let finished = builder.finish(&about).ok_or_else(too_large)?;
+    Ok((about, finished))
 }

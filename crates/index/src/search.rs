@@ -1,7 +1,8 @@
 //! Which blocks of a file a question has to read.
 
-use crate::day::Day;
+use crate::day::{Day, Listed};
 use crate::entry::{Head, Section};
+use crate::group::OpenGroup;
 use crate::key::{Role, net_bits};
 use crate::pages;
 use crate::ports::Ports;
@@ -28,8 +29,7 @@ pub struct Index {
 #[derive(Clone, Debug)]
 pub struct Entry {
     file: Arc<File>,
-    at: u64,
-    head: Arc<Head>,
+    listed: Arc<Listed>,
 }
 
 /// What has to be read of a file.
@@ -80,8 +80,8 @@ impl Index {
 }
 
 fn of_name(day: &Day, name: &str) -> Option<Entry> {
-    let (at, head) = day.entries.get(name)?;
-    Some(Entry { file: Arc::clone(&day.file), at: *at, head: Arc::clone(head) })
+    let listed = Arc::clone(day.entries.get(name)?);
+    Some(Entry { file: Arc::clone(&day.file), listed })
 }
 
 /// When a file was last written, nanoseconds since 1970.
@@ -93,35 +93,39 @@ pub(crate) fn modified_ns(metadata: &std::fs::Metadata) -> u64 {
 impl Entry {
     /// Whether it is about the state of the file that has this metadata.
     pub fn is_about(&self, metadata: &std::fs::Metadata) -> bool {
-        let about = &self.head.about;
+        let about = &self.listed.member.about;
         about.size == metadata.len() && about.modified_ns == modified_ns(metadata)
     }
 
     /// Rows of the file.
     pub fn rows(&self) -> u64 {
-        self.head.whole.known.rows
+        self.listed.member.rows
     }
 
     /// Blocks of the file.
     pub fn blocks(&self) -> u32 {
-        self.head.blocks
+        self.listed.member.blocks
     }
 
     /// The name of the file's source.
     pub fn ident(&self) -> &str {
-        &self.head.about.ident
+        &self.listed.member.about.ident
     }
 
     /// First and last time that the file's statistics tell, milliseconds since 1970.
     pub fn window(&self) -> Option<(u64, u64)> {
-        self.head.about.window
+        self.listed.member.about.window
     }
 
     /// What has to be read for rows that pass all these filters. Stretches that say something about
     /// exporters are always among those of a file that has to be read at all.
     pub fn wanted(&self, filters: &[Filter]) -> Wanted {
-        match self.passing(filters) {
-            Some(passes) => self.chosen(&passes),
+        if !self.may_group_match(filters) {
+            return Wanted::Nothing;
+        }
+        let Some(head) = self.listed.head(&self.file) else { return Wanted::All };
+        match self.passing(head, filters) {
+            Some(passes) => chosen(head, &passes),
             None => Wanted::Nothing,
         }
     }
@@ -129,82 +133,107 @@ impl Entry {
     /// As [`wanted`](Self::wanted), with all that the file says about exporters, also where no row
     /// can pass: for who copies it.
     pub fn wanted_with_exporters(&self, filters: &[Filter]) -> Wanted {
-        match self.passing(filters) {
-            Some(passes) => self.chosen(&passes),
-            None if self.head.meta.is_empty() => Wanted::Nothing,
-            None => self.chosen(&[]),
+        let Some(head) = self.listed.head(&self.file) else { return Wanted::All };
+        match self.passing(head, filters) {
+            Some(passes) => chosen(head, &passes),
+            None if head.meta.is_empty() => Wanted::Nothing,
+            None => chosen(head, &[]),
         }
+    }
+
+    /// Whether rows of the files of its group may pass.
+    fn may_group_match(&self, filters: &[Filter]) -> bool {
+        self.listed.group.as_deref().is_none_or(|group| {
+            let asked = Asked::new(&self.file, &group.section, group.data_at, Some(group));
+            asked.may_match(filters)
+        })
     }
 
     /// Whether each section may have rows that pass; `None` if none of them has.
-    fn passing(&self, filters: &[Filter]) -> Option<Vec<bool>> {
-        self.may_match(&self.head.whole, filters).then_some(())?;
-        let sections = self.head.sections.iter();
-        let passes: Vec<bool> = sections.map(|s| self.may_match(s, filters)).collect();
+    fn passing(&self, head: &Head, filters: &[Filter]) -> Option<Vec<bool>> {
+        let data_at = self.listed.member.at.saturating_add(head.len);
+        let may = |section| Asked::new(&self.file, section, data_at, None).may_match(filters);
+        may(&head.whole).then_some(())?;
+        let passes: Vec<bool> = head.sections.iter().map(may).collect();
         passes.contains(&true).then_some(passes)
-    }
-
-    /// The blocks of sections that may pass, and of those that say something about exporters.
-    fn chosen(&self, passes: &[bool]) -> Wanted {
-        let (mut blocks, mut rows_left_out) = (Vec::new(), 0);
-        let passes = passes.iter().copied().chain(std::iter::repeat(false));
-        for (section, passes) in self.head.sections.iter().zip(passes) {
-            let meta = self.head.meta.partition_point(|n| *n < section.blocks.start);
-            let says_who = self.head.meta.get(meta).is_some_and(|n| section.blocks.contains(n));
-            match passes || says_who {
-                true => blocks.extend(section.blocks.clone()),
-                false => rows_left_out += section.known.rows,
-            }
-        }
-        match blocks.len() == self.head.blocks as usize {
-            true => Wanted::All,
-            false => Wanted::Some { blocks, rows_left_out },
-        }
-    }
-
-    fn may_match(&self, section: &Section, filters: &[Filter]) -> bool {
-        let asked =
-            Asked { entry: self, section, ports: OnceCell::new(), is_silent: Cell::new(false) };
-        section.known.rows > 0 && filters.iter().all(|f| f.may_match(&asked))
     }
 
     /// The directory of the index, of the file that it is about.
     pub(crate) fn base(&self, path: &Path) -> PathBuf {
-        let levels = Path::new(&self.head.about.name).components().count();
+        let levels = Path::new(&self.listed.member.about.name).components().count();
         path.ancestors().nth(levels).unwrap_or_else(|| Path::new("")).to_owned()
     }
 
     /// Whether these are its octets.
     pub(crate) fn has_octets(&self, wanted: &[u8]) -> bool {
-        if self.head.entry_len != wanted.len() as u64 {
+        let member = &self.listed.member;
+        if member.entry_len != wanted.len() as u64 {
             return false;
         }
         let mut octets = vec![0; wanted.len()];
-        self.file.read_exact_at(&mut octets, self.at).is_ok() && octets == wanted
+        self.file.read_exact_at(&mut octets, member.at).is_ok() && octets == wanted
     }
+}
 
-    fn read(&self, at: u64, len: usize) -> Option<Vec<u8>> {
-        let mut octets = vec![0; len];
-        let from = self.at.checked_add(self.head.len)?.checked_add(at)?;
-        self.file.read_exact_at(&mut octets, from).ok()?;
-        Some(octets)
+/// The blocks of sections that may pass, and of those that say something about exporters.
+fn chosen(head: &Head, passes: &[bool]) -> Wanted {
+    let (mut blocks, mut rows_left_out) = (Vec::new(), 0);
+    let passes = passes.iter().copied().chain(std::iter::repeat(false));
+    for (section, passes) in head.sections.iter().zip(passes) {
+        let meta = head.meta.partition_point(|n| *n < section.blocks.start);
+        let says_who = head.meta.get(meta).is_some_and(|n| section.blocks.contains(n));
+        match passes || says_who {
+            true => blocks.extend(section.blocks.clone()),
+            false => rows_left_out += section.known.rows,
+        }
+    }
+    match blocks.len() == head.blocks as usize {
+        true => Wanted::All,
+        false => Wanted::Some { blocks, rows_left_out },
     }
 }
 
 /// A section, and what was read of it so far.
 struct Asked<'e> {
-    entry: &'e Entry,
+    file: &'e File,
     section: &'e Section,
+    /// Where places count from.
+    data_at: u64,
+    /// Keeps what was read for the next of its files.
+    group: Option<&'e OpenGroup>,
     ports: OnceCell<Option<Ports>>,
     /// Its pages cannot be read.
     is_silent: Cell<bool>,
 }
 
-impl Asked<'_> {
+impl<'e> Asked<'e> {
+    fn new(
+        file: &'e File,
+        section: &'e Section,
+        data_at: u64,
+        group: Option<&'e OpenGroup>,
+    ) -> Self {
+        let (ports, is_silent) = (OnceCell::new(), Cell::new(false));
+        Self { file, section, data_at, group, ports, is_silent }
+    }
+
+    fn may_match(&self, filters: &[Filter]) -> bool {
+        self.section.known.rows > 0 && filters.iter().all(|f| f.may_match(self))
+    }
+
+    fn read(&self, at: u64, len: usize) -> Option<Vec<u8>> {
+        let mut octets = vec![0; len];
+        self.file.read_exact_at(&mut octets, self.data_at.checked_add(at)?).ok()?;
+        Some(octets)
+    }
+
     fn ports(&self) -> Option<&Ports> {
         let (at, len) = self.section.ports;
-        let read = || Ports::decode(&self.entry.read(at, len as usize)?);
-        self.ports.get_or_init(read).as_ref()
+        let read = || Ports::decode(&self.read(at, len as usize)?);
+        match self.group {
+            Some(group) => group.ports.get_or_init(read).as_ref(),
+            None => self.ports.get_or_init(read).as_ref(),
+        }
     }
 
     /// Whether a network may be in the set, and an address in it if one is given.
@@ -214,8 +243,11 @@ impl Asked<'_> {
             return true;
         }
         let at = self.section.pages_at.saturating_add(shape.page_of(net) as u64);
-        let page = self.entry.read(at, shape.page_len());
-        let answer = page.and_then(|page| pages::may_hold(&page, shape, net, own));
+        let read = || self.read(at, shape.page_len());
+        let answer = match self.group {
+            Some(group) => group.page(at, read).and_then(|p| pages::may_hold(&p, shape, net, own)),
+            None => read().and_then(|p| pages::may_hold(&p, shape, net, own)),
+        };
         self.is_silent.set(answer.is_none());
         answer.unwrap_or(true)
     }

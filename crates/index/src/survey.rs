@@ -1,19 +1,20 @@
 //! Indexes at write time: what goes into a file is looked at while it is at hand anyway.
 
-use crate::build::Builder;
+use crate::build::{Builder, Finished};
 use crate::day;
 use crate::digest::{Digest, Digester};
 use crate::entry::About;
 use crate::error::IndexError;
-use crate::make::make;
+use crate::group::{Draft, Member};
+use crate::make::{day_of, describe};
 use crate::search::modified_ns;
 use record::Rows;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::rotate::Published;
-use store::{BlockReader, Closed, ReadOptions, side};
+use store::{BlockReader, Closed, ReadOptions};
 
 /// Indexes of the files that a process writes. What they take together is bounded.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Surveys {
     /// Work tables, one for each thread that looks at blocks at once.
     digesters: Mutex<Vec<Digester>>,
     digests: Mutex<Vec<Digest>>,
+    /// Groups on their way, by the directory of their index and its day.
+    drafts: Mutex<BTreeMap<(PathBuf, String), Draft>>,
     /// Octets that indexes on their way take.
     octets: AtomicUsize,
     limit: usize,
@@ -42,38 +45,106 @@ impl Surveys {
         Arc::new(Self {
             digesters: Mutex::default(),
             digests: Mutex::default(),
+            drafts: Mutex::default(),
             octets: AtomicUsize::new(0),
             limit,
         })
     }
 
+    /// Indexes a file that has got its name: by what was seen while it was written; where nobody
+    /// looked, after a crash, or where it was merged with another one, by reading it. `base` is a
+    /// directory above it. Whoever reads the file before that finds no index. `Ok(false)` if
+    /// something of the file was not seen: it stays without one.
+    ///
+    /// # Errors
+    /// If the index cannot be written, or the file not be read.
+    pub fn note(
+        &self,
+        base: &Path,
+        published: &Published,
+        ident: &str,
+        seen: Option<(&Survey, &Closed)>,
+    ) -> Result<bool, IndexError> {
+        let (about, finished) = match (published, seen) {
+            (Published::Renamed(path), Some((survey, closed))) => {
+                match survey.finish(base, path, closed, ident)? {
+                    Some(known) => known,
+                    None => return Ok(false),
+                }
+            }
+            _ => {
+                let mut reader = BlockReader::new();
+                describe(base, published.path(), &ReadOptions::default(), &mut reader)?
+            }
+        };
+        self.put(base, day_of(published.path())?, about, &finished).map(|()| true)
+    }
+
+    /// Reads a flow file and appends what is known about it to the index of its day in `base`, a
+    /// directory above it.
+    ///
+    /// # Errors
+    /// If it cannot be read as a whole, is not closed, is encrypted, or is not called as collectors
+    /// call files; or if the index cannot be written.
+    pub fn make(
+        &self,
+        base: &Path,
+        path: &Path,
+        options: &ReadOptions,
+        reader: &mut BlockReader,
+    ) -> Result<(), IndexError> {
+        let (about, finished) = describe(base, path, options, reader)?;
+        self.put(base, day_of(path)?, about, &finished)
+    }
+
+    /// Appends an entry, and what is known about its day so far where another day begins.
+    fn put(
+        &self,
+        base: &Path,
+        day: &str,
+        about: About,
+        finished: &Finished,
+    ) -> Result<(), IndexError> {
+        let at = day::append(base, day, &finished.octets)?;
+        let member = Member {
+            about,
+            at,
+            head_len: finished.head_len,
+            entry_len: finished.octets.len() as u64,
+            rows: finished.known.rows,
+            blocks: finished.blocks,
+        };
+        let mut drafts = lock(&self.drafts);
+        let key = (base.to_owned(), day.to_owned());
+        let draft = drafts.entry(key.clone()).or_default();
+        draft.add(member, &finished.known, &finished.keys);
+        let is_full = draft.is_full();
+        let is_much = drafts.values().map(Draft::octets).sum::<usize>() > self.limit / 2;
+        let is_due = |k: &(PathBuf, String)| k.0 == base && (k.1 != day || is_full || is_much);
+        let due: Vec<_> = drafts.keys().filter(|k| is_due(k)).cloned().collect();
+        let due: Vec<_> = due.into_iter().filter_map(|k| drafts.remove_entry(&k)).collect();
+        drop(drafts);
+        // Without a group its files have their entries all the same.
+        due.into_iter().for_each(|((base, day), mut draft)| {
+            let _ = day::append_group(&base, &day, &mut draft);
+        });
+        Ok(())
+    }
+
+    /// Nothing comes any more for a while: appends what is known about days so far.
+    ///
+    /// # Errors
+    /// If an index cannot be written. It stays sound.
+    pub fn end(&self) -> Result<(), IndexError> {
+        let drafts = std::mem::take(&mut *lock(&self.drafts));
+        drafts
+            .into_iter()
+            .try_for_each(|((base, day), mut draft)| day::append_group(&base, &day, &mut draft))
+    }
+
     /// Begins with a file: to be given to [`Writer::survey`](store::Writer::survey).
     pub fn begin(self: &Arc<Self>) -> Arc<Survey> {
         Arc::new(Survey { all: Arc::clone(self), state: Mutex::default() })
-    }
-}
-
-/// Indexes a file that has got its name: by what was seen while it was written; where nobody looked,
-/// after a crash, or where it was merged with another one, by reading it. `base` is a directory above
-/// it. Whoever reads the file before that finds no index. `Ok(false)` if something of the file was
-/// not seen: it stays without one.
-///
-/// # Errors
-/// If the index cannot be written, or the file not be read.
-pub fn note(
-    base: &Path,
-    published: &Published,
-    ident: &str,
-    seen: Option<(&Survey, &Closed)>,
-) -> Result<bool, IndexError> {
-    match (published, seen) {
-        (Published::Renamed(path), Some((survey, closed))) => {
-            survey.append(base, path, closed, ident)
-        }
-        _ => {
-            let mut reader = BlockReader::new();
-            make(base, published.path(), &ReadOptions::default(), &mut reader).map(|()| true)
-        }
     }
 }
 
@@ -95,25 +166,24 @@ struct State {
 }
 
 impl Survey {
-    /// Appends what is known about the file to the index of its day. `Ok(false)` if blocks were
-    /// missed, the file is not as it was closed, or its name has no day.
-    fn append(
+    /// What is known about the file. `None` if blocks were missed, the file is not as it was closed, or
+    /// its name is no text.
+    fn finish(
         &self,
         base: &Path,
         path: &Path,
         closed: &Closed,
         ident: &str,
-    ) -> Result<bool, IndexError> {
+    ) -> Result<Option<(About, Finished)>, IndexError> {
         let mut state = lock(&self.state);
         let builder = std::mem::take(&mut state.builder);
         let is_void = std::mem::replace(&mut state.is_void, true) || !state.waiting.is_empty();
-        let day = path.file_name().and_then(|n| n.to_str()).and_then(side::day_in_name);
         let name = path.strip_prefix(base).ok().and_then(Path::to_str);
-        let (Some(day), Some(name), false) = (day, name, is_void) else { return Ok(false) };
+        let (Some(name), false) = (name, is_void) else { return Ok(None) };
         let metadata = path.symlink_metadata().map_err(IndexError::io("read", path))?;
         // Somebody may have merged it with another one, or replaced it.
         if metadata.len() != closed.bytes || builder.blocks() != closed.blocks {
-            return Ok(false);
+            return Ok(None);
         }
         let about = About {
             name: name.to_owned(),
@@ -122,10 +192,7 @@ impl Survey {
             ident: ident.to_owned(),
             window: closed.window,
         };
-        match builder.finish(&about) {
-            Some(entry) => day::append(base, day, &entry).map(|()| true),
-            None => Ok(false),
-        }
+        Ok(builder.finish(&about).map(|finished| (about, finished)))
     }
 }
 

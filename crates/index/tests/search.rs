@@ -2,7 +2,7 @@
 //! row is not read for.
 
 use filter::{Context, Filter};
-use index::{Index, State, Surveys, Wanted, check, make, note};
+use index::{Index, State, Surveys, Wanted, check, make};
 use record::{Addr, Field, Flow, FlowSink, Meta, Selection};
 use std::collections::BTreeSet;
 use std::fs;
@@ -408,7 +408,7 @@ fn write_seen(
     let stats = record::ExporterStats { sysid: 1, ..Default::default() };
     let closed = writer.close(&[stats]).expect("close");
     let published = Published::Renamed(path.clone());
-    let is_known = note(dir, &published, "none", Some((&survey, &closed))).expect("note");
+    let is_known = surveys.note(dir, &published, "none", Some((&survey, &closed))).expect("note");
     (path, closed, is_known)
 }
 
@@ -440,17 +440,27 @@ fn files_of_which_not_all_was_seen_get_no_index() {
     // A file that has more than was seen.
     let survey = Surveys::new().begin();
     let published = Published::Renamed(path.clone());
-    assert!(!note(dir.path(), &published, "none", Some((&survey, &closed))).expect("note"));
+    assert!(
+        !Surveys::new()
+            .note(dir.path(), &published, "none", Some((&survey, &closed)))
+            .expect("note")
+    );
     // A block whose digest is missing.
     survey.booked(0, true);
-    assert!(!note(dir.path(), &published, "none", Some((&survey, &closed))).expect("note"));
+    assert!(
+        !Surveys::new()
+            .note(dir.path(), &published, "none", Some((&survey, &closed)))
+            .expect("note")
+    );
     assert_eq!(state_of(&path), State::Missing);
     // Where nobody looked, or what was seen is a part only, the file is read.
-    assert!(note(dir.path(), &published, "none", None).expect("note"));
+    assert!(Surveys::new().note(dir.path(), &published, "none", None).expect("note"));
     assert_eq!(state_of(&path), State::Right);
     fs::remove_file(side_file(dir.path())).expect("remove");
     let merged = Published::Merged(path.clone());
-    assert!(note(dir.path(), &merged, "none", Some((&survey, &closed))).expect("note"));
+    assert!(
+        Surveys::new().note(dir.path(), &merged, "none", Some((&survey, &closed))).expect("note")
+    );
     assert_eq!(state_of(&path), State::Right);
     // What was closed at one length and is another now.
     fs::remove_file(side_file(dir.path())).expect("remove");
@@ -458,6 +468,97 @@ fn files_of_which_not_all_was_seen_get_no_index() {
     fs::remove_file(side_file(dir.path())).expect("remove");
     let other = Closed { bytes: closed.bytes + 1, ..closed };
     let survey = Surveys::new().begin();
-    assert!(!note(dir.path(), &published, "none", Some((&survey, &other))).expect("note"));
+    assert!(
+        !Surveys::new()
+            .note(dir.path(), &published, "none", Some((&survey, &other)))
+            .expect("note")
+    );
     assert_eq!(state_of(&path), State::Missing);
+}
+
+/// Files of a slot each, of one day or two, indexed in one go.
+fn write_days(dir: &Path, surveys: &Surveys) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for n in 0..6_u64 {
+        let whole = write(dir, 1, 300 + n);
+        let path = dir.join(format!("nfcapd.2026112{}10{:02}", n / 4, 5 * n + 5));
+        fs::rename(whole, &path).expect("rename");
+        let (options, mut reader) = (ReadOptions::default(), BlockReader::new());
+        surveys.make(dir, &path, &options, &mut reader).expect("index");
+        paths.push(path);
+    }
+    surveys.end().expect("groups");
+    paths
+}
+
+#[test]
+fn days_are_known_as_a_whole_and_never_hide_a_row() {
+    let dir = tempfile::tempdir().expect("directory");
+    let paths = write_days(dir.path(), &Surveys::new());
+    let r = &mut Random(5);
+    let (mut spared, mut asked) = (0, 0);
+    let questions: Vec<Filter> = (0..60).map(|_| parse(&question(r))).collect();
+    let check = |paths: &[PathBuf], spared: &mut u32, asked: &mut u32| {
+        let mut index = Index::new();
+        for path in paths {
+            let Some(entry) = index.of(path) else { continue };
+            for filter in &questions {
+                let passing = passing(path, filter);
+                let wanted = entry.wanted(std::slice::from_ref(filter));
+                assert!(wanted != Wanted::Nothing || passing.is_empty(), "{filter:?}");
+                *spared += u32::from(wanted == Wanted::Nothing);
+                *asked += 1;
+            }
+        }
+    };
+    check(&paths, &mut spared, &mut asked);
+    assert!(asked == 360 && spared > 100, "{spared} of {asked}");
+    // Entries behind a group, of a new file and of one that has changed.
+    let more = write(dir.path(), 2, 400);
+    let changed = dir.path().join("nfcapd.202611201005");
+    fs::copy(&more, &changed).expect("copy");
+    let before = Index::new().of(&paths[0]).map(|entry| entry.rows());
+    index(dir.path(), &more);
+    index(dir.path(), &changed);
+    let paths = [&paths[..], &[more]].concat();
+    (spared, asked) = (0, 0);
+    check(&paths, &mut spared, &mut asked);
+    assert_eq!(asked, 420);
+    assert_eq!(Index::new().of(&paths[0]).map(|entry| entry.rows()), before);
+    assert_eq!(Index::new().of(&changed).map(|entry| entry.rows()), Some(800));
+}
+
+/// A day as it is found when its groups or anything else of it is damaged or cut.
+#[test]
+fn damage_and_cuts_of_groups_never_hide_a_row() {
+    let dir = tempfile::tempdir().expect("directory");
+    let paths = write_days(dir.path(), &Surveys::new());
+    let day = side_file(dir.path());
+    let whole = fs::read(&day).expect("index");
+    let group = whole.windows(4).rposition(|w| w == b"FDAY").expect("a group");
+    let filters = [parse("ip 203.0.113.1"), parse("src as 64500 or port 443"), parse("proto 99")];
+    let right: Vec<Vec<bool>> = paths[..4]
+        .iter()
+        .map(|path| filters.iter().map(|f| passing(path, f).is_empty()).collect())
+        .collect();
+    let ask = |octets: &[u8], what: usize| {
+        fs::write(&day, octets).expect("write");
+        let mut index = Index::new();
+        for (path, right) in paths[..4].iter().zip(&right) {
+            let Some(entry) = index.of(path) else { continue };
+            for (filter, is_empty) in filters.iter().zip(right) {
+                let wanted = entry.wanted(std::slice::from_ref(filter));
+                assert!(wanted != Wanted::Nothing || *is_empty, "octet {what}: {filter:?}");
+            }
+        }
+    };
+    // The head and tail octet by octet, what is between now and then.
+    let places = (group..whole.len())
+        .filter(|at| at - group < 1500 || whole.len() - at < 40 || at % 97 == 0);
+    for at in places {
+        let mut octets = whole.clone();
+        octets[at] ^= 0x41;
+        ask(&octets, at);
+        ask(&whole[..at], at);
+    }
 }

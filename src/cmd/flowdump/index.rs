@@ -6,10 +6,11 @@ use crate::args::flowdump::{Args, IndexWork};
 use crate::exit::Exit;
 use anyhow::Context as _;
 use filter::Filter;
-use index::{Index, IndexError, State, Wanted};
+use index::{Index, IndexError, State, Surveys, Wanted};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use store::{BlockReader, ReadOptions};
 
 /// What is to be done with which files.
@@ -40,7 +41,12 @@ impl Job<'_> {
                 (format!("{indexes} indexes dropped, {octets} octets"), true)
             }
             IndexWork::Build => {
-                let done = self.each(|path, reader, done| self.build(path, reader, done));
+                let (known, surveys) = (Mutex::new(Index::new()), Surveys::new());
+                let done = self.each(|path, reader, done| {
+                    let known = known.lock().unwrap_or_else(PoisonError::into_inner).of(path);
+                    self.build(path, known.is_some(), &surveys, reader, done)
+                });
+                surveys.end()?;
                 let [made, right, _, _, refused] = done.counts();
                 let said =
                     format!("{made} files indexed, {right} were before, {refused} cannot be");
@@ -88,12 +94,19 @@ impl Job<'_> {
         done
     }
 
-    fn build(&self, path: &Path, reader: &mut BlockReader, done: &Done) -> Result<(), IndexError> {
-        if Index::new().of(path).is_some() {
+    fn build(
+        &self,
+        path: &Path,
+        is_known: bool,
+        surveys: &Surveys,
+        reader: &mut BlockReader,
+        done: &Done,
+    ) -> Result<(), IndexError> {
+        if is_known {
             done.right.fetch_add(1, Relaxed);
             return Ok(());
         }
-        index::make(&self.base(path), path, self.read, reader)?;
+        surveys.make(&self.base(path), path, self.read, reader)?;
         done.made.fetch_add(1, Relaxed);
         Ok(())
     }

@@ -61,7 +61,7 @@ impl Finisher {
             place,
             ident: config.ident.clone(),
             exporter: config.exporter.sysid,
-            has_index: config.index.is_some(),
+            index: config.index.clone(),
             books: Arc::clone(&books),
             unfinished: VecDeque::new(),
             statements: VecDeque::new(),
@@ -103,7 +103,7 @@ struct Worker {
     place: Place,
     ident: String,
     exporter: u32,
-    has_index: bool,
+    index: Option<Arc<index::Surveys>>,
     books: Arc<Books>,
     /// Closed or not, these have no name: tried again with the next file.
     unfinished: VecDeque<Unfinished>,
@@ -133,6 +133,9 @@ impl Worker {
             }
         }
         self.try_again();
+        if let Some(Err(e)) = self.index.as_ref().map(|index| index.end()) {
+            log::warn!("{e}");
+        }
         for Unfinished { path, .. } in &self.unfinished {
             log::error!("{}: has no name yet: the next start tries again", path.display());
         }
@@ -216,10 +219,8 @@ impl Worker {
 
     /// Puts what is known of a file beside it. Without that searches read it.
     fn index(&self, published: &Published, seen: Option<(&index::Survey, &Closed)>) {
-        if !self.has_index {
-            return;
-        }
-        if let Err(e) = index::note(&self.place.dir, published, &self.ident, seen) {
+        let Some(index) = &self.index else { return };
+        if let Err(e) = index.note(&self.place.dir, published, &self.ident, seen) {
             log::warn!("no index: {e}; flowdump --index build makes one");
         }
     }
