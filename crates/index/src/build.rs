@@ -15,7 +15,7 @@ pub(crate) const STRETCH: u64 = 32_768;
 /// What the sets of a stretch and of a file take. A wrong yes of a file costs a look at its
 /// stretches, one of a stretch the reading of a block; both together stay below three octets in a
 /// hundred of what packed flows take.
-pub(crate) const OF_STRETCH: Density = Density { bits: 10, net: 3, own: 2 };
+pub(crate) const OF_STRETCH: Density = Density { bits: 9, net: 3, own: 2 };
 pub(crate) const OF_FILE: Density = Density { bits: 13, net: 4, own: 3 };
 
 /// Takes the blocks of a file in their order and makes its entry.

@@ -218,7 +218,8 @@ pub(crate) fn append_group(base: &Path, day: &str, draft: &mut Draft) -> Result<
         })?;
         draft.members.retain(|member| member.at >= from);
         match draft.encode(from) {
-            Some(group) if draft.members.len() > 1 => put(file, end, &group).map(|_| ()),
+            // Also of one file: without a group at the end, nobody finds those before it.
+            Some(group) if !draft.members.is_empty() => put(file, end, &group).map(|_| ()),
             _ => Ok(()),
         }
     })
