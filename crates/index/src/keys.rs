@@ -10,7 +10,7 @@ use std::mem;
 ///
 /// A sample by the key itself: of those whose bits from [`SAMPLED`](Self::SAMPLED) on begin with
 /// `level` zeros, all are kept; when they are too many, the level rises (Wegman's adaptive sampling).
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Distinct {
     /// Open addressing; 0 is nothing, and no key.
     slots: Vec<u64>,
@@ -74,12 +74,6 @@ impl Distinct {
             self.slots.fill(0);
         }
         (self.len, self.level) = (0, 0);
-    }
-}
-
-impl Default for Distinct {
-    fn default() -> Self {
-        Self { slots: Vec::new(), len: 0, level: 0 }
     }
 }
 

@@ -116,7 +116,7 @@ impl Surveys {
         };
         let mut drafts = lock(&self.drafts);
         let key = (base.to_owned(), day.to_owned());
-        let draft = drafts.entry(key.clone()).or_default();
+        let draft = drafts.entry(key).or_default();
         draft.add(member, &finished.known, &finished.keys);
         let is_full = draft.is_full();
         let is_much = drafts.values().map(Draft::octets).sum::<usize>() > self.limit / 2;
