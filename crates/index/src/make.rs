@@ -39,7 +39,8 @@ pub fn make(
     day::append(base, day_of(path)?, &entry.octets).map(|_| ())
 }
 
-/// Reads a flow file and compares what its index says with it, octet by octet.
+/// Reads a flow file and compares what its index says with it, octet by octet; and what is said of
+/// it together with other files, which has to hold all that it has.
 ///
 /// # Errors
 /// If the file cannot be read as a whole.
@@ -50,7 +51,8 @@ pub fn check(
 ) -> Result<State, IndexError> {
     let Some(entry) = Index::new().of(path) else { return Ok(State::Missing) };
     let base = entry.base(path);
-    let is_right = entry.has_octets(&describe(&base, path, options, reader)?.1.octets);
+    let (_, finished) = describe(&base, path, options, reader)?;
+    let is_right = entry.has_octets(&finished.octets) && entry.is_in_its_group(&finished);
     Ok(if is_right { State::Right } else { State::Wrong })
 }
 

@@ -121,6 +121,25 @@ pub(crate) fn may_hold(page: &[u8], shape: Shape, net: u64, own: Option<u64>) ->
     Some(all(net, shape.net) && own.is_none_or(|own| all(own, shape.own)))
 }
 
+/// Whether a set is whole and has all these keys.
+pub(crate) fn hold(pages: &[u8], shape: Shape, keys: &[Key]) -> bool {
+    if shape.net == 0 {
+        return pages.is_empty();
+    }
+    let is_whole = pages.chunks(shape.page_len()).all(|page| {
+        let sum = page.split_last_chunk::<SUM>();
+        sum.is_some_and(|(bits, sum)| XxHash3_64::oneshot(bits).to_le_bytes() == *sum)
+    });
+    let is_set =
+        |page: &[u8], bit: usize| page.get(bit / 8).is_some_and(|o| o >> (bit % 8) & 1 == 1);
+    is_whole
+        && keys.iter().all(|key| {
+            let page = pages.get(shape.page_of(key.net)..).unwrap_or_default();
+            let mut bits = shape.bits(key.net, shape.net).chain(shape.bits(key.own, shape.own));
+            bits.all(|bit| is_set(page, bit))
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

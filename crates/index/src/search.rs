@@ -1,5 +1,6 @@
 //! Which blocks of a file a question has to read.
 
+use crate::build::Finished;
 use crate::day::{Day, Listed};
 use crate::entry::{Head, Section};
 use crate::group::OpenGroup;
@@ -172,6 +173,31 @@ impl Entry {
         }
         let mut octets = vec![0; wanted.len()];
         self.file.read_exact_at(&mut octets, member.at).is_ok() && octets == wanted
+    }
+
+    /// Whether its group, if it is in one, is whole and has all that the file has.
+    pub(crate) fn is_in_its_group(&self, file: &Finished) -> bool {
+        let Some(group) = self.listed.group.as_deref() else { return true };
+        let (member, section) = (&self.listed.member, &group.section);
+        if (member.head_len, member.blocks) != (file.head_len, file.blocks)
+            || member.rows != file.known.rows
+        {
+            return false;
+        }
+        let asked = Asked::new(&self.file, section, group.data_at, Some(group));
+        let Some(ports) = asked.ports() else { return false };
+        let mut known = section.known.clone();
+        known.ports = ports.clone();
+        let mut both = known.clone();
+        both.absorb(&file.known);
+        // Rows are those of all its files.
+        both.rows = known.rows;
+        let is_known = both == known && known.rows >= file.known.rows;
+        let pages = asked.read(section.pages_at, section.pages.len as usize);
+        let is_kept = file.keys.count().is_some() || section.pages.net == 0;
+        is_known
+            && is_kept
+            && pages.is_some_and(|p| pages::hold(&p, section.pages, file.keys.all()))
     }
 }
 

@@ -561,3 +561,40 @@ fn damage_and_cuts_of_groups_never_hide_a_row() {
         ask(&whole[..at], at);
     }
 }
+
+#[test]
+fn a_group_that_is_damaged_or_lacks_something_is_wrong() {
+    let dir = tempfile::tempdir().expect("directory");
+    let paths = write_days(dir.path(), &Surveys::new());
+    let (day, files) = (side_file(dir.path()), &paths[..4]);
+    let whole = fs::read(&day).expect("index");
+    let group = whole.windows(4).rposition(|w| w == b"FDAY").expect("a group");
+    let head = u32::from_le_bytes(whole[group + 4..group + 8].try_into().expect("four")) as usize;
+    let states = |octets: &[u8]| {
+        fs::write(&day, octets).expect("write");
+        files.iter().map(|path| state_of(path)).collect::<Vec<_>>()
+    };
+    assert_eq!(states(&whole), [State::Right; 4]);
+    // Ports and sets.
+    let data = group + head..whole.len() - 16;
+    for at in data.clone().step_by(211).chain([data.start, data.end - 1]) {
+        let mut octets = whole.clone();
+        octets[at] ^= 0x10;
+        assert_eq!(states(&octets), [State::Wrong; 4], "octet {at} of {data:?}");
+    }
+    // A set without addresses, whose sum is right: the last page.
+    let mut octets = whole.clone();
+    let page = &mut octets[data.end - 4096.min(data.len())..data.end];
+    let (bits, sum) = page.split_at_mut(page.len() - 8);
+    let end = bits.len();
+    bits[end - 200..].fill(0);
+    sum.copy_from_slice(&twox_hash::XxHash3_64::oneshot(bits).to_le_bytes());
+    assert_eq!(states(&octets), [State::Wrong; 4]);
+    // Rows of a file, in the head, whose sum is right.
+    let mut octets = whole;
+    octets[group + 28 + 8 + 4 + 5 * 8] ^= 1;
+    let (body, sum) = octets[group..group + head].split_at_mut(head - 8);
+    sum.copy_from_slice(&twox_hash::XxHash3_64::oneshot(body).to_le_bytes());
+    let wrong = states(&octets);
+    assert_eq!((wrong[0], &wrong[1..]), (State::Wrong, &[State::Right; 3][..]));
+}
