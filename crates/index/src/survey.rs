@@ -105,6 +105,9 @@ impl Surveys {
         about: About,
         finished: &Finished,
     ) -> Result<(), IndexError> {
+        // Held until all is written: an entry that its draft does not have yet would stand between
+        // a group and its files.
+        let mut drafts = lock(&self.drafts);
         let at = day::append(base, day, &finished.octets)?;
         let member = Member {
             about,
@@ -114,7 +117,6 @@ impl Surveys {
             rows: finished.known.rows,
             blocks: finished.blocks,
         };
-        let mut drafts = lock(&self.drafts);
         let key = (base.to_owned(), day.to_owned());
         let draft = drafts.entry(key).or_default();
         draft.add(member, &finished.known, &finished.keys);
@@ -123,7 +125,6 @@ impl Surveys {
         let is_due = |k: &(PathBuf, String)| k.0 == base && (k.1 != day || is_full || is_much);
         let due: Vec<_> = drafts.keys().filter(|k| is_due(k)).cloned().collect();
         let due: Vec<_> = due.into_iter().filter_map(|k| drafts.remove_entry(&k)).collect();
-        drop(drafts);
         // Without a group its files have their entries all the same.
         due.into_iter().for_each(|((base, day), mut draft)| {
             let _ = day::append_group(&base, &day, &mut draft);
