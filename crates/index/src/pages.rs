@@ -71,10 +71,15 @@ impl Shape {
         (((net >> 32) * pages as u64) >> 32) as usize * self.page_len()
     }
 
+    /// Bits of a page.
+    const fn count(self) -> u64 {
+        (self.page_len().saturating_sub(SUM) * 8) as u64
+    }
+
     /// The bits of a key within its page.
     #[inline]
     fn bits(self, key: u64, probes: u8) -> impl Iterator<Item = usize> {
-        let count = (self.page_len().saturating_sub(SUM) * 8) as u64;
+        let count = self.count();
         // The lower half, and an odd step from it, as far as 32 bits go.
         let (start, step) = (key & 0xffff_ffff, (key.wrapping_mul(STEP) >> 32) | 1);
         (0..u64::from(probes)).map(move |n| {
@@ -94,18 +99,38 @@ pub(crate) fn build(keys: &[Key], shape: Shape, out: &mut Vec<u8>) {
         return;
     }
     let Some(pages) = out.get_mut(at..) else { return };
+    let count = shape.count();
     for key in keys {
-        let page = shape.page_of(key.net);
-        let Some(page) = pages.get_mut(page..) else { continue };
-        for bit in shape.bits(key.net, shape.net).chain(shape.bits(key.own, shape.own)) {
-            if let Some(octet) = page.get_mut(bit / 8) {
-                *octet |= 1 << (bit % 8);
+        let at = shape.page_of(key.net);
+        let Some(page) = pages.get_mut(at..) else { continue };
+        match page.first_chunk_mut::<PAGE>() {
+            // The most by far. That all bits are within it is known here.
+            Some(page) => {
+                set(page, ((PAGE - SUM) * 8) as u64, key.net, shape.net);
+                set(page, ((PAGE - SUM) * 8) as u64, key.own, shape.own);
+            }
+            None => {
+                set(page, count, key.net, shape.net);
+                set(page, count, key.own, shape.own);
             }
         }
     }
     for page in pages.chunks_exact_mut(shape.page_len()) {
         let (bits, sum) = page.split_at_mut(page.len() - SUM);
         sum.copy_from_slice(&XxHash3_64::oneshot(bits).to_le_bytes());
+    }
+}
+
+/// Sets the [bits](Shape::bits) of a key in a page that has so many.
+#[inline(always)]
+fn set(page: &mut [u8], count: u64, key: u64, probes: u8) {
+    let (mut spread, step) = (key as u32, (key.wrapping_mul(STEP) >> 32) as u32 | 1);
+    for _ in 0..probes {
+        let bit = ((u64::from(spread) * count) >> 32) as usize;
+        if let Some(octet) = page.get_mut(bit / 8) {
+            *octet |= 1 << (bit % 8);
+        }
+        spread = spread.wrapping_add(step);
     }
 }
 
@@ -177,6 +202,28 @@ mod tests {
                 count < 4088 || pages.len() <= count as usize * 13 / 8 * 103 / 100 + PAGE,
                 "{count}"
             );
+        }
+    }
+
+    #[test]
+    fn bits_are_set_where_they_are_looked_for_and_nowhere_else() {
+        for (count, density) in [
+            (1, DENSITY),
+            (90, DENSITY),
+            (2515, Density { net: 1, own: 0, ..DENSITY }),
+            (2516, DENSITY),
+            (50_000, Density { bits: 9, net: 3, own: 2 }),
+        ] {
+            let shape = Shape::of(count as usize, density);
+            let (mut quick, mut slow) = (Vec::new(), vec![0_u8; shape.len as usize]);
+            build(&keys(77, count).collect::<Vec<_>>(), shape, &mut quick);
+            for key in keys(77, count) {
+                let bits = shape.bits(key.net, shape.net).chain(shape.bits(key.own, shape.own));
+                bits.for_each(|bit| slow[shape.page_of(key.net) + bit / 8] |= 1 << (bit % 8));
+            }
+            let pages = quick.chunks(shape.page_len()).zip(slow.chunks(shape.page_len()));
+            let len = shape.page_len() - SUM;
+            assert!(pages.clone().all(|(q, s)| q[..len] == s[..len]), "{count} {density:?}");
         }
     }
 
