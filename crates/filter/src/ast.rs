@@ -4,11 +4,11 @@
 //! text had them. What is printed parses to an equal tree.
 
 use crate::error::is_word;
-use crate::primitive::{Operand, Phrase};
+use crate::primitive::{Operand, Phrase, Test};
 use crate::time::Stamp;
 use payload::{Ja3, Ja4};
 use record::code::Proto;
-use record::{Addr, Country, Mac, Networks, TorExit};
+use record::{Addr, Country, Field, Mac, Networks, TorExit};
 use std::fmt;
 use std::sync::Arc;
 
@@ -29,17 +29,22 @@ pub struct Expr {
     pub(crate) span: Span,
 }
 
+/// What a filter, or a part of one, is made of.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// One question.
     Term(Term),
+    /// True where the inner one is not.
     Not(Box<Expr>),
+    /// True where all are.
     And(Vec<Expr>),
+    /// True where one of them is, at least.
     Or(Vec<Expr>),
 }
 
 /// One primitive with its operand.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Term {
+pub struct Term {
     pub(crate) phrase: &'static Phrase,
     pub(crate) value: Value,
     pub(crate) known: Known,
@@ -68,32 +73,45 @@ impl PartialEq for Known {
 
 /// An operand, checked against the primitive it stands behind.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Value {
+pub enum Value {
+    /// The words say all.
     None,
+    /// A number, MAC addresses among them, and how the field compares to it.
     Number(Cmp, u64),
+    /// One of these numbers.
     Numbers(Vec<u64>),
     /// TCP flags by letters: all of them set, or with `exact` no others either.
     Flags {
+        /// The octet of flags.
         bits: u8,
+        /// Whether others must not be set.
         exact: bool,
     },
     /// `in nat pblock`.
     Block,
+    /// An address or a network.
     Net(Net),
+    /// Addresses and networks; one of them is enough.
     Nets(Vec<Net>),
+    /// Text, compared as it is.
     Text(Box<str>),
+    /// A time and how the field compares to it.
     Time(Cmp, Stamp),
+    /// A country.
     Country(Country),
     /// An exit of the Tor network at the time of the flow.
     Tor,
+    /// A regular expression.
     Regex(Pattern),
+    /// The fingerprint of a TLS client.
     Ja3(Ja3),
+    /// The fingerprint of a TLS client.
     Ja4(Ja4),
 }
 
 /// A regular expression as it was written, and compiled.
 #[derive(Clone, Debug)]
-pub(crate) struct Pattern {
+pub struct Pattern {
     pub(crate) text: Box<str>,
     /// Of `i`, `m` and `s` those that are set, in this order.
     pub(crate) flags: String,
@@ -108,25 +126,47 @@ impl PartialEq for Pattern {
 
 /// How a value of the record compares to the operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cmp {
+pub enum Cmp {
+    /// Equal.
     Eq,
+    /// Less.
     Lt,
+    /// Greater.
     Gt,
+    /// Less or equal.
     Le,
+    /// Greater or equal.
     Ge,
 }
 
 /// An address under a mask; a host has all mask bits. `addr` has no bits outside of `mask`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Net {
-    V4 { addr: u32, mask: u32 },
-    V6 { addr: u128, mask: u128 },
+pub enum Net {
+    /// Of IPv4; the mask may have gaps.
+    V4 {
+        /// The address.
+        addr: u32,
+        /// Bits that count.
+        mask: u32,
+    },
+    /// Of IPv6; the mask is a prefix.
+    V6 {
+        /// The address.
+        addr: u128,
+        /// Bits that count.
+        mask: u128,
+    },
 }
 
 impl Expr {
     /// Where it stands in the text.
     pub const fn span(&self) -> Span {
         self.span
+    }
+
+    /// What it is made of.
+    pub const fn kind(&self) -> &Kind {
+        &self.kind
     }
 
     /// Calls `visit` for each primitive, in the order of the text.
@@ -142,6 +182,29 @@ impl Expr {
 impl PartialEq for Expr {
     fn eq(&self, other: &Self) -> bool {
         self.kind == other.kind
+    }
+}
+
+impl Term {
+    /// What of a record is compared.
+    pub fn test(&self) -> Test {
+        self.phrase.line().test
+    }
+
+    /// The fields that are read, each by itself: one that suits is enough. Empty where the test
+    /// is about no field.
+    pub const fn fields(&self) -> &'static [Field] {
+        self.phrase.fields
+    }
+
+    /// What it is compared to.
+    pub const fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// Whether a book of addresses says something about its operand.
+    pub const fn is_looked_up(&self) -> bool {
+        !matches!(self.known, Known::Nothing)
     }
 }
 

@@ -74,6 +74,14 @@ pub use explain::{Explanation, NeverTrue};
 pub use select::Evaluator;
 pub use time::Zone;
 
+/// What a tree is made of, for whoever asks the same of records that are no rows. What each test
+/// means for a row is what [`Filter::matches`] does.
+pub mod tree {
+    pub use crate::ast::{Cmp, Kind, Net, Pattern, Term, Value};
+    pub use crate::primitive::{Part, Rate, Test};
+    pub use crate::time::Stamp;
+}
+
 use primitive::Test;
 use program::Program;
 use record::{AddressBook, Field, Row};

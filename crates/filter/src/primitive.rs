@@ -30,7 +30,7 @@ pub(crate) struct Primitive {
 
 /// What of a record is compared to the operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Test {
+pub enum Test {
     /// Nothing: always true.
     Always,
     /// The address is there and has this many octets.
@@ -81,7 +81,7 @@ pub(crate) enum Test {
 
 /// What is asked of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum Part {
     /// That it is a DNS message.
     Dns,
     /// Text in the name of a question.
@@ -113,7 +113,7 @@ impl Part {
 /// Values that are computed. A part that the record lacks counts as 0, and so does a quotient
 /// whose divisor is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rate {
+pub enum Rate {
     /// Milliseconds from first to last.
     Duration,
     /// 1000 * packets / duration.

@@ -21,13 +21,18 @@ pub enum Zone {
 
 /// A time as it was written, and as rows have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub struct Stamp {
     wall: NaiveDateTime,
     /// Milliseconds since 1970.
     pub(crate) ms: u64,
 }
 
 impl Stamp {
+    /// Milliseconds since 1970.
+    pub const fn ms(&self) -> u64 {
+        self.ms
+    }
+
     /// Reads a time. The error says which part is wrong.
     pub(crate) fn parse(text: &str, zone: Zone) -> Result<Self, &'static str> {
         let wall = wall_clock(text)?;

@@ -2,6 +2,7 @@
 
 mod dump;
 mod schema;
+mod sql;
 mod stream;
 mod write;
 
@@ -28,5 +29,6 @@ fn run(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
         Action::Write(args) => write::run(name, &args),
         Action::Dump { args } => dump::again(args),
         Action::Stream(args) => stream::run(name, &args),
+        Action::Sql(asked) => sql::run(name, *asked),
     }
 }

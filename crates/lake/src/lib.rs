@@ -5,7 +5,8 @@
 //! * [`mod@write`]: flow files into a dataset;
 //! * [`read`]: its files as rows, for the questions of `flowdump`;
 //! * [`engine`]: statements that make a table of it;
-//! * [`stream`]: flows to Kafka, to ClickHouse, as lines.
+//! * [`stream`]: flows to Kafka, to ClickHouse, as lines;
+//! * [`sql`]: questions of flowdump in the SQL of those engines.
 //!
 //! Dependencies that take long to build stay here and in the program `flowlake`: no other part of
 //! the suite builds or links them.
@@ -17,6 +18,7 @@ pub mod engine;
 mod error;
 pub mod read;
 pub mod schema;
+pub mod sql;
 pub mod stream;
 pub mod write;
 

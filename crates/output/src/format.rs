@@ -346,6 +346,34 @@ impl Format {
         })
     }
 
+    /// The fields of a record that it shows, each once, with those that its rates and durations
+    /// are made of. `None` if it shows whatever a record has.
+    pub fn fields(&self) -> Option<Vec<Field>> {
+        use Field::{Bytes, DstMask, First, Flows, Last, Packets, Proto, SrcMask};
+        if !matches!(self.kind, Kind::Text | Kind::Csv) {
+            return None;
+        }
+        let of = |op: &Op| match op {
+            // What a cell reads besides what it is about.
+            Op::Column(token) => {
+                token.cell.bits()
+                    | match token.cell {
+                        Cell::Flows => bits(&[Flows]),
+                        Cell::BitRate | Cell::PacketRate => bits(&[Packets, Bytes, First, Last]),
+                        Cell::DstPort | Cell::AddrPort(..) | Cell::GeoAddrPort(..) => {
+                            bits(&[Proto])
+                        }
+                        Cell::Net(..) => bits(&[SrcMask, DstMask]),
+                        _ => 0,
+                    }
+            }
+            Op::Literal(_) => 0,
+        };
+        let shown = self.ops.iter().fold(0, |all, op| all | of(op));
+        let is_shown = |f: &Field| shown >> *f as u32 & 1 == 1;
+        Some(Field::ALL.iter().copied().filter(is_shown).collect())
+    }
+
     fn text(spec: &str, user: &[UserFormat], options: &FormatOptions) -> Result<Self, FormatError> {
         let mut ops = Vec::new();
         parse_text(spec, user, 0, &mut ops)?;
@@ -725,6 +753,17 @@ mod tests {
             let format = Format::parse(&format!("fmt:%{}", token.name), &wide).unwrap();
             assert_eq!(header_of(&format), format!("{:23}{}", "", token.header));
         }
+    }
+
+    #[test]
+    fn formats_say_which_fields_they_show() {
+        let fields = |spec: &str| Format::parse(spec, &FormatOptions::default()).unwrap().fields();
+        assert_eq!(fields("fmt:%sa %sp"), Some(vec![Field::SrcPort, Field::SrcAddr]));
+        let rate = [Field::First, Field::Last, Field::Packets, Field::Bytes];
+        assert_eq!(fields("fmt:%bps"), Some(rate.to_vec()));
+        let line = fields("line").unwrap();
+        assert!(line.contains(&Field::Proto) && !line.contains(&Field::SrcAs));
+        assert_eq!(fields("json"), None, "all that there is");
     }
 
     #[test]

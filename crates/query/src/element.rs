@@ -4,6 +4,7 @@ use crate::direction::Direction;
 use crate::fingerprint::Fingerprint;
 use crate::key::{KeyPart, KeySpec, Prefix};
 use record::{Field, Kind};
+use std::sync::LazyLock;
 
 /// One element of `-s`: a flow counts once for each of `fields`.
 #[derive(Clone, Copy, Debug)]
@@ -141,6 +142,15 @@ impl Element {
     /// The name of an element that is spelt much like `name`.
     pub(crate) fn similar(name: &str) -> Option<&'static str> {
         ELEMENTS.iter().map(|e| e.name).chain(["record"]).find(|e| is_similar(e, name))
+    }
+
+    /// The same of its first field alone: for sums over all of its fields that were made elsewhere.
+    pub fn of_first_field(&self) -> &'static Self {
+        static ALL: LazyLock<Vec<Element>> = LazyLock::new(|| {
+            let first = |e: &Element| Element { fields: e.fields.get(..1).unwrap_or(&[]), ..*e };
+            ELEMENTS.iter().map(first).collect()
+        });
+        ALL.iter().find(|e| e.name == self.name).unwrap_or(&ELEMENTS[0])
     }
 
     /// Whether its values are looked up in a database of countries.
@@ -495,6 +505,15 @@ mod tests {
         for g in GROUP_FIELDS {
             assert!(seen.insert(g.name), "{}", g.name);
             assert!(g.field.kind().width().is_some(), "{}", g.name);
+        }
+    }
+
+    #[test]
+    fn elements_of_their_first_field_keep_name_and_title() {
+        for e in ELEMENTS {
+            let first = e.of_first_field();
+            assert_eq!((first.name, first.title), (e.name, e.title));
+            assert_eq!(first.fields, &e.fields[..e.fields.len().min(1)], "{}", e.name);
         }
     }
 

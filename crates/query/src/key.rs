@@ -93,6 +93,11 @@ impl KeySpec {
         self.parts.iter().fold(0, |bits, part| bits | of_part(part))
     }
 
+    /// Whether a row without the field of the first part is left out.
+    pub const fn needs_field(&self) -> bool {
+        self.needs_field
+    }
+
     /// How many words keys of `class` have.
     pub(crate) fn words(&self, class: Class) -> usize {
         self.layout(class).words

@@ -74,7 +74,7 @@ pub enum By {
 
 impl By {
     /// The keys that a flow counts under, one or several.
-    pub(crate) fn keys(&self) -> Vec<KeySpec> {
+    pub fn keys(&self) -> Vec<KeySpec> {
         match self {
             Self::Element { element, by_proto } => element.keys(*by_proto),
             Self::Flows(grouping) => vec![grouping.key.clone()],

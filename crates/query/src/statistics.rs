@@ -263,6 +263,12 @@ impl ElementTable {
         self.len() == 0
     }
 
+    /// The same table under the name of another element of the same first field.
+    #[must_use]
+    pub fn shown_as(self, element: &'static Element) -> Self {
+        Self { element, ..self }
+    }
+
     fn field(&self) -> Option<Field> {
         self.element.fields.first().copied()
     }

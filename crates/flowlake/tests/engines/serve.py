@@ -1,0 +1,95 @@
+# Keeps one engine at work and answers statements over HTTP as ClickHouse does, so that many questions
+# pay its start once. Spark is a cluster of its own: a master and two workers, on loopback.
+#
+# serve.py ENGINE ENGINE_PY: prints its port, and ends when standard input does.
+import http.server
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+
+engine, script = sys.argv[1], sys.argv[2]
+spec = importlib.util.spec_from_file_location("engine", script)
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+children = []
+
+
+def cluster():
+    import pyspark
+
+    home = os.path.dirname(pyspark.__file__)
+    scratch = tempfile.mkdtemp(prefix="spark")
+    os.environ.update(
+        SPARK_HOME=home,
+        SPARK_LOCAL_IP="127.0.0.1",
+        SPARK_WORKER_DIR=scratch,
+        SPARK_LOCAL_DIRS=scratch,
+        PYSPARK_PYTHON=sys.executable,
+    )
+
+    def start(what, *words):
+        command = [f"{home}/bin/spark-class", f"org.apache.spark.deploy.{what}", "--host", "127.0.0.1"]
+        child = subprocess.Popen(
+            [*command, "--webui-port", "0", *words], stderr=subprocess.PIPE, text=True
+        )
+        children.append(child)
+        return child
+
+    def wait(child, pattern):
+        for line in child.stderr:
+            if found := re.search(pattern, line):
+                # Nobody waits for a log that is full.
+                threading.Thread(target=lambda: [None for _ in child.stderr], daemon=True).start()
+                return found[0]
+        sys.exit(f"spark ended: {child.wait()}")
+
+    master = start("master.Master", "--port", "0")
+    url = wait(master, r"spark://127\.0\.0\.1:\d+")
+    for worker in [
+        start("worker.Worker", "--cores", "1", "--memory", "1g", url) for _ in range(2)
+    ]:
+        wait(worker, "Successfully registered with master")
+    return url
+
+
+def rows():
+    if engine == "duckdb":
+        return module.duckdb_rows()
+    if engine == "clickhouse":
+        return module.clickhouse_rows()
+    return module.spark_rows(cluster(), {"spark.sql.shuffle.partitions": "4"})
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        statement = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        try:
+            lines = ["\t".join("\\N" if v is None else str(v) for v in row) for row in ask(statement)]
+            status, body = 200, "".join(line + "\n" for line in lines)
+        except Exception as error:
+            status, body = 500, " ".join(str(error).split())[:1000] + "\n"
+        body = body.encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+try:
+    ask = rows()
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    print(server.server_port, flush=True)
+    threading.Thread(target=lambda: (sys.stdin.read(), server.shutdown()), daemon=True).start()
+    server.serve_forever()
+finally:
+    for child in children:
+        child.terminate()
+    for child in children:
+        child.wait()

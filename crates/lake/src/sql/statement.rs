@@ -1,0 +1,646 @@
+//! Statements: what is asked, and the columns of the answer.
+
+use super::predicate::{address, column, duration, of as predicate, rate_of};
+use super::{Engine, Source, SqlError, Window};
+use crate::schema::{self, Type};
+use filter::Expr;
+use output::{Order, Side};
+use query::{By, Grouping, KeyPart, KeySpec, Prefix, Sorting};
+use record::{Field, Kind};
+use std::fmt::Write as _;
+
+/// Which flows are asked for, of whom.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    /// Whose SQL it is.
+    pub engine: Engine,
+    /// Where the flows are.
+    pub source: &'a Source,
+    /// A flow is asked for if all of these let it through.
+    pub filters: Vec<&'a Expr>,
+    /// Times that the filters ask for: partitions of other days are left out. Half a day is allowed
+    /// for flows that end before they start.
+    pub window: Window,
+}
+
+/// What is asked about them.
+#[derive(Clone, Copy, Debug)]
+pub enum Asked<'a> {
+    /// The flows themselves.
+    List {
+        /// Fields that are to be known; `None`: all.
+        fields: Option<&'a [Field]>,
+        /// Their order; by their start if there is none.
+        sorting: Option<Sorting>,
+    },
+    /// Flows joined by a key.
+    Joined {
+        /// The key.
+        grouping: &'a Grouping,
+        /// Fields that are to be known; `None`: all. Those that are neither in the key nor sums are
+        /// of the first flow of each group.
+        fields: Option<&'a [Field]>,
+        /// Their order.
+        sorting: Option<Sorting>,
+    },
+    /// Values of an element with their sums.
+    Values {
+        /// What is counted.
+        by: &'a By,
+        /// Their order.
+        sorting: Sorting,
+    },
+    /// The sums over all flows.
+    Totals,
+}
+
+/// One statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// Its text, without an end.
+    pub sql: String,
+    /// The columns of its rows.
+    pub columns: Vec<Column>,
+}
+
+/// One column of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// The field whose value it has; `None` for the number of records, which is no field.
+    pub field: Option<Field>,
+    /// How the value is written.
+    pub shape: Shape,
+}
+
+/// How a value of an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A number.
+    Number,
+    /// An address of IPv4 as a number.
+    Addr4,
+    /// An address of IPv6 in hexadecimal.
+    Addr6,
+    /// A MAC address in hexadecimal.
+    Mac,
+    /// Octets or text in hexadecimal.
+    Octets,
+}
+
+/// A column of a statement: its expression, and what comes of it.
+struct Selected {
+    expression: String,
+    column: Column,
+}
+
+impl Selected {
+    fn new(expression: String, name: impl Into<String>, field: Field, shape: Shape) -> Self {
+        Self { expression, column: Column { name: name.into(), field: Some(field), shape } }
+    }
+
+    fn text(&self) -> String {
+        match self.expression == self.column.name {
+            true => self.expression.clone(),
+            false => format!("{} AS {}", self.expression, self.column.name),
+        }
+    }
+}
+
+/// Counters: name in rows, expression of a row, name of the sum, field.
+const COUNTERS: [(&str, &str, &str, Field); 5] = [
+    ("flow_count", "GREATEST(COALESCE(flows, 1), 1)", "n_flows", Field::Flows),
+    ("packet_count", "packets", "n_packets", Field::Packets),
+    ("octet_count", "bytes", "n_bytes", Field::Bytes),
+    ("out_packet_count", "out_packets", "n_out_packets", Field::OutPackets),
+    ("out_octet_count", "out_bytes", "n_out_bytes", Field::OutBytes),
+];
+
+impl Question<'_> {
+    /// The statement for the first `n` rows (0: all).
+    ///
+    /// # Errors
+    ///
+    /// [`SqlError`] names what engines cannot be asked.
+    pub fn statement(&self, asked: &Asked<'_>, n: usize) -> Result<Statement, SqlError> {
+        let mut statement = match asked {
+            Asked::List { fields, sorting } => self.list(*fields, *sorting)?,
+            Asked::Joined { grouping, fields, sorting } => {
+                self.joined(grouping, *fields, *sorting)?
+            }
+            Asked::Values { by, sorting } => self.values(by, *sorting)?,
+            Asked::Totals => return self.totals(),
+        };
+        if n > 0 {
+            let _ = write!(statement.sql, "\nLIMIT {n}"); // text takes all
+        }
+        Ok(statement)
+    }
+
+    /// FROM and WHERE, and what else has to be true.
+    fn of_flows(&self, also: Option<&str>) -> Result<String, SqlError> {
+        let mut all = self.pruned();
+        for filter in &self.filters {
+            match predicate(self.engine, filter)? {
+                text if text == "TRUE" => {}
+                text => all.push(text),
+            }
+        }
+        all.extend(also.map(str::to_owned));
+        let from = self.engine.from(self.source)?;
+        Ok(match all.is_empty() {
+            true => format!("FROM {from}"),
+            false => format!("FROM {from}\nWHERE {}", all.join("\n  AND ")),
+        })
+    }
+
+    /// Days outside of which no flow is asked for.
+    fn pruned(&self) -> Vec<String> {
+        const HALF_DAY_MS: u64 = 43_200_000;
+        if !matches!(self.source, Source::Dataset { is_tree: true, .. }) {
+            return Vec::new();
+        }
+        let from = self.window.from_ms.map(|ms| format!("date >= {}", Engine::day(ms)));
+        let until = self.window.until_ms.map(|ms| ms.saturating_add(HALF_DAY_MS));
+        let until = until.map(|ms| format!("date <= {}", Engine::day(ms)));
+        from.into_iter().chain(until).collect()
+    }
+
+    fn list(
+        &self,
+        fields: Option<&[Field]>,
+        sorting: Option<Sorting>,
+    ) -> Result<Statement, SqlError> {
+        let engine = self.engine;
+        let columns: Vec<Selected> =
+            known(fields).into_iter().flat_map(|f| as_stored(engine, f)).collect();
+        let mut order = Vec::new();
+        if let Some(sorting) = sorting {
+            let names = COUNTERS.map(|(_, row, ..)| format!("COALESCE({row}, 0)"));
+            let (first, last) = (engine.millis("flow_start"), engine.millis("flow_end"));
+            let span = duration(engine, "flow_start", "flow_end");
+            order.push(ranked(engine, sorting, &Terms { counters: names, first, last, span }));
+        }
+        order.extend(
+            ["flow_start", "flow_end", "src_addr", "dst_addr", "src_port", "dst_port"]
+                .map(str::to_owned),
+        );
+        let sql = format!(
+            "SELECT {}\n{}\nORDER BY {}",
+            listed(&columns),
+            self.of_flows(None)?,
+            order.join(", ")
+        );
+        Ok(Statement { sql, columns: columns.into_iter().map(|c| c.column).collect() })
+    }
+
+    fn totals(&self) -> Result<Statement, SqlError> {
+        let engine = self.engine;
+        let mut columns = vec![Selected {
+            expression: "COUNT(*)".to_owned(),
+            column: Column { name: "n_records".to_owned(), field: None, shape: Shape::Number },
+        }];
+        columns.extend(
+            COUNTERS.map(|(_, row, sum, field)| {
+                Selected::new(engine.sum(row), sum, field, Shape::Number)
+            }),
+        );
+        columns.extend(times(&engine.millis("flow_start"), &engine.millis("flow_end")));
+        let sql = format!("SELECT {}\n{}", listed(&columns), self.of_flows(None)?);
+        Ok(Statement { sql, columns: columns.into_iter().map(|c| c.column).collect() })
+    }
+
+    fn values(&self, by: &By, sorting: Sorting) -> Result<Statement, SqlError> {
+        let specs = by.keys();
+        let parts = specs.iter().map(|spec| self.keys(spec)).collect::<Result<Vec<_>, _>>()?;
+        let mut selects = Vec::new();
+        for (spec, keys) in specs.iter().zip(&parts) {
+            let missing = spec.parts().first().filter(|_| spec.needs_field());
+            let is_there =
+                missing.and_then(|p| column(p.field)).map(|c| format!("{c} IS NOT NULL"));
+            selects.push(self.rows(keys, &[], is_there.as_deref())?);
+        }
+        let keys = parts.into_iter().next().unwrap_or_default();
+        Ok(self.summed(keys, Vec::new(), &selects.join("\nUNION ALL\n"), Some(sorting)))
+    }
+
+    fn joined(
+        &self,
+        grouping: &Grouping,
+        fields: Option<&[Field]>,
+        sorting: Option<Sorting>,
+    ) -> Result<Statement, SqlError> {
+        if grouping.merges_directions() {
+            let what = "-b and -B".to_owned();
+            return Err(SqlError::Counted { what, why: "directions are joined by flowdump alone" });
+        }
+        let keys = self.keys(&grouping.key)?;
+        let is_in_key = |f: Field| grouping.key.parts().iter().any(|p| p.field == f);
+        let is_sum =
+            |f: Field| COUNTERS.iter().any(|c| c.3 == f) || matches!(f, Field::First | Field::Last);
+        let mut others = known(fields);
+        others.retain(|f| !is_in_key(*f) && !is_sum(*f) && !grouping.is_custom);
+        let has_flags = others.contains(&Field::TcpFlags);
+        others.retain(|f| *f != Field::TcpFlags);
+        let flags = Selected::new(
+            self.engine.any_bits("flags_of_row"),
+            "tcp_flags",
+            Field::TcpFlags,
+            Shape::Number,
+        );
+        let mut beside = Vec::new();
+        let mut of_row = Vec::new();
+        if has_flags {
+            beside.push(flags);
+            of_row.push("tcp_flags AS flags_of_row");
+        }
+        if !others.is_empty() {
+            return self.first_rows(keys, beside, &others, sorting);
+        }
+        // The destination port of ICMP is shown as type and code: its printer has to know.
+        if is_in_key(Field::DstPort) && !is_in_key(Field::Proto) {
+            let of_first = self.engine.where_least("proto_of_row", "received_at");
+            beside.push(Selected::new(of_first, "its_proto", Field::Proto, Shape::Number));
+            of_row.extend(["proto AS proto_of_row", "received AS received_at"]);
+        }
+        let rows = self.rows(&keys, &of_row, None)?;
+        Ok(self.summed(keys, beside, &rows, sorting))
+    }
+
+    /// Rows with keys and counters.
+    fn rows(
+        &self,
+        keys: &[Selected],
+        beside: &[&str],
+        also: Option<&str>,
+    ) -> Result<String, SqlError> {
+        let mut columns: Vec<String> = keys.iter().map(Selected::text).collect();
+        columns.extend(COUNTERS.map(|(name, row, ..)| format!("{row} AS {name}")));
+        columns.push(format!("{} AS start_ms", self.engine.millis("flow_start")));
+        columns.push(format!("{} AS end_ms", self.engine.millis("flow_end")));
+        columns.extend(beside.iter().map(|b| (*b).to_owned()));
+        Ok(format!("SELECT {}\n{}", columns.join(", "), self.of_flows(also)?))
+    }
+
+    /// Rows summed up by their keys.
+    fn summed(
+        &self,
+        keys: Vec<Selected>,
+        beside: Vec<Selected>,
+        rows: &str,
+        sorting: Option<Sorting>,
+    ) -> Statement {
+        let names: Vec<&str> = keys.iter().map(|k| k.column.name.as_str()).collect();
+        let mut columns: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
+        let sums = self.sums("");
+        columns.extend(sums.iter().chain(&beside).map(Selected::text));
+        let by = match names.is_empty() {
+            // Nothing is summed where there is nothing.
+            true => "HAVING COUNT(*) > 0".to_owned(),
+            false => format!("GROUP BY {}", names.join(", ")),
+        };
+        let order = self.order_of_sums(sorting, &names);
+        let sql = format!(
+            "SELECT * FROM (\nSELECT {}\nFROM (\n{rows}\n) AS flow_rows\n{by}\n) AS sums\nORDER BY {order}",
+            columns.join(", "),
+        );
+        let columns = keys.into_iter().chain(sums).chain(beside).map(|c| c.column);
+        Statement { sql, columns: columns.collect() }
+    }
+
+    /// The first row of each key, with the sums of all.
+    fn first_rows(
+        &self,
+        keys: Vec<Selected>,
+        flags: Vec<Selected>,
+        others: &[Field],
+        sorting: Option<Sorting>,
+    ) -> Result<Statement, SqlError> {
+        let engine = self.engine;
+        let others: Vec<Selected> =
+            others.iter().flat_map(|f| as_stored(engine, *f)).map(beside_sums).collect();
+        let beside: Vec<String> = others.iter().map(Selected::text).collect();
+        let mut beside: Vec<&str> = beside.iter().map(String::as_str).collect();
+        beside.extend(["received AS received_at", "tcp_flags AS flags_of_row"]);
+        let rows = self.rows(&keys, &beside, None)?;
+        let names: Vec<&str> = keys.iter().map(|k| k.column.name.as_str()).collect();
+        let over = format!(" OVER (PARTITION BY {})", names.join(", "));
+        let mut sums = self.sums(&over);
+        sums.extend(
+            flags.into_iter().map(|f| Selected {
+                expression: format!("{}{over}", f.expression),
+                column: f.column,
+            }),
+        );
+        let all = keys.iter().chain(&others).map(|c| c.column.name.clone());
+        let columns: Vec<String> = all.chain(sums.iter().map(Selected::text)).collect();
+        let shown: Vec<&str> =
+            keys.iter().chain(&others).chain(&sums).map(|c| c.column.name.as_str()).collect();
+        let order = self.order_of_sums(sorting, &names);
+        let sql = format!(
+            "SELECT {}\nFROM (\nSELECT {}, ROW_NUMBER() OVER (PARTITION BY {} ORDER BY received_at, \
+             start_ms, end_ms) AS nth\nFROM (\n{rows}\n) AS flow_rows\n) AS sums\nWHERE nth = 1\n\
+             ORDER BY {order}",
+            shown.join(", "),
+            columns.join(", "),
+            names.join(", "),
+        );
+        let columns = keys.into_iter().chain(others).chain(sums).map(|c| c.column);
+        Ok(Statement { sql, columns: columns.collect() })
+    }
+
+    /// Sums over rows, each with `over` behind it.
+    fn sums(&self, over: &str) -> Vec<Selected> {
+        let counters = COUNTERS.iter().map(|(row, _, name, field)| {
+            Selected::new(format!("{}{over}", self.engine.sum(row)), *name, *field, Shape::Number)
+        });
+        let times = times("start_ms", "end_ms").map(|mut t| {
+            t.expression.push_str(over);
+            t
+        });
+        counters.chain(times).collect()
+    }
+
+    fn order_of_sums(&self, sorting: Option<Sorting>, keys: &[&str]) -> String {
+        let terms = Terms {
+            counters: COUNTERS.map(|(_, _, name, _)| format!("COALESCE({name}, 0)")),
+            first: "first_ms".to_owned(),
+            last: "last_ms".to_owned(),
+            span: "COALESCE(GREATEST(last_ms - first_ms, 0), 0)".to_owned(),
+        };
+        let rank = sorting.map(|s| ranked(self.engine, s, &terms));
+        let ties = std::iter::once("first_ms").chain(keys.iter().copied()).map(str::to_owned);
+        rank.into_iter().chain(ties).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The columns of a key.
+    fn keys(&self, spec: &KeySpec) -> Result<Vec<Selected>, SqlError> {
+        let mut all = Vec::new();
+        for (n, part) in spec.parts().iter().enumerate() {
+            self.key(part, n == 0 && spec.needs_field(), &mut all)?;
+        }
+        Ok(all)
+    }
+
+    /// The columns of one part. What a record lacks counts as 0, unless it is left out.
+    fn key(&self, part: &KeyPart, is_there: bool, all: &mut Vec<Selected>) -> Result<(), SqlError> {
+        let field = part.field;
+        let refused = |why| SqlError::Counted { what: field.def().about.to_owned(), why };
+        if matches!(part.prefix, Prefix::Fingerprint(_)) {
+            return Err(refused("fingerprints are made of payloads"));
+        }
+        let Some(name) = column(field) else {
+            return Err(refused("it is looked up in a database"));
+        };
+        let or = |expression: String, missing: &str| match is_there {
+            true => expression,
+            false => format!("COALESCE({expression}, {missing})"),
+        };
+        // Of several keys that feed one table, the names of the first count.
+        let by = format!("by_{name}");
+        all.push(match (field.kind(), part.prefix) {
+            (Kind::Addr, _) => {
+                all.extend(self.masked(part, name));
+                return Ok(());
+            }
+            (Kind::Mac, _) => {
+                Selected::new(or(format!("hex({name})"), "'000000000000'"), by, field, Shape::Mac)
+            }
+            (Kind::Acl | Kind::Bytes | Kind::Text(_), _) => {
+                Selected::new(or(format!("hex({name})"), "''"), by, field, Shape::Octets)
+            }
+            _ => Selected::new(or(name.to_owned(), "0"), by, field, Shape::Number),
+        });
+        Ok(())
+    }
+
+    /// The leading bits of an address: a number where it is of IPv4, else hexadecimal digits.
+    fn masked(&self, part: &KeyPart, name: &str) -> Vec<Selected> {
+        let engine = self.engine;
+        let field = part.field;
+        let v4 = address(field, Type::Addr4).unwrap_or(name);
+        let digits = format!("hex({name})");
+        let (in4, in6) = match part.prefix {
+            Prefix::Leading { v4: bits4, v6 } => (
+                bits4.map_or_else(
+                    || "0".to_owned(),
+                    |n| engine.common_bits(v4, u64::from(mask4(n))),
+                ),
+                v6.map(|n| leading_digits(engine, &digits, n)),
+            ),
+            Prefix::OwnMask(mask) => {
+                let mask = format!("COALESCE({}, 0)", column(mask).unwrap_or("NULL"));
+                let block = engine.power_of_two(&format!("32 - {mask}"));
+                let cut = format!("{} * {block}", engine.quotient(v4, &block));
+                let in4 = format!("CASE WHEN {mask} BETWEEN 1 AND 31 THEN {cut} ELSE {v4} END");
+                (in4, Some(own_digits(engine, &digits, &mask)))
+            }
+            Prefix::Full | Prefix::Fingerprint(_) => (v4.to_owned(), Some(digits)),
+        };
+        let by = format!("by_{name}");
+        let Some(in6) = in6 else {
+            // IPv6 counts as no address.
+            let in4 = format!("CASE WHEN {v4} IS NULL THEN 0 ELSE {in4} END");
+            return vec![Selected::new(in4, format!("{by}4"), field, Shape::Addr4)];
+        };
+        let in4 = format!("CASE WHEN {v4} IS NOT NULL THEN {in4} WHEN {name} IS NULL THEN 0 END");
+        let in6 = format!("CASE WHEN {v4} IS NULL THEN {in6} END");
+        vec![
+            Selected::new(in4, format!("{by}4"), field, Shape::Addr4),
+            Selected::new(in6, format!("{by}6"), field, Shape::Addr6),
+        ]
+    }
+}
+
+/// Fields that are wanted, as far as they are stored.
+fn known(fields: Option<&[Field]>) -> Vec<Field> {
+    let all = fields.unwrap_or(Field::ALL).iter().copied();
+    // Parts of the destination port come with it.
+    let mut stored: Vec<Field> = all
+        .map(|f| if f.is_part() { Field::DstPort } else { f })
+        .filter(|f| !f.is_derived())
+        .collect();
+    // Counters are summed up, and times tell events apart.
+    stored.extend([Field::First, Field::Last, Field::Packets, Field::Bytes, Field::Proto]);
+    stored.extend([Field::Flows, Field::OutPackets, Field::OutBytes]);
+    stored.sort_unstable();
+    stored.dedup();
+    stored
+}
+
+/// The columns of a field, as they are to be answered. Text of addresses is not asked for: datasets
+/// may be without it.
+fn as_stored(engine: Engine, field: Field) -> Vec<Selected> {
+    let Some(column) = schema::of(field).next() else { return Vec::new() };
+    let name = column.name;
+    if let Some(v4) = address(field, Type::Addr4) {
+        let v6 = format!("CASE WHEN {v4} IS NULL THEN hex({name}) END");
+        return vec![
+            Selected::new(v4.to_owned(), v4, field, Shape::Addr4),
+            Selected::new(v6, format!("{name}_hex"), field, Shape::Addr6),
+        ];
+    }
+    let (expression, name, shape) = match column.kind {
+        Type::Int32 | Type::Int64 => (name.to_owned(), name.to_owned(), Shape::Number),
+        Type::Timestamp => (engine.millis(name), format!("{name}_ms"), Shape::Number),
+        Type::Mac => (format!("hex({name})"), format!("{name}_hex"), Shape::Mac),
+        _ => (format!("hex({name})"), format!("{name}_hex"), Shape::Octets),
+    };
+    vec![Selected::new(expression, name, field, shape)]
+}
+
+/// The same under a name that no column of the dataset has.
+fn beside_sums(mut selected: Selected) -> Selected {
+    selected.column.name = format!("its_{}", selected.column.name);
+    selected
+}
+
+fn times(first: &str, last: &str) -> [Selected; 2] {
+    [
+        Selected::new(format!("MIN({first})"), "first_ms", Field::First, Shape::Number),
+        Selected::new(format!("MAX({last})"), "last_ms", Field::Last, Shape::Number),
+    ]
+}
+
+fn listed(columns: &[Selected]) -> String {
+    columns.iter().map(Selected::text).collect::<Vec<_>>().join(", ")
+}
+
+/// What orders are made of.
+struct Terms {
+    /// As in [`COUNTERS`].
+    counters: [String; 5],
+    first: String,
+    last: String,
+    span: String,
+}
+
+/// An order with its direction.
+fn ranked(engine: Engine, sorting: Sorting, terms: &Terms) -> String {
+    let direction = if sorting.descending { " DESC" } else { "" };
+    format!("{}{direction}", measure(engine, sorting.order, terms))
+}
+
+/// What is compared.
+fn measure(engine: Engine, order: Order, terms: &Terms) -> String {
+    let [flows, packets, bytes, out_packets, out_bytes] = &terms.counters;
+    let of = |a: &str, b: &str| match order.side() {
+        Side::In => a.to_owned(),
+        Side::Out => b.to_owned(),
+        Side::Both => format!("({a} + {b})"),
+    };
+    let (packets, bytes) = (of(packets, out_packets), of(bytes, out_bytes));
+    // `ipackets` and `opackets` are packets of one side.
+    let name = order.flow_name();
+    match name.strip_prefix(['i', 'o']).unwrap_or(name) {
+        "packets" => packets,
+        "bytes" => bytes,
+        "pps" => rate_of(engine, &engine.product(1000, &packets), &terms.span),
+        "bps" => rate_of(engine, &engine.product(8000, &bytes), &terms.span),
+        "bpp" => rate_of(engine, &bytes, &packets),
+        "tstart" => terms.first.clone(),
+        "tend" => terms.last.clone(),
+        "duration" => terms.span.clone(),
+        _ => flows.clone(),
+    }
+}
+
+const fn mask4(bits: u8) -> u32 {
+    if bits >= 32 { u32::MAX } else { !(u32::MAX >> bits) }
+}
+
+/// Hexadecimal digits of which only the leading 1, 2 or 3 bits are kept.
+const KEPT: [&str; 3] = ["0000000088888888", "000044448888CCCC", "0022446688AACCEE"];
+const DIGITS: &str = "0123456789ABCDEF";
+
+/// The first bits of an address in hexadecimal, the others 0.
+fn leading_digits(engine: Engine, digits: &str, bits: u8) -> String {
+    if bits >= 128 {
+        return digits.to_owned();
+    }
+    let (whole, rest) = (bits / 4, usize::from(bits % 4));
+    let head = format!("SUBSTRING({digits}, 1, {whole})");
+    let head = match rest.checked_sub(1).and_then(|n| KEPT.get(n)) {
+        None => head,
+        Some(kept) => {
+            let next = format!("SUBSTRING({digits}, {}, 1)", whole + 1);
+            format!("CONCAT({head}, translate({next}, '{DIGITS}', '{kept}'))")
+        }
+    };
+    engine.fill(&head, 32)
+}
+
+/// The same, as many as the record says; all if it says none.
+fn own_digits(engine: Engine, digits: &str, mask: &str) -> String {
+    let whole = engine.quotient(mask, "4");
+    let next = format!("SUBSTRING({digits}, {whole} + 1, 1)");
+    let mut rest = format!("CASE {mask} % 4");
+    for (n, kept) in KEPT.iter().enumerate() {
+        let _ = write!(rest, " WHEN {} THEN translate({next}, '{DIGITS}', '{kept}')", n + 1);
+    }
+    let head = format!("CONCAT(SUBSTRING({digits}, 1, {whole}), {rest} ELSE '' END)");
+    let cut = engine.fill(&head, 32);
+    format!("CASE WHEN {mask} BETWEEN 1 AND 127 THEN {cut} ELSE {digits} END")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use query::Request;
+
+    fn ask(asked: &Asked<'_>, source: &Source, window: Window, n: usize) -> String {
+        let question = Question { engine: Engine::DuckDb, source, filters: Vec::new(), window };
+        question.statement(asked, n).unwrap().sql
+    }
+
+    #[test]
+    fn windows_leave_out_partitions_of_other_days() {
+        let tree = Source::Dataset { path: "/d".to_owned(), is_tree: true };
+        let window = Window { from_ms: Some(1_795_168_800_000), until_ms: Some(1_795_212_000_001) };
+        let sql = ask(&Asked::Totals, &tree, window, 0);
+        assert!(sql.ends_with("\nWHERE date >= '2026-11-20'\n  AND date <= '2026-11-21'"), "{sql}");
+        let table = Source::Table("flows".to_owned());
+        let sql = ask(&Asked::Totals, &table, window, 0);
+        assert!(sql.ends_with("\nFROM flows"), "tables need not have partitions: {sql}");
+    }
+
+    #[test]
+    fn both_sides_feed_one_table() {
+        let source = Source::Table("flows".to_owned());
+        let grouping = Grouping::five_tuple();
+        let request = Request::parse("ip/bytes", &grouping, None).unwrap();
+        let asked = Asked::Values { by: &request.by, sorting: request.sortings[0] };
+        let sql = ask(&asked, &source, Window::default(), 7);
+        assert_eq!(sql.matches("UNION ALL").count(), 1, "{sql}");
+        assert!(sql.contains("WHERE src_addr IS NOT NULL"), "{sql}");
+        assert!(sql.contains("WHERE dst_addr IS NOT NULL"), "{sql}");
+        assert!(sql.ends_with("\nLIMIT 7"), "{sql}");
+    }
+
+    #[test]
+    fn every_element_and_order_has_a_statement_or_a_reason() {
+        let source = Source::Table("flows".to_owned());
+        let grouping = Grouping::five_tuple();
+        let mut refused = Vec::new();
+        for element in query::Element::all() {
+            for order in Order::of_statistics() {
+                let text = format!("{}:p/{}", element.name, order.statistic_name());
+                let request = Request::parse(&text, &grouping, None).unwrap();
+                let asked = Asked::Values { by: &request.by, sorting: request.sortings[0] };
+                let question = Question {
+                    engine: Engine::Spark,
+                    source: &source,
+                    filters: Vec::new(),
+                    window: Window::default(),
+                };
+                match question.statement(&asked, 1) {
+                    Ok(s) => assert_eq!(s.sql.matches('(').count(), s.sql.matches(')').count()),
+                    Err(_) => refused.push(element.name),
+                }
+            }
+        }
+        refused.dedup();
+        assert_eq!(refused, ["srcgeo", "dstgeo", "geo", "ja3", "ja4"]);
+    }
+}
