@@ -170,7 +170,7 @@ fn last_words(mut from: impl std::io::Read) -> String {
 fn last_line(talk: &str) -> String {
     let lines: Vec<&str> = talk.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
     let says = |l: &&&str| l.contains("flowlake:") || l.contains("Error") || l.contains("rror:");
-    let line = lines.iter().rev().find(says).or(lines.last());
+    let line = lines.iter().rev().find(says).or_else(|| lines.last());
     line.map_or_else(
         || "it said nothing".to_owned(),
         |l| l.trim_start_matches("flowlake: ").to_owned(),
