@@ -105,7 +105,8 @@ impl Engine {
     /// A column of times in milliseconds since 1970.
     pub(super) fn millis(self, column: &str) -> String {
         match self {
-            Self::DuckDb => format!("epoch_ms({column})"),
+            // Of times with a zone and without one.
+            Self::DuckDb => format!("epoch_ns({column}) // 1000000"),
             Self::ClickHouse => format!("toUnixTimestamp64Milli({column})"),
             // Spark has no nanoseconds and reads them as a number.
             Self::Spark => format!("{column} DIV 1000000"),
@@ -117,7 +118,13 @@ impl Engine {
         // Filters end with the year 2038; what is beyond 2262 has no nanoseconds.
         let ms = ms.min(i64::MAX as u64 / 1_000_000);
         match self {
-            Self::DuckDb => format!("make_timestamp_ns({ms}000000)"),
+            // Text becomes what it is compared to: times are of either kind.
+            Self::DuckDb => {
+                let (y, m, d) = civil(ms / 86_400_000);
+                let (secs, ms) = (ms / 1000 % 86_400, ms % 1000);
+                let (h, min, s) = (secs / 3600, secs / 60 % 60, secs % 60);
+                format!("'{y:04}-{m:02}-{d:02} {h:02}:{min:02}:{s:02}.{ms:03}+00'")
+            }
             Self::ClickHouse => format!("fromUnixTimestamp64Milli(toInt64({ms}), 'UTC')"),
             Self::Spark => format!("{ms}000000"),
         }

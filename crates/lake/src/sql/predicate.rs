@@ -316,10 +316,7 @@ mod tests {
             ("ttl equal", "min_ttl = max_ttl"),
             ("asa user \"a'b\"", "username = 'a''b'"),
             ("ipv6", "(src_addr IS NOT NULL AND src_addr4 IS NULL)"),
-            (
-                "first seen > 2026-11-20T10:00:00",
-                "flow_start > make_timestamp_ns(1795168800000000000)",
-            ),
+            ("first seen > 2026-11-20T10:00:00", "flow_start > '2026-11-20 10:00:00.000+00'"),
             ("mpls eos 5", "(mpls1 % 2 = 1 AND mpls1 // 16 = 5)"),
         ] {
             let found = sql(Engine::DuckDb, text).unwrap();
