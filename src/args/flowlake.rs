@@ -39,7 +39,7 @@ pub enum Action {
     Dump {
         /// Options of flowdump: see flowdump --help
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<std::ffi::OsString>,
+        args: Vec<OsString>,
     },
     #[allow(missing_docs, reason = "said of the type")]
     Stream(Box<stream::Stream>),

@@ -55,11 +55,25 @@ fn source(args: &Sql, asked: &Elsewhere) -> anyhow::Result<Source> {
             there.is_dir() == is_tree,
             "{path}: name a dataset, or a file that ends in .parquet"
         );
+        check(Path::new(path), is_tree)?;
         let path = std::fs::canonicalize(path).with_context(|| path.to_owned())?;
         let path = path.to_str().context("the path of the dataset is no UTF-8")?.to_owned();
         return Ok(Source::Dataset { path, is_tree });
     }
     Ok(Source::Dataset { path: path.to_owned(), is_tree })
+}
+
+/// Refuses files that `flowlake write` did not make, by the first of them: engines would only say
+/// which column they miss.
+fn check(path: &Path, is_tree: bool) -> anyhow::Result<()> {
+    let files = match is_tree {
+        true => lake::read::list(path).with_context(|| path.display().to_string())?,
+        false => vec![path.to_owned()],
+    };
+    let first = files.first();
+    let first = first.with_context(|| format!("{}: no Parquet file below it", path.display()))?;
+    lake::read::LakeFile::open(first).map_err(anyhow::Error::msg)?;
+    Ok(())
 }
 
 /// A statement for each table, and one for the sums if they are needed.
@@ -75,7 +89,7 @@ fn statements(
         filters: asked.filters().iter().map(|f| f.tree()).collect(),
         window: Window { from_ms, until_ms },
     };
-    let fields = asked.format().fields();
+    let fields = asked.format().shown_fields();
     let mut all = Vec::new();
     for table in asked.tables() {
         let wanted = match table {

@@ -11,6 +11,8 @@
 
 mod answer;
 mod engine;
+mod key;
+mod order;
 mod predicate;
 mod statement;
 

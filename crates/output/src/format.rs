@@ -348,7 +348,7 @@ impl Format {
 
     /// The fields of a record that it shows, each once, with those that its rates and durations
     /// are made of. `None` if it shows whatever a record has.
-    pub fn fields(&self) -> Option<Vec<Field>> {
+    pub fn shown_fields(&self) -> Option<Vec<Field>> {
         use Field::{Bytes, DstMask, First, Flows, Last, Packets, Proto, SrcMask};
         if !matches!(self.kind, Kind::Text | Kind::Csv) {
             return None;
@@ -757,7 +757,7 @@ mod tests {
 
     #[test]
     fn formats_say_which_fields_they_show() {
-        let fields = |spec: &str| Format::parse(spec, &FormatOptions::default()).unwrap().fields();
+        let fields = |spec: &str| Format::parse(spec, &FormatOptions::default()).unwrap().shown_fields();
         assert_eq!(fields("fmt:%sa %sp"), Some(vec![Field::SrcPort, Field::SrcAddr]));
         let rate = [Field::First, Field::Last, Field::Packets, Field::Bytes];
         assert_eq!(fields("fmt:%bps"), Some(rate.to_vec()));

@@ -95,7 +95,7 @@ impl Elsewhere {
         };
         refuse(&read.args)?;
         let start = sys::clock::monotonic();
-        let mut setup = Setup::new(name, &read.args)?;
+        let mut setup = Setup::new(name, &read.args, None)?;
         setup.book = None;
         let filter = setup::filter(name, &read.args, &setup)?;
         let post = read.args.select.post_filter.as_deref();

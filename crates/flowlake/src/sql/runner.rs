@@ -63,7 +63,7 @@ impl Runner {
             Self::Program(words) => {
                 for (n, statement) in statements.iter().enumerate() {
                     let text = format!("{statement};\n");
-                    Running::new(words, &[], &text)?.read(&mut |_, line| take(n, line))?;
+                    Running::new(words, &[], &text)?.read(None, &mut |_, line| take(n, line))?;
                 }
                 Ok(())
             }
@@ -71,7 +71,8 @@ impl Runner {
                 let master = master.clone().unwrap_or_default();
                 let words = [program, "-c", SCRIPT, engine.name(), &master].map(str::to_owned);
                 let text: String = statements.iter().map(|s| format!("{s}{END}")).collect();
-                Running::new(&words, &[("PYTHONUNBUFFERED", "")], &text)?.read(take)
+                Running::new(&words, &[("PYTHONUNBUFFERED", "")], &text)?
+                    .read(Some(statements.len()), take)
             }
             Self::Server { url, user, password } => {
                 let server = Server { url, user: user.as_deref(), password: password.as_deref() };
@@ -125,8 +126,8 @@ impl Running {
         Ok(Self { child, name: first.clone(), writer, talk })
     }
 
-    /// Reads the answers, which [`END`] stands between.
-    fn read(mut self, take: Take<'_>) -> anyhow::Result<()> {
+    /// Reads the answers. If [`END`] stands behind each, so many have to be there.
+    fn read(mut self, wanted: Option<usize>, take: Take<'_>) -> anyhow::Result<()> {
         let stdout = self.child.stdout.take().context("no standard output")?;
         let mut n = 0;
         for line in BufReader::new(stdout).lines() {
@@ -140,6 +141,8 @@ impl Running {
         let status = self.child.wait()?;
         let talk = self.talk.take().and_then(|t| t.join().ok()).unwrap_or_default();
         ensure!(status.success(), "{} ended with {status}: {}", self.name, last_line(&talk));
+        let is_whole = wanted.is_none_or(|wanted| n == wanted);
+        ensure!(is_whole, "{}: the answer is cut: {}", self.name, last_line(&talk));
         Ok(())
     }
 }
@@ -196,7 +199,11 @@ impl Server<'_> {
             .proxy(None)
             .build()
             .into();
-        let mut request = agent.post(self.url).header("X-ClickHouse-Format", "TabSeparated");
+        // An error behind the first rows would come in the place of rows: it answers once it is done.
+        let mut request = agent
+            .post(self.url)
+            .query("wait_end_of_query", "1")
+            .header("X-ClickHouse-Format", "TabSeparated");
         for (header, value) in
             [("X-ClickHouse-User", self.user), ("X-ClickHouse-Key", self.password)]
         {

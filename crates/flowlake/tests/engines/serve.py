@@ -56,11 +56,23 @@ def cluster():
     return url
 
 
+def clickhouse_session():
+    from chdb.session import Session
+
+    session = Session()
+
+    def ask(statement):
+        text = session.query(statement, "TabSeparated").bytes().decode()
+        return (line.split("\t") for line in text.splitlines())
+
+    return ask
+
+
 def rows():
     if engine == "duckdb":
         return module.duckdb_rows()
     if engine == "clickhouse":
-        return module.clickhouse_rows()
+        return clickhouse_session()
     return module.spark_rows(cluster(), {"spark.sql.shuffle.partitions": "4"})
 
 

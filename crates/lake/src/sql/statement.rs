@@ -1,12 +1,12 @@
 //! Statements: what is asked, and the columns of the answer.
 
-use super::predicate::{address, column, duration, of as predicate, rate_of};
+use super::order::{Terms, ranked};
+use super::predicate::{address, column, duration, of as predicate};
 use super::{Engine, Source, SqlError, Window};
 use crate::schema::{self, Type};
 use filter::Expr;
-use output::{Order, Side};
-use query::{By, Grouping, KeyPart, KeySpec, Prefix, Sorting};
-use record::{Field, Kind};
+use query::{By, Grouping, Sorting};
+use record::Field;
 use std::fmt::Write as _;
 
 /// Which flows are asked for, of whom.
@@ -90,13 +90,18 @@ pub enum Shape {
 }
 
 /// A column of a statement: its expression, and what comes of it.
-struct Selected {
-    expression: String,
-    column: Column,
+pub(super) struct Selected {
+    pub(super) expression: String,
+    pub(super) column: Column,
 }
 
 impl Selected {
-    fn new(expression: String, name: impl Into<String>, field: Field, shape: Shape) -> Self {
+    pub(super) fn new(
+        expression: String,
+        name: impl Into<String>,
+        field: Field,
+        shape: Shape,
+    ) -> Self {
         Self { expression, column: Column { name: name.into(), field: Some(field), shape } }
     }
 
@@ -373,84 +378,6 @@ impl Question<'_> {
         let ties = std::iter::once("first_ms").chain(keys.iter().copied()).map(str::to_owned);
         rank.into_iter().chain(ties).collect::<Vec<_>>().join(", ")
     }
-
-    /// The columns of a key.
-    fn keys(&self, spec: &KeySpec) -> Result<Vec<Selected>, SqlError> {
-        let mut all = Vec::new();
-        for (n, part) in spec.parts().iter().enumerate() {
-            self.key(part, n == 0 && spec.needs_field(), &mut all)?;
-        }
-        Ok(all)
-    }
-
-    /// The columns of one part. What a record lacks counts as 0, unless it is left out.
-    fn key(&self, part: &KeyPart, is_there: bool, all: &mut Vec<Selected>) -> Result<(), SqlError> {
-        let field = part.field;
-        let refused = |why| SqlError::Counted { what: field.def().about.to_owned(), why };
-        if matches!(part.prefix, Prefix::Fingerprint(_)) {
-            return Err(refused("fingerprints are made of payloads"));
-        }
-        let Some(name) = column(field) else {
-            return Err(refused("it is looked up in a database"));
-        };
-        let or = |expression: String, missing: &str| match is_there {
-            true => expression,
-            false => format!("COALESCE({expression}, {missing})"),
-        };
-        // Of several keys that feed one table, the names of the first count.
-        let by = format!("by_{name}");
-        all.push(match (field.kind(), part.prefix) {
-            (Kind::Addr, _) => {
-                all.extend(self.masked(part, name));
-                return Ok(());
-            }
-            (Kind::Mac, _) => {
-                Selected::new(or(format!("hex({name})"), "'000000000000'"), by, field, Shape::Mac)
-            }
-            (Kind::Acl | Kind::Bytes | Kind::Text(_), _) => {
-                Selected::new(or(format!("hex({name})"), "''"), by, field, Shape::Octets)
-            }
-            _ => Selected::new(or(name.to_owned(), "0"), by, field, Shape::Number),
-        });
-        Ok(())
-    }
-
-    /// The leading bits of an address: a number where it is of IPv4, else hexadecimal digits.
-    fn masked(&self, part: &KeyPart, name: &str) -> Vec<Selected> {
-        let engine = self.engine;
-        let field = part.field;
-        let v4 = address(field, Type::Addr4).unwrap_or(name);
-        let digits = format!("hex({name})");
-        let (in4, in6) = match part.prefix {
-            Prefix::Leading { v4: bits4, v6 } => (
-                bits4.map_or_else(
-                    || "0".to_owned(),
-                    |n| engine.common_bits(v4, u64::from(mask4(n))),
-                ),
-                v6.map(|n| leading_digits(engine, &digits, n)),
-            ),
-            Prefix::OwnMask(mask) => {
-                let mask = format!("COALESCE({}, 0)", column(mask).unwrap_or("NULL"));
-                let block = engine.power_of_two(&format!("32 - {mask}"));
-                let cut = format!("{} * {block}", engine.quotient(v4, &block));
-                let in4 = format!("CASE WHEN {mask} BETWEEN 1 AND 31 THEN {cut} ELSE {v4} END");
-                (in4, Some(own_digits(engine, &digits, &mask)))
-            }
-            Prefix::Full | Prefix::Fingerprint(_) => (v4.to_owned(), Some(digits)),
-        };
-        let by = format!("by_{name}");
-        let Some(in6) = in6 else {
-            // IPv6 counts as no address.
-            let in4 = format!("CASE WHEN {v4} IS NULL THEN 0 ELSE {in4} END");
-            return vec![Selected::new(in4, format!("{by}4"), field, Shape::Addr4)];
-        };
-        let in4 = format!("CASE WHEN {v4} IS NOT NULL THEN {in4} WHEN {name} IS NULL THEN 0 END");
-        let in6 = format!("CASE WHEN {v4} IS NULL THEN {in6} END");
-        vec![
-            Selected::new(in4, format!("{by}4"), field, Shape::Addr4),
-            Selected::new(in6, format!("{by}6"), field, Shape::Addr6),
-        ]
-    }
 }
 
 /// Fields that are wanted, as far as they are stored.
@@ -507,86 +434,10 @@ fn listed(columns: &[Selected]) -> String {
     columns.iter().map(Selected::text).collect::<Vec<_>>().join(", ")
 }
 
-/// What orders are made of.
-struct Terms {
-    /// As in [`COUNTERS`].
-    counters: [String; 5],
-    first: String,
-    last: String,
-    span: String,
-}
-
-/// An order with its direction.
-fn ranked(engine: Engine, sorting: Sorting, terms: &Terms) -> String {
-    let direction = if sorting.descending { " DESC" } else { "" };
-    format!("{}{direction}", measure(engine, sorting.order, terms))
-}
-
-/// What is compared.
-fn measure(engine: Engine, order: Order, terms: &Terms) -> String {
-    let [flows, packets, bytes, out_packets, out_bytes] = &terms.counters;
-    let of = |a: &str, b: &str| match order.side() {
-        Side::In => a.to_owned(),
-        Side::Out => b.to_owned(),
-        Side::Both => format!("({a} + {b})"),
-    };
-    let (packets, bytes) = (of(packets, out_packets), of(bytes, out_bytes));
-    // `ipackets` and `opackets` are packets of one side.
-    let name = order.flow_name();
-    match name.strip_prefix(['i', 'o']).unwrap_or(name) {
-        "packets" => packets,
-        "bytes" => bytes,
-        "pps" => rate_of(engine, &engine.product(1000, &packets), &terms.span),
-        "bps" => rate_of(engine, &engine.product(8000, &bytes), &terms.span),
-        "bpp" => rate_of(engine, &bytes, &packets),
-        "tstart" => terms.first.clone(),
-        "tend" => terms.last.clone(),
-        "duration" => terms.span.clone(),
-        _ => flows.clone(),
-    }
-}
-
-const fn mask4(bits: u8) -> u32 {
-    if bits >= 32 { u32::MAX } else { !(u32::MAX >> bits) }
-}
-
-/// Hexadecimal digits of which only the leading 1, 2 or 3 bits are kept.
-const KEPT: [&str; 3] = ["0000000088888888", "000044448888CCCC", "0022446688AACCEE"];
-const DIGITS: &str = "0123456789ABCDEF";
-
-/// The first bits of an address in hexadecimal, the others 0.
-fn leading_digits(engine: Engine, digits: &str, bits: u8) -> String {
-    if bits >= 128 {
-        return digits.to_owned();
-    }
-    let (whole, rest) = (bits / 4, usize::from(bits % 4));
-    let head = format!("SUBSTRING({digits}, 1, {whole})");
-    let head = match rest.checked_sub(1).and_then(|n| KEPT.get(n)) {
-        None => head,
-        Some(kept) => {
-            let next = format!("SUBSTRING({digits}, {}, 1)", whole + 1);
-            format!("CONCAT({head}, translate({next}, '{DIGITS}', '{kept}'))")
-        }
-    };
-    engine.fill(&head, 32)
-}
-
-/// The same, as many as the record says; all if it says none.
-fn own_digits(engine: Engine, digits: &str, mask: &str) -> String {
-    let whole = engine.quotient(mask, "4");
-    let next = format!("SUBSTRING({digits}, {whole} + 1, 1)");
-    let mut rest = format!("CASE {mask} % 4");
-    for (n, kept) in KEPT.iter().enumerate() {
-        let _ = write!(rest, " WHEN {} THEN translate({next}, '{DIGITS}', '{kept}')", n + 1);
-    }
-    let head = format!("CONCAT(SUBSTRING({digits}, 1, {whole}), {rest} ELSE '' END)");
-    let cut = engine.fill(&head, 32);
-    format!("CASE WHEN {mask} BETWEEN 1 AND 127 THEN {cut} ELSE {digits} END")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use output::Order;
     use query::Request;
 
     fn ask(asked: &Asked<'_>, source: &Source, window: Window, n: usize) -> String {
