@@ -757,7 +757,8 @@ mod tests {
 
     #[test]
     fn formats_say_which_fields_they_show() {
-        let fields = |spec: &str| Format::parse(spec, &FormatOptions::default()).unwrap().shown_fields();
+        let fields =
+            |spec: &str| Format::parse(spec, &FormatOptions::default()).unwrap().shown_fields();
         assert_eq!(fields("fmt:%sa %sp"), Some(vec![Field::SrcPort, Field::SrcAddr]));
         let rate = [Field::First, Field::Last, Field::Packets, Field::Bytes];
         assert_eq!(fields("fmt:%bps"), Some(rate.to_vec()));
