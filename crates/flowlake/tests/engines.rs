@@ -53,7 +53,7 @@ const LINES: &[&str] = &[
     "-O bytes -n 10 icmp-type 8 or as in [64500 173568] and not src as 64500",
     "-s srcip/bytes -n 3 ip in [10.0.0.0/9 207.249.246.223] and bpp < 800",
     "-s srcip/bytes -n 3 host 1.1.1.1",
-    "-s xsrcip/bytes -n 0",
+    "-s natsrcip/bytes -n 0",
     "-O bytes -n 10 -o json src nat ip 100.64.0.40",
     "-s dstip/bytes -n 5 ipv6 and not src port < 1024",
 ];
@@ -145,8 +145,8 @@ fn write(dir: &Path, flows: u64, mut fill: impl FnMut(u64, &mut Flow)) -> (PathB
     (file, dataset)
 }
 
-/// Flows of the comparison: `FLOWSUITE_ENGINE_FLOWS`, or so many.
-const FLOWS: u64 = 1_000_000;
+/// Flows of the comparison: `FLOWSUITE_ENGINE_FLOWS`, which has Spark answer all lines, or so many.
+const FLOWS: u64 = 100_000;
 
 /// What flowdump prints of a line, and what an engine does.
 #[derive(Clone, Copy)]
@@ -210,6 +210,7 @@ fn schema_serves(engine: &Engine, dataset: &Path, flows: u64) -> Result<(), Stri
 fn engines_and_flowdump_print_the_same_rows() {
     let Some(python) = python() else { return };
     let flows = std::env::var("FLOWSUITE_ENGINE_FLOWS").ok().and_then(|n| n.parse().ok());
+    let is_set = flows.is_some();
     let flows = flows.unwrap_or(FLOWS);
     let dir = TempDir::new().unwrap();
     let mut traffic = bench::Traffic::new(bench::Model { v6_percent: 15, ..Default::default() });
@@ -226,18 +227,19 @@ fn engines_and_flowdump_print_the_same_rows() {
     let wanted: Vec<Output> = all.iter().map(|words| asked(words).flowdump()).collect();
     let mut differ = Vec::new();
     for name in ["duckdb", "clickhouse", "spark"] {
-        let started = std::time::Instant::now();
         let Some(engine) = Engine::start(name, &python) else {
             println!("skipped: {name} is not installed: run tests/prepare");
             continue;
         };
-        for ((line, words), want) in LINES.iter().zip(&all).zip(&wanted) {
+        // A question takes Spark a second or two, however few flows there are.
+        let every = if name == "spark" && !is_set { 3 } else { 1 };
+        for ((line, words), want) in LINES.iter().zip(&all).zip(&wanted).step_by(every) {
             let found = asked(words).engine(&engine);
             differ.extend(difference(line, want, &found).map(|d| format!("{name}: {d}")));
         }
         let served = schema_serves(&engine, &dataset, flows);
         differ.extend(served.err().map(|e| format!("{name}: schema: {e}")));
-        println!("{name}: {} lines, {flows} flows, {:?}", LINES.len(), started.elapsed());
+        println!("{name}: {} lines, {flows} flows", all.len().div_ceil(every));
     }
     assert!(differ.is_empty(), "{}", differ.join("\n"));
 }
@@ -273,6 +275,7 @@ impl Random {
         let cmp = self.of(&["", "= ", "> ", "< ", ">= ", "<= "]);
         let number =
             self.of(&["0", "1", "2", "6", "17", "53", "80", "443", "771", "1000", "64500"]);
+        let small = self.of(&["0", "1", "2", "3", "8", "24"]);
         let host = self.of(&["10.0.0.1", "10.0.0.7", "10.0.1.3", "192.0.2.1", "2001:db8::1", "::"]);
         let net = self.of(&["10.0.0.0/30", "10.0.0.0/8", "0.0.0.0/0", "2001:db8::/126", "::/0"]);
         match self.below(22) {
@@ -290,10 +293,10 @@ impl Random {
             14 => format!("{} {cmp}{number}", self.of(&["bps", "pps", "bpp", "duration"])),
             15 => format!("{}if {number}", self.of(&["", "in ", "out "])),
             16 => self.of(&["ipv4", "ipv6", "any", "inet", "inet6"]).to_owned(),
-            17 => format!("icmp-{} {cmp}{number}", self.of(&["type", "code"])),
-            18 => format!("{side}tos {cmp}{number}"),
+            17 => format!("icmp-{} {cmp}{small}", self.of(&["type", "code"])),
+            18 => format!("{side}tos {cmp}{small}"),
             19 => format!("{side}nat ip {host}"),
-            20 => format!("{side}mask {number}"),
+            20 => format!("{side}mask {small}"),
             _ => format!(
                 "{} seen > 2026-04-10T12:00:0{}",
                 self.of(&["first", "last"]),
@@ -447,7 +450,7 @@ fn what_cannot_be_asked_is_said_in_one_line() {
         (&["--python", "/nowhere/python", "--engine", "spark", "--table", "x"], "is it installed?"),
         (&["--runner", "exit 3", "--table", "x"], "ended with exit status: 3"),
         (&["--url", "http://127.0.0.1:1", "--table", "x"], "does the engine listen there?"),
-        (&["--table", "x", "geo CH"], "`geo CH`"),
+        (&["--table", "x", "ident lab"], "`ident \"lab\"`"),
     ] {
         let output = run(Path::new(PROGRAM), &[&["sql"], words].concat());
         let talk = String::from_utf8_lossy(&output.stderr);

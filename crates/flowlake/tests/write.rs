@@ -198,7 +198,11 @@ fn what_cannot_be_done_is_said_in_one_line() {
 
 /// Python with the package, as the environment or the path has it.
 fn python_with(package: &str) -> Option<String> {
-    let python = std::env::var("FLOWSUITE_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    // That of tests/prepare lies beside what is built.
+    let engines = Path::new(PROGRAM).parent().and_then(Path::parent);
+    let engines = engines.map(|target| target.join("engines/bin/python")).filter(|p| p.is_file());
+    let usual = || engines.map_or_else(|| "python3".to_owned(), |p| p.display().to_string());
+    let python = std::env::var("FLOWSUITE_PYTHON").unwrap_or_else(|_| usual());
     let has = Command::new(&python)
         .args(["-c", &format!("import {package}")])
         .stderr(Stdio::null())

@@ -1,6 +1,7 @@
 //! What engines write differently: literals, and a few functions.
 
 use super::SqlError;
+use crate::schema::{COLUMNS, Type};
 
 /// Whose SQL it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +85,7 @@ impl Engine {
     /// What stands behind FROM.
     pub(super) fn from(self, source: &Source) -> Result<String, SqlError> {
         let (path, is_tree) = match source {
+            Source::Table(name) if self == Self::Spark => return Ok(with_numbers(name)),
             Source::Table(name) => return Ok(name.clone()),
             Source::Dataset { path, is_tree } => (path.trim_end_matches('/'), *is_tree),
         };
@@ -213,6 +215,15 @@ impl Engine {
             Self::ClickHouse => format!("SUM(toInt128({column}))"),
         }
     }
+}
+
+/// A view of Spark with its times as numbers, as files have them.
+fn with_numbers(view: &str) -> String {
+    let times = COLUMNS.iter().filter(|c| c.kind == Type::Timestamp).map(|c| c.name);
+    let made: Vec<String> =
+        times.clone().map(|name| format!("unix_micros({name}) * 1000 AS {name}")).collect();
+    let names: Vec<&str> = times.collect();
+    format!("(SELECT * EXCEPT ({}), {} FROM {view})", names.join(", "), made.join(", "))
 }
 
 /// Year, month and day of a day since 1970: the calendar of Gregory, in eras of 400 years that begin
