@@ -292,7 +292,7 @@ impl Random {
             13 => format!("flags {}", self.of(&["S", "SA", "=S", "F", "=0"])),
             14 => format!("{} {cmp}{number}", self.of(&["bps", "pps", "bpp", "duration"])),
             15 => format!("{}if {number}", self.of(&["", "in ", "out "])),
-            16 => self.of(&["ipv4", "ipv6", "any", "inet", "inet6"]).to_owned(),
+            16 => self.of(&["ipv4", "ipv6", "any"]).to_owned(),
             17 => format!("icmp-{} {cmp}{small}", self.of(&["type", "code"])),
             18 => format!("{side}tos {cmp}{small}"),
             19 => format!("{side}nat ip {host}"),
