@@ -12,12 +12,13 @@ mod columns;
 mod digest;
 mod files;
 mod rows;
+mod sizes;
 
 pub use files::{list, may_hold};
 
 use crate::schema::metadata::About;
 use crate::schema::{COLUMNS, Column, Type};
-use chunk::Octets;
+use chunk::{Chunks, Octets};
 use columns::Decoder;
 use filter::Filter;
 use parquet::basic::Type as Physical;
@@ -33,6 +34,9 @@ use store::MetaRecord;
 
 /// Rows of a block at most: larger row groups are several blocks.
 const BLOCK_ROWS: usize = 1 << 16;
+
+/// Rows of a row group at most; flowlake writes 262 144.
+const GROUP_ROWS: usize = 1 << 26;
 
 /// Opens Parquet files.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,6 +63,8 @@ pub struct LakeFile {
     parquet: ParquetMetaData,
     leaves: Leaves,
     parts: Vec<Part>,
+    /// Columns that some thread is reading.
+    chunks: Chunks,
 }
 
 /// Rows of a row group that are one block.
@@ -98,7 +104,10 @@ impl LakeFile {
         let say = |what: String| format!("{}: {what}", path.display());
         let octets = Octets::open(path).map_err(|e| say(e.to_string()))?;
         let octets = Arc::new(octets);
-        let read = guarded(|| ParquetMetaDataReader::new().parse_and_finish(&*octets));
+        let read = guarded(|| {
+            sizes::check_footer(&octets)?;
+            ParquetMetaDataReader::new().parse_and_finish(&*octets)
+        });
         let parquet = match read {
             Ok(Ok(parquet)) => parquet,
             Ok(Err(e)) => return Err(say(format!("cut short or damaged Parquet file: {e}"))),
@@ -127,6 +136,7 @@ impl LakeFile {
             parquet,
             leaves,
             parts,
+            chunks: Chunks::default(),
         })
     }
 
@@ -204,8 +214,7 @@ fn parts(parquet: &ParquetMetaData) -> Result<Vec<Part>, String> {
     let mut parts = Vec::new();
     for (group, of) in parquet.row_groups().iter().enumerate() {
         let rows = usize::try_from(of.num_rows()).map_err(|_| "damaged: rows below 0")?;
-        // A page needs octets, and a row is never less than a bit in one of them.
-        if rows as u64 > u64::try_from(of.total_byte_size()).unwrap_or(0).saturating_mul(1 << 20) {
+        if rows > GROUP_ROWS {
             return Err(format!("damaged: {rows} rows in row group {group}"));
         }
         let count = rows.div_ceil(BLOCK_ROWS).max(1);

@@ -1,14 +1,16 @@
 //! The octets of a file, for the Parquet library: by position, so that threads share one file, and
 //! a column of a row group in one piece.
 
+use super::sizes::check_pages;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{ChunkReader, Length};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// An open file.
 #[derive(Debug)]
@@ -56,6 +58,7 @@ impl ChunkReader for Octets {
 }
 
 /// A column of a row group, in memory as it lies on disk.
+#[derive(Debug)]
 pub(super) struct Chunk {
     start: u64,
     octets: bytes::Bytes,
@@ -65,11 +68,9 @@ impl Chunk {
     pub(super) fn read(file: &Octets, column: &ColumnChunkMetaData) -> Result<Self> {
         let (start, length) = range(column)?;
         let length = usize::try_from(length).map_err(|_| too_large())?;
-        Ok(Self { start, octets: file.get_bytes(start, length)? })
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.octets.len()
+        let octets = file.get_bytes(start, length)?;
+        check_pages(&octets, column)?;
+        Ok(Self { start, octets })
     }
 
     fn at(&self, start: u64) -> Option<usize> {
@@ -128,5 +129,30 @@ impl Read for ChunkRead {
     }
 }
 
-/// A column of a row group as the library takes it.
-pub(super) type SharedChunk = Arc<Chunk>;
+/// The columns of a file that are being read, by row group and column. Threads that are at the same
+/// row group share them, and nothing is kept that none of them has.
+#[derive(Debug, Default)]
+pub(super) struct Chunks(Mutex<HashMap<(usize, usize), Weak<Chunk>>>);
+
+impl Chunks {
+    /// A column that some thread has, or else reads it. Adds to `octets` what was read.
+    pub(super) fn get(
+        &self,
+        file: &Octets,
+        place: (usize, usize),
+        column: &ColumnChunkMetaData,
+        octets: &mut u64,
+    ) -> Result<Arc<Chunk>> {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(chunk) = lock().get(&place).and_then(Weak::upgrade) {
+            return Ok(chunk);
+        }
+        // Should two come here at once, both read it: that costs less than all waiting for one.
+        let chunk = Arc::new(Chunk::read(file, column)?);
+        *octets += chunk.octets.len() as u64;
+        let mut chunks = lock();
+        chunks.retain(|_, chunk| chunk.strong_count() > 0);
+        chunks.insert(place, Arc::downgrade(&chunk));
+        Ok(chunk)
+    }
+}

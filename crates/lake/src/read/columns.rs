@@ -2,7 +2,6 @@
 //! a filter's columns are not read twice; readers stay as long as the row group is the same, so
 //! that its next block goes on where this one ends.
 
-use super::chunk::{Chunk, SharedChunk};
 use super::{LakeFile, Part};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, DataType, FixedLenByteArray};
@@ -102,10 +101,9 @@ fn missing(what: &str) -> ParquetError {
 fn open(file: &LakeFile, part: Part, leaf: usize, octets: &mut u64) -> Result<ColumnReader> {
     let group = file.parquet.row_groups().get(part.group).ok_or_else(|| missing("row group"))?;
     let column = group.columns().get(leaf).ok_or_else(|| missing("column"))?;
-    let chunk = Chunk::read(&file.octets, column)?;
-    *octets += chunk.len() as u64;
+    let chunk = file.chunks.get(&file.octets, (part.group, leaf), column, octets)?;
     let rows = usize::try_from(group.num_rows()).unwrap_or(0);
-    let pages = SerializedPageReader::new(SharedChunk::new(chunk), column, rows, None)?;
+    let pages = SerializedPageReader::new(chunk, column, rows, None)?;
     Ok(get_column_reader(column.column_descr_ptr(), Box::new(pages)))
 }
 

@@ -21,6 +21,8 @@ const TILE: usize = 512;
 /// Octets before the first place. They are 0, which no record of a flow file begins with: a row is
 /// never taken for one.
 const HEAD: u16 = 2;
+/// Octets that the rows of a block may have: few in a file may say much.
+const MOST: u32 = 1 << 30;
 /// With more shapes than this a block begins a new table.
 const MANY_SHAPES: usize = 1 << 14;
 /// Text ends with a zero and takes a multiple of so many octets, for the sake of fewer shapes.
@@ -287,7 +289,8 @@ impl Shapes {
         let mut pattern = Pattern { bits: 0, lengths: vec![0; variable.len()] };
         bytes.clear();
         for n in 0..rows {
-            let at = u32::try_from(bytes.len()).map_err(|_| "its rows are too long".to_owned())?;
+            let at = u32::try_from(bytes.len()).ok().filter(|at| *at <= MOST);
+            let at = at.ok_or_else(|| "its rows are too long".to_owned())?;
             bytes.extend_from_slice(fixed.get(n * stride..(n + 1) * stride).unwrap_or_default());
             let columns = variable.iter().zip(&mut next).zip(&mut pattern.lengths);
             for ((source, next), length) in columns {
