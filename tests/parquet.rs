@@ -85,7 +85,7 @@ fn answers_and_statuses_are_those_of_flow_files() {
     symlink(FLOWDUMP, &old).unwrap();
     for program in [Path::new(FLOWDUMP), &old] {
         for (args, status) in [
-            (&["-n", "0", "-s", "dstip/bytes"][..], 0),
+            (&["-n", "10", "-s", "dstip/bytes"][..], 0),
             (&["-q", "-O", "bytes", "-n", "20", "-o", "csv"], 0),
             (&["-q", "-o", "line", "host 203.0.113.77"], 0),
             (&["-s", "dstip/bytes", "no such filter"], 254),
