@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, copy, sink};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 use sys::clock;
@@ -64,18 +64,21 @@ impl Output {
 /// The first argument by which a program of this crate is such a process.
 const WORD: &str = "measure";
 
-/// To be called first in `main` of whatever measures: if this process is to measure one run, does
-/// so, and returns whether that went well.
-pub fn is_asked() -> Option<bool> {
+/// `main` of whatever measures: if this process is to measure one run, does so, and otherwise does
+/// `work`. What goes wrong is told under `name`.
+pub fn main(name: &str, work: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
     let words: Vec<_> = std::env::args_os().skip(1).collect();
-    let (first, rest) = words.split_first()?;
-    (first == WORD).then(|| match one(rest) {
-        Ok(()) => true,
+    let (name, result) = match words.split_first() {
+        Some((first, rest)) if first == WORD => (WORD, one(rest)),
+        _ => (name, work()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("measure: {e:#}");
-            false
+            eprintln!("{name}: {e:#}");
+            ExitCode::FAILURE
         }
-    })
+    }
 }
 
 /// Runs `words`, a program and its arguments, with UTC as its time zone.

@@ -137,18 +137,7 @@ const JSON: Work =
     Work { name: "-o json to a file, 1 M flows", args: &["-o", "json"], goal: Some(0.5), ..CSV };
 
 fn main() -> ExitCode {
-    let result = match measure::is_asked() {
-        Some(true) => Ok(()),
-        Some(false) => return ExitCode::FAILURE,
-        None => compare(&Args::parse()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("compare: {e:#}");
-            ExitCode::FAILURE
-        }
-    }
+    measure::main("compare", || compare(&Args::parse()))
 }
 
 fn compare(args: &Args) -> anyhow::Result<()> {

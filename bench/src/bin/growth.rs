@@ -40,18 +40,7 @@ const WORKS: [(&str, &[&str]); 4] = [
 ];
 
 fn main() -> ExitCode {
-    let result = match measure::is_asked() {
-        Some(true) => Ok(()),
-        Some(false) => return ExitCode::FAILURE,
-        None => grow(&Args::parse()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("growth: {e:#}");
-            ExitCode::FAILURE
-        }
-    }
+    measure::main("growth", || grow(&Args::parse()))
 }
 
 fn grow(args: &Args) -> anyhow::Result<()> {

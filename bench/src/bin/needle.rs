@@ -85,18 +85,7 @@ fn works(planted: &str) -> [Work; 4] {
 }
 
 fn main() -> ExitCode {
-    let result = match measure::is_asked() {
-        Some(true) => Ok(()),
-        Some(false) => return ExitCode::FAILURE,
-        None => search(&Args::parse()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("needle: {e:#}");
-            ExitCode::FAILURE
-        }
-    }
+    measure::main("needle", || search(&Args::parse()))
 }
 
 fn search(args: &Args) -> anyhow::Result<()> {

@@ -44,19 +44,8 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let result = match bench::measure::is_asked() {
-        Some(true) => Ok(()),
-        Some(false) => return ExitCode::FAILURE,
-        None => {
-            let args = Args::parse();
-            read::compare(&args).and_then(|()| live::compare(&args))
-        }
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("probe: {e:#}");
-            ExitCode::FAILURE
-        }
-    }
+    bench::measure::main("probe", || {
+        let args = Args::parse();
+        read::compare(&args).and_then(|()| live::compare(&args))
+    })
 }
