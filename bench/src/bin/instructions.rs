@@ -81,8 +81,8 @@ const LOOPS: &[Loop] = &[
         less: Some("write files"),
         ..making("encode LZ4", "flowdump -W 1 -r @/plain.{} -w @/out -z=lz4")
     },
-    making("collect NetFlow v5", "flowcapd -C none -f @/v5.{} -w @/out -S 0"),
-    making("collect NetFlow v9", "flowcapd -C none -f @/v9.{} -w @/out -S 0"),
+    making("collect NetFlow v5", "flowcapd -C none --no-index -f @/v5.{} -w @/out -S 0"),
+    making("collect NetFlow v9", "flowcapd -C none --no-index -f @/v9.{} -w @/out -S 0"),
     making("probe, packets into files", "flowprobe -c none -d -r @/packets.{} -w @/out"),
     Loop { made: None, ..plain("build an index", "flowdump -R @/index.{} --index build") },
 ];

@@ -239,6 +239,42 @@ impl Collector {
         self.receive(&Arrival { peer, port: 0, via: Via::Datagram, at_ms: now_ms }, bytes);
     }
 
+    /// As [`receive`](Self::receive), if nothing is due and nothing can wait for the disk: otherwise
+    /// `None`, and nothing is done. Returns whether there is something to be
+    /// [written down](Self::save_news).
+    ///
+    /// That there is [room](Self::has_room) is for the caller to ask.
+    pub(crate) fn receive_at_once(&mut self, arrival: &Arrival, bytes: &[u8]) -> Option<bool> {
+        let peer = Addr::from(arrival.peer.to_canonical());
+        let at = match (&self.config.sources, self.config.allow.is_empty()) {
+            (Sources::One { .. }, true) => 0,
+            _ => match self.by_peer.get(&(peer, arrival.port)) {
+                Some(Sender::Of(at)) => *at,
+                _ => return None,
+            },
+        };
+        // Counters of interfaces, which sFlow brings, go to a file of their own.
+        let is_flows = !matches!(bytes, [] | [_] | [0, 0, ..]);
+        if !is_flows || arrival.via != Via::Datagram || self.is_due(arrival.at_ms) {
+            return None;
+        }
+        let source = self.sources.get_mut(at).filter(|s| !s.wants_save(arrival.at_ms))?;
+        self.pulse.beat();
+        source.receive(peer, arrival, bytes, self.keep.as_mut());
+        Some(source.wants_save(arrival.at_ms))
+    }
+
+    /// Whether blocks can be handed over without waiting for those before them.
+    pub(crate) fn has_room(&self) -> bool {
+        self.pool.as_ref().is_some_and(|pool| pool.has_room())
+    }
+
+    /// Writes down what has been learned of exporters.
+    pub(crate) fn save_news(&mut self, now_ms: u64) {
+        let _disk = self.pulse.at_disk();
+        self.save(now_ms, false);
+    }
+
     /// Takes what arrived: a datagram, a message of a stream, or the end of one.
     pub fn receive(&mut self, arrival: &Arrival, bytes: &[u8]) {
         self.pulse.beat();
@@ -297,16 +333,12 @@ impl Collector {
     /// Does what is due: begins a new slot, writes out what has waited.
     pub fn tick(&mut self, now_ms: u64) {
         self.pulse.beat();
-        let now_secs = now_ms / 1000;
-        // Arrival times may be a little behind the slot; a clock that was set back is far behind.
-        let is_back = now_secs + u64::from(self.slot.len) < self.slot.start;
-        // A clock that was set back by less waits no longer than usual.
-        let is_early = now_ms < self.due_ms && self.due_ms - now_ms <= FLUSH_MS;
-        if is_early && !is_back {
+        if !self.is_due(now_ms) {
             return;
         }
+        let now_secs = now_ms / 1000;
         let _disk = self.pulse.at_disk();
-        if now_secs >= self.slot.end() || is_back {
+        if now_secs >= self.slot.end() || self.is_back(now_ms) {
             self.finish();
             self.slot = slot_of(now_secs, self.slot.len);
             self.begin();
@@ -315,6 +347,18 @@ impl Collector {
             self.save(now_ms, false);
         }
         self.schedule(now_ms);
+    }
+
+    /// Whether the clock was set back: arrival times may be a little behind the slot, not far.
+    const fn is_back(&self, now_ms: u64) -> bool {
+        now_ms / 1000 + (self.slot.len as u64) < self.slot.start
+    }
+
+    /// Whether something is to be done at this time.
+    const fn is_due(&self, now_ms: u64) -> bool {
+        // A clock that was set back by less than a slot waits no longer than usual.
+        let is_early = now_ms < self.due_ms && self.due_ms - now_ms <= FLUSH_MS;
+        !is_early || self.is_back(now_ms)
     }
 
     /// Finishes the files of the current slot before its end. What still arrives during the slot

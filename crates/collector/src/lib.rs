@@ -20,6 +20,7 @@
 
 mod collector;
 mod config;
+mod desk;
 mod error;
 mod finish;
 pub mod http;

@@ -1,9 +1,13 @@
 //! The loop of the daemon: sockets, threads, signals. The only part that looks at a clock.
 //!
-//! A thread for each socket copies what arrives into an inbox; the caller's thread decodes; the
-//! threads of a pool compress and write. Decoding keeps to one thread because it is not the
-//! bottleneck, and because templates are then there for all that follows, whichever socket brought
-//! them.
+//! A thread for each socket receives; the caller's thread decodes; the threads of a pool compress
+//! and write. One thread decodes at a time because decoding is not the bottleneck, and because
+//! templates are then there for all that follows, whichever socket brought them.
+//!
+//! Where there is but one socket, its thread decodes what it has just read, as long as nothing can
+//! hold it up: what waits for the disk, or comes faster than that, is copied into an inbox and left
+//! to the caller's thread. So the socket is read whatever else happens, and mostly no datagram is
+//! copied and nobody woken.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -21,12 +25,13 @@ use sys::service::{Inherited, Notify, PassedUdp};
 use sys::signal::{Signals, Stop};
 use sys::udp::{DropMark, Listen, Receiver};
 
+use crate::desk::{Desk, Seat};
 use crate::inbox::{Batch, Due, Inbox, Taken, in_order};
 use crate::pulse::{Found, Pulse};
 use crate::repeat::{Outgoing, Repeater};
 use crate::status::{Board, QueueStatus, RepeaterStatus, SocketStatus, Status};
 use crate::stream::{self, Listener, Message, Monitor};
-use crate::{Collector, Error, Via};
+use crate::{Arrival, Collector, Error, Via};
 
 /// How often the collector looks at the clock when nothing arrives.
 const TICK: Duration = Duration::from_millis(250);
@@ -48,6 +53,10 @@ const LARGE: u64 = 1 << 20;
 /// Datagrams of one call after which a small buffer is looked at again at once: more are likely to
 /// be there already.
 const MANY: usize = 32;
+
+/// Full system calls in a row after which datagrams are no longer decoded by the thread that reads
+/// them: two threads are faster than one.
+const BUSY: u32 = 16;
 
 /// How long the receiver of the only socket gathers datagrams before it wakes up the decoder, and
 /// how many octets of them are enough.
@@ -308,9 +317,11 @@ fn collect(
     listeners: Vec<Listener>,
     beside: &Beside,
 ) -> Result<(), Error> {
-    let inbox = Inbox::new(collector.config().queue_bytes, receivers.len() + listeners.len());
+    let limit_bytes = collector.config().queue_bytes;
+    let inbox = Inbox::new(limit_bytes, receivers.len() + listeners.len());
     let signals = &beside.signals;
     receivers.iter().filter_map(Receiver::mark).for_each(|mark| collector.note_mark(mark));
+    let desk = Desk::new(collector);
     let gauges: Vec<_> = receivers.iter().map(Gauge::new).collect();
     let monitors: Vec<_> = listeners.iter().map(Listener::monitor).collect();
     let ended = thread::scope(|scope| {
@@ -320,13 +331,13 @@ fn collect(
             inbox.abandon();
         });
         let mut threads = Vec::with_capacity(receivers.len());
-        // Several have to say soon how far they have read: the others wait for it.
-        let gather = if receivers.len() == 1 { GATHER } else { Duration::ZERO };
+        let is_only = receivers.len() == 1;
         for (number, (mut receiver, gauge)) in receivers.into_iter().zip(&gauges).enumerate() {
             let (inbox, stop, repeater) = (&inbox, &signals.stop, beside.repeater.as_ref());
+            let desk = &desk;
             let work = move || {
                 let _guard = last_words(inbox, stop);
-                let way = Way { number, gauge, inbox, repeater, gather };
+                let way = Way { number, gauge, inbox, repeater, desk, is_only };
                 receive(&mut receiver, &way, stop)
                     .map_err(|source| Error::Receive { local: local_addr(&receiver), source })
             };
@@ -340,7 +351,9 @@ fn collect(
             threads.push(thread.spawn_scoped(scope, work).map_err(Error::Thread)?);
         }
         let (gauges, monitors) = (&gauges, &monitors);
-        Pump { collector, inbox: &inbox, beside, gauges, monitors, shown_ms: 0 }.run();
+        let (desk, inbox) = (&desk, &inbox);
+        let (shown_ms, at_once) = (0, 0);
+        Pump { desk, inbox, limit_bytes, beside, gauges, monitors, shown_ms, at_once }.run();
         join(threads)
     });
     if let Err(e) = beside.notify.stopping() {
@@ -415,36 +428,54 @@ impl Gauge {
 }
 
 /// Where datagrams of a socket go.
-struct Way<'a> {
+struct Way<'a, 'c> {
     /// Which of all sockets it is.
     number: usize,
     gauge: &'a Gauge,
     inbox: &'a Inbox,
     repeater: Option<&'a Repeater>,
-    /// How long they are gathered.
-    gather: Duration,
+    desk: &'a Desk<'c>,
+    /// Whether there is no other socket, whose datagrams may have come between.
+    is_only: bool,
 }
 
-impl Way<'_> {
+impl<'a, 'c> Way<'a, 'c> {
     fn put(&self, batch: &mut Batch) {
         if !batch.is_empty() {
-            (batch.socket, batch.port) = (Some(self.number), self.gauge.local.port());
-            self.inbox.put(batch);
+            self.put_even_if_empty(batch);
         }
+    }
+
+    fn put_even_if_empty(&self, batch: &mut Batch) {
+        (batch.socket, batch.port) = (Some(self.number), self.gauge.local.port());
+        self.desk.put();
+        self.inbox.put(batch);
+    }
+
+    /// How long datagrams are gathered. Several have to say soon how far they have read: the others
+    /// wait for it.
+    const fn gather(&self) -> Duration {
+        if self.is_only { GATHER } else { Duration::ZERO }
+    }
+
+    /// A place at the desk for one who has nothing to deliver yet.
+    fn seat(&self, batch: &Batch, full_calls: u32) -> Seat<'a, 'c> {
+        let can_be = self.is_only && batch.is_empty() && full_calls < BUSY;
+        Seat::at(can_be.then_some(self.desk))
     }
 }
 
-/// Copies datagrams from a socket into the inbox until asked to stop, and then on until the socket
-/// is empty or what it brings is younger than the request.
-fn receive(receiver: &mut Receiver, way: &Way<'_>, stop: &Stop) -> io::Result<()> {
+/// Decodes datagrams from a socket, or copies them into the inbox, until asked to stop, and then on
+/// until the socket is empty or what it brings is younger than the request.
+fn receive(receiver: &mut Receiver, way: &Way<'_, '_>, stop: &Stop) -> io::Result<()> {
     // Where it is not permitted everything goes on, only a little less safely.
     let _ = sys::process::raise_priority();
     let Way { gauge, repeater, .. } = *way;
     let (mut batch, mut outgoing) = (Batch::default(), Outgoing::default());
     let rest = rest_between_calls(gauge.buffer_bytes);
     let enough = if gauge.buffer_bytes < LARGE { MANY } else { sys::udp::BATCH };
-    let gather_ns = way.gather.as_nanos() as u64;
-    let (mut dropped, mut oldest_ns) = (0, 0);
+    let (gather_ns, port) = (way.gather().as_nanos() as u64, gauge.local.port());
+    let (mut dropped, mut oldest_ns, mut full_calls) = (0, 0, 0);
     let mut stopped_ns = None;
     loop {
         if stopped_ns.is_none() && stop.is_requested() {
@@ -457,14 +488,22 @@ fn receive(receiver: &mut Receiver, way: &Way<'_>, stop: &Stop) -> io::Result<()
         if batch.is_empty() {
             oldest_ns = asked_ns;
         }
+        let mut seat = way.seat(&batch, full_calls);
         let got = receiver.recv(Some(stop.as_fd()), Some(timeout), |datagram| {
             newest_ns = datagram.arrived_ns.unwrap_or_else(now_ns);
-            batch.push(datagram.peer.ip(), Via::Datagram, newest_ns, datagram.bytes);
+            let (peer, via) = (datagram.peer.ip(), Via::Datagram);
+            let arrival = Arrival { peer, port, via, at_ms: newest_ns / 1_000_000 };
+            if !seat.receive(&arrival, datagram.bytes) {
+                batch.push(peer, via, newest_ns, datagram.bytes);
+            }
             batch.truncated += u64::from(datagram.truncated);
             if repeater.is_some() {
                 outgoing.push(datagram.peer, datagram.bytes);
             }
         });
+        if seat.leave() {
+            way.put_even_if_empty(&mut Batch::default()); // it has to be written down
+        }
         let got = got.inspect_err(|_| way.put(&mut batch))?;
         repeater.into_iter().for_each(|r| r.repeat(&mut outgoing));
         let is_last = stopped_ns.is_some_and(|at| got.count == 0 || newest_ns > at);
@@ -477,6 +516,7 @@ fn receive(receiver: &mut Receiver, way: &Way<'_>, stop: &Stop) -> io::Result<()
         gauge.received.fetch_add(got.count as u64, Ordering::Relaxed);
         gauge.dropped.store(total, Ordering::Relaxed);
         let is_emptied = got.count < sys::udp::BATCH;
+        full_calls = if is_emptied { 0 } else { full_calls.saturating_add(1) };
         let is_young = asked_ns.saturating_sub(oldest_ns) < gather_ns;
         let is_held = is_young && got.count > 0 && batch.len() < ENOUGH && stopped_ns.is_none();
         if !is_held {
@@ -552,16 +592,20 @@ fn now_ns() -> u64 {
 }
 
 /// Takes things out of the inbox and sees to what is due.
-struct Pump<'a> {
-    collector: &'a mut Collector,
+struct Pump<'a, 'c> {
+    desk: &'a Desk<'c>,
     inbox: &'a Inbox,
+    /// How much the inbox holds.
+    limit_bytes: usize,
     beside: &'a Beside,
     gauges: &'a [Gauge],
     monitors: &'a [Arc<Monitor>],
     shown_ms: u64,
+    /// Datagrams that had been decoded elsewhere when it was looked last.
+    at_once: u64,
 }
 
-impl Pump<'_> {
+impl Pump<'_, '_> {
     /// Decodes what the inbox brings until all receivers have ended.
     fn run(&mut self) {
         let (mut batches, mut waiting) = (VecDeque::new(), Waiting::default());
@@ -574,21 +618,30 @@ impl Pump<'_> {
             self.deliver(&mut batches, &mut waiting, due);
             match taken {
                 Taken::Closed => return,
-                // Only now: while batches wait, time is theirs.
-                Taken::Nothing if waiting.batches.is_empty() => {
-                    self.collector.tick(clock::now_ms());
+                // Only now: while datagrams come, time is theirs.
+                Taken::Nothing if waiting.batches.is_empty() && self.is_quiet() => {
+                    self.desk.collector().tick(clock::now_ms());
                 }
                 Taken::Nothing | Taken::Batches => {}
             }
+            if self.desk.take_news() {
+                self.desk.collector().save_news(clock::now_ms());
+            }
             if self.beside.signals.take_hangup() {
                 log::info!("HUP: finishing the files of this slot early");
-                self.collector.rotate(clock::now_ms());
+                self.desk.collector().rotate(clock::now_ms());
             }
-            if self.collector.has_failed() {
+            if self.desk.collector().has_failed() {
                 self.beside.signals.stop.request(); // what is there is decoded, and that was it
             }
             self.show(clock::now_ms());
         }
+    }
+
+    /// Whether no receiver has decoded anything since this was asked last.
+    fn is_quiet(&mut self) -> bool {
+        let now = self.desk.at_once();
+        std::mem::replace(&mut self.at_once, now) == now
     }
 
     /// Which datagrams no socket will bring older ones of.
@@ -603,15 +656,21 @@ impl Pump<'_> {
         Due::Until(until, now_ns.saturating_add(TICK.as_nanos() as u64 + patience))
     }
 
-    fn deliver(&mut self, batches: &mut VecDeque<Batch>, waiting: &mut Waiting, due: Due) {
+    fn deliver(&self, batches: &mut VecDeque<Batch>, waiting: &mut Waiting, due: Due) {
+        if batches.is_empty() && waiting.batches.is_empty() {
+            return;
+        }
+        let mut collector = self.desk.collector();
         for batch in batches.iter() {
-            self.collector.note_drops(batch.dropped, batch.truncated);
-            batch.mark.into_iter().for_each(|mark| self.collector.note_mark(mark));
+            collector.note_drops(batch.dropped, batch.truncated);
+            batch.mark.into_iter().for_each(|mark| collector.note_mark(mark));
         }
         waiting.batches.append(batches);
         in_order(&mut waiting.batches, due, &mut waiting.order, batches, |parcel| {
-            self.collector.receive(&parcel.arrival, parcel.bytes);
+            collector.receive(&parcel.arrival, parcel.bytes);
         });
+        drop(collector);
+        self.desk.decoded(batches.iter().filter(|batch| batch.socket.is_some()).count());
     }
 
     /// Shows others how things are, about once a second.
@@ -622,14 +681,14 @@ impl Pump<'_> {
             board.publish(|status| self.describe(status, now_ms));
         }
         if let Some(request) = board.request() {
-            board.answer(request, self.collector.details(now_ms));
+            board.answer(request, self.desk.collector().details(now_ms));
         }
     }
 
     fn describe(&self, status: &mut Status, now_ms: u64) {
-        self.collector.describe(status, now_ms);
+        self.desk.collector().describe(status, now_ms);
         let (bytes, waits) = self.inbox.fill();
-        let limit_bytes = self.collector.config().queue_bytes as u64;
+        let limit_bytes = self.limit_bytes as u64;
         status.queue = QueueStatus { bytes, limit_bytes, waits };
         status.sockets.clear();
         status.sockets.extend(self.gauges.iter().map(Gauge::status));

@@ -123,6 +123,12 @@ impl Pool {
         lock(&self.shared.queue).counts
     }
 
+    /// Whether less than half of what is allowed is under way: whoever hands a few blocks over now
+    /// does not wait.
+    pub fn has_room(&self) -> bool {
+        lock(&self.shared.queue).counts.under_way <= self.shared.limit as u64 / 2
+    }
+
     /// Hands a block over. Waits while too much is under way.
     pub(crate) fn submit(&self, job: Job) {
         self.shared.submit(job);

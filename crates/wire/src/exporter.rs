@@ -66,6 +66,8 @@ pub(crate) type Key = (Addr, Protocol, u32, Addr);
 #[derive(Debug, Default)]
 pub(crate) struct Exporters {
     index: HashMap<Key, usize>,
+    /// Where those are that were heard last, by a few bits of their keys.
+    latest: Latest,
     /// `None` in places whose exporter was forgotten.
     states: Vec<Option<State>>,
     /// Addresses: an exporter can have as many ids as it likes, so what it may take is bounded by
@@ -78,6 +80,39 @@ pub(crate) struct Exporters {
     free_senders: Vec<usize>,
     /// When it was last looked for exporters to forget.
     swept_ms: Option<u64>,
+}
+
+/// Places of exporters. What is found here may be somebody else's, which whoever asks has to see:
+/// so nothing has to be undone when one is forgotten, and senders who want to be found here in
+/// place of others cost them a look into the index and no more.
+#[derive(Debug)]
+struct Latest([u32; 256]);
+
+impl Default for Latest {
+    fn default() -> Self {
+        Self([0; 256])
+    }
+}
+
+impl Latest {
+    fn get(&self, key: Key) -> usize {
+        self.0.get(Self::slot(key)).map_or(0, |at| *at as usize)
+    }
+
+    fn set(&mut self, key: Key, at: usize) {
+        if let (Some(place), Ok(at)) = (self.0.get_mut(Self::slot(key)), u32::try_from(at)) {
+            *place = at;
+        }
+    }
+
+    fn slot((addr, _, id, agent): Key) -> usize {
+        let low = |addr| match addr {
+            Addr::V4(n) => u64::from(n),
+            Addr::V6(n) => n as u64 ^ (n >> 64) as u64,
+        };
+        let mixed = low(addr).wrapping_add(u64::from(id) << 32) ^ low(agent).rotate_left(17);
+        (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as usize
+    }
 }
 
 /// The numbers that exporters have.
@@ -197,8 +232,14 @@ impl Exporters {
 
     /// The exporter with this key, if it is known.
     #[inline]
-    pub(crate) fn find(&self, key: Key) -> Option<usize> {
-        self.index.get(&key).copied()
+    pub(crate) fn find(&mut self, key: Key) -> Option<usize> {
+        let at = self.latest.get(key);
+        if self.get(at).is_some_and(|state| state.key() == key) {
+            return Some(at);
+        }
+        let at = self.index.get(&key).copied()?;
+        self.latest.set(key, at);
+        Some(at)
     }
 
     /// Whether there is no room for another exporter of this address.
@@ -256,8 +297,8 @@ impl Exporters {
     /// Makes the place of an exporter free.
     fn forget(&mut self, at: usize, budgets: &mut Budgets) {
         let Some(mut state) = self.states.get_mut(at).and_then(Option::take) else { return };
-        let Exporter { sysid, addr, id, .. } = state.exporter;
-        self.index.remove(&(addr, state.protocol, id, state.agent));
+        let Exporter { sysid, addr, .. } = state.exporter;
+        self.index.remove(&state.key());
         self.free_states.push(at);
         self.numbers.set(sysid, false);
         let Some(sender) = self.senders.get_mut(state.sender) else { return };
@@ -332,6 +373,12 @@ impl State {
             seen_ms: 0,
             has_delivered: false,
         }
+    }
+
+    /// By what it is known.
+    #[inline]
+    const fn key(&self) -> Key {
+        (self.exporter.addr, self.protocol, self.exporter.id, self.agent)
     }
 
     /// Whether a record of it was ever read.

@@ -4,12 +4,13 @@
 use crate::derive::{self, Clock, Origin};
 use crate::exporter::State;
 use crate::options::learn_sampler;
-use crate::ready::{Ready, Source, Times};
+use crate::ready::{Batch, Ready, Source, Times};
 use crate::sequence::{Step, Unit, Uptime};
 use crate::template::Memory;
 use crate::{Counters, Datagram, DecodeError, Decoder, Protocol};
 use record::time::from_uptime;
 use record::{Addr, Field, Flow, FlowSink, Sampler};
+use std::cell::OnceCell;
 
 /// One of the versions, with records of `LEN` octets.
 pub(crate) trait Format<const LEN: usize> {
@@ -131,24 +132,28 @@ pub(crate) fn records<F: Format<LEN>, const LEN: usize, S: FlowSink + ?Sized>(
     let body = datagram.bytes.get(head.records_at..).unwrap_or_default();
     let (records, rest) = body.as_chunks::<LEN>();
     let wanted = usize::from(head.count);
-    let mut short = Short::new(decoder, F::IS_V5 && sampler.is_none() && sink.takes_records());
+    let is_short = F::IS_V5 && sampler.is_none() && sink.takes_records();
+    let Decoder { batch, flow, counters, ready_v5, .. } = &mut *decoder;
+    let mut short = is_short.then(|| Short::new(batch, ready_v5, &origin));
     for record in records.iter().take(wanted) {
-        if short.is_open {
-            if let Some(is_sane) = short.write(decoder, record, &origin) {
-                decoder.counters.odd_uptimes += u64::from(!is_sane);
+        if let Some(short) = &mut short {
+            if let Some(is_sane) = short.write(record, &origin, batch) {
+                counters.odd_uptimes += u64::from(!is_sane);
                 continue;
             }
-            decoder.batch.deliver(origin.sysid, sink); // before this one
+            batch.deliver(origin.sysid, sink); // before this one
         }
-        let is_sane = read_record::<F, LEN>(record, &origin, &mut decoder.flow);
-        decoder.counters.odd_uptimes += u64::from(!is_sane);
+        let is_sane = read_record::<F, LEN>(record, &origin, flow);
+        counters.odd_uptimes += u64::from(!is_sane);
         if let Some(sampler) = &sampler {
-            derive::scale(&mut decoder.flow, sampler);
+            derive::scale(flow, sampler);
         }
-        sink.flow(&decoder.flow);
+        sink.flow(flow);
     }
-    decoder.batch.deliver(origin.sysid, sink);
-    decoder.batch.heads = short.heads;
+    batch.deliver(origin.sysid, sink);
+    if let Some(short) = short {
+        batch.heads = short.heads;
+    }
     let read = wanted.min(records.len());
     decoder.counters.flows += read as u64;
     if read < wanted {
@@ -161,45 +166,57 @@ pub(crate) fn records<F: Format<LEN>, const LEN: usize, S: FlowSink + ?Sized>(
 }
 
 /// The short way for records of v5: see [`ready`](crate::ready).
-struct Short {
-    /// Whether it can be gone at all.
-    is_open: bool,
-    /// What the records of the message share, for each layout that there was one of.
+struct Short<'a> {
+    /// How to write those of each layout, as soon as there was one.
+    ready: [Option<&'a Ready>; LAYOUTS],
+    cells: &'a [OnceCell<Option<Ready>>],
+    /// What the records of the message share, for each layout.
     heads: [Vec<u8>; LAYOUTS],
-    has_head: [bool; LAYOUTS],
 }
 
 /// Layouts of v5 records: with and without a next hop, with and without autonomous systems.
 const LAYOUTS: usize = 4;
 
-impl Short {
-    fn new(decoder: &mut Decoder, is_open: bool) -> Self {
-        Self {
-            is_open,
-            heads: std::mem::take(&mut decoder.batch.heads),
-            has_head: [false; LAYOUTS],
-        }
+impl<'a> Short<'a> {
+    /// The layouts are different ones for exporters of IPv6.
+    fn new(
+        batch: &mut Batch,
+        cells: &'a [OnceCell<Option<Ready>>; 2 * LAYOUTS],
+        origin: &Origin,
+    ) -> Self {
+        let (v4, v6) = cells.split_at(LAYOUTS);
+        let cells = if matches!(origin.router, Addr::V6(_)) { v6 } else { v4 };
+        Self { ready: [None; LAYOUTS], cells, heads: std::mem::take(&mut batch.heads) }
     }
 
     /// Appends a record to the batch. Returns whether its uptimes were plausible; `None` if it is
     /// not plain.
     #[inline]
-    fn write(&mut self, decoder: &mut Decoder, record: &[u8], origin: &Origin) -> Option<bool> {
+    fn write(&mut self, record: &[u8], origin: &Origin, batch: &mut Batch) -> Option<bool> {
         let next_hop = record.get(at::NEXT_HOP..)?.first_chunk::<4>()?;
         let systems = record.get(at::SRC_AS..)?.first_chunk::<4>()?;
         let layout = usize::from(*next_hop != [0; 4]) + 2 * usize::from(*systems != [0; 4]);
-        let has_router_v6 = matches!(origin.router, Addr::V6(_));
-        let cell = decoder.ready_v5.get(layout + LAYOUTS * usize::from(has_router_v6))?;
-        let ready = cell.get_or_init(|| layout_v5(layout, has_router_v6)).as_ref()?;
-        let (head, has_head) = (self.heads.get_mut(layout)?, self.has_head.get_mut(layout)?);
-        if !*has_head {
-            *has_head = ready.begin(origin, head);
-        }
-        if !*has_head {
-            return None;
-        }
-        ready.write(record, origin, head, &mut decoder.batch)
+        let (ready, head) = (self.ready.get_mut(layout)?, self.heads.get_mut(layout)?);
+        let ready = match *ready {
+            Some(ready) => ready,
+            None => *ready.insert(begin(self.cells.get(layout)?, layout, origin, head)?),
+        };
+        ready.write(record, origin, head, batch)
     }
+}
+
+/// How to write records of a layout, with the head of the message in place. `None` if they are not
+/// plain.
+#[inline(never)]
+fn begin<'a>(
+    cell: &'a OnceCell<Option<Ready>>,
+    layout: usize,
+    origin: &Origin,
+    head: &mut Vec<u8>,
+) -> Option<&'a Ready> {
+    let has_router_v6 = matches!(origin.router, Addr::V6(_));
+    let ready = cell.get_or_init(|| layout_v5(layout, has_router_v6)).as_ref()?;
+    ready.begin(origin, head).then_some(ready)
 }
 
 /// How records of v5 become records of files.

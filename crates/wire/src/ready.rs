@@ -16,7 +16,7 @@ use record::{Addr, Field, FlowSink, Group, Kind, Totals, v3};
 pub(crate) struct Ready {
     /// The record with all headers in place.
     template: Box<[u8]>,
-    moves: Box<[Move]>,
+    moves: Moves,
     times: Times,
     /// Octets of a record as it comes.
     len: usize,
@@ -42,27 +42,25 @@ pub(crate) enum Times {
     Millis(u16, u16),
 }
 
-/// Values of one kind that are neighbours both as they come and in the file.
+/// Values by the octets they have as they come and in the file: those of one kind are turned in a
+/// loop that has nothing to decide.
+#[derive(Debug, Default)]
+struct Moves {
+    one: Vec<Move>,
+    two: Vec<Move>,
+    four: Vec<Move>,
+    eight: Vec<Move>,
+    two_to_four: Vec<Move>,
+    four_to_eight: Vec<Move>,
+    /// Any other lengths: those of the value, and those of the room for it.
+    other: Vec<(Move, u8, u8)>,
+}
+
+/// Where a value is in a record, and where it goes in the row.
 #[derive(Clone, Copy, Debug)]
 struct Move {
     from: u16,
     to: u16,
-    how: How,
-    /// How many there are.
-    count: u8,
-}
-
-/// Octets as they come, and octets in the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum How {
-    One,
-    Two,
-    Four,
-    Eight,
-    TwoToFour,
-    FourToEight,
-    /// Any other lengths: those of the value, and those of the room for it.
-    Other(u8, u8),
 }
 
 /// What every record says of its exporter and its message.
@@ -88,12 +86,14 @@ const UNFIT: [Field; 6] = [
 
 /// Where extension 1, the first of all, has its data (file format, 7).
 const GENERIC: usize = v3::LEN + v3::ELEMENT_HEADER;
-const FIRST: usize = GENERIC;
-const LAST: usize = GENERIC + 8;
-const RECEIVED: usize = GENERIC + 16;
-const PACKETS: usize = GENERIC + 24;
-const BYTES: usize = GENERIC + 32;
-const PROTO: usize = GENERIC + 44;
+const GENERIC_LEN: usize = 48;
+/// Where in it.
+const FIRST: usize = 0;
+const LAST: usize = 8;
+const RECEIVED: usize = 16;
+const PACKETS: usize = 24;
+const BYTES: usize = 32;
+const PROTO: usize = 44;
 
 impl Ready {
     /// For records of `len` octets with these fields. `None` if they are not plain.
@@ -122,13 +122,13 @@ impl Ready {
         }
         let (template, places) = lay_out(present, v6)?;
         let place = |field: Field| places.iter().find(|(f, _)| *f == field).map(|(_, at)| *at);
-        let mut moves = Vec::with_capacity(sources.len() + 2);
+        let mut moves = Moves::default();
         for source in sources {
-            add_moves(source, place(source.field)?, &mut moves);
+            moves.add(source, place(source.field)?);
         }
         Some(Self {
             template: template.into(),
-            moves: join(moves).into(),
+            moves,
             times,
             len,
             router_at: place(Field::Router)?,
@@ -138,7 +138,7 @@ impl Ready {
 
     /// Octets it occupies in memory for a template of so many steps, roughly.
     pub(crate) const fn cost(steps: usize) -> usize {
-        size_of::<Self>() + 192 + steps * size_of::<Move>()
+        size_of::<Self>() + 192 + 2 * steps * size_of::<(Move, u8, u8)>()
     }
 
     /// The record with all in place that the records of one message share. `false` if they are not
@@ -157,7 +157,7 @@ impl Ready {
         put(head, v3::ENGINE_TYPE, &[origin.engine.0, origin.engine.1]);
         put(head, v3::EXPORTER, &number.to_le_bytes());
         put(head, v3::SOURCE, &[origin.source]);
-        put(head, RECEIVED, &origin.received_ms.to_le_bytes());
+        put(head, GENERIC + RECEIVED, &origin.received_ms.to_le_bytes());
         let router = origin.router.to_row();
         let width = origin.router.width();
         put(head, usize::from(self.router_at), router.get(..width).unwrap_or_default());
@@ -184,16 +184,11 @@ impl Ready {
         let start = batch.octets.len();
         batch.octets.extend_from_slice(head);
         let row = batch.octets.get_mut(start..)?;
-        let is_plain = self.fill(record, row).is_some();
-        let proto = Proto(row.get(PROTO).copied().unwrap_or(0));
-        if !is_plain || proto.is_icmp() {
+        let Some((proto, packets, bytes)) = self.finish(record, row, first, last) else {
             batch.octets.truncate(start);
             return None;
-        }
-        put(row, FIRST, &first.to_le_bytes());
-        put(row, LAST, &last.to_le_bytes());
+        };
         let sums = &mut batch.totals;
-        let (packets, bytes) = (u64_at(row, PACKETS), u64_at(row, BYTES));
         let group = Group::of(proto) as usize;
         for (counters, n) in
             [(&mut sums.flows, 1), (&mut sums.packets, packets), (&mut sums.bytes, bytes)]
@@ -206,6 +201,31 @@ impl Ready {
         sums.last_ms = sums.last_ms.max(last);
         batch.count += 1;
         Some(is_sane)
+    }
+
+    /// Completes a row that is a copy of the head, and returns what is counted of it. `None` if it is
+    /// not plain.
+    #[inline]
+    fn finish(
+        &self,
+        record: &[u8],
+        row: &mut [u8],
+        first: u64,
+        last: u64,
+    ) -> Option<(Proto, u64, u64)> {
+        self.moves.fill(record, row)?;
+        let generic: &mut [u8; GENERIC_LEN] = row.get_mut(GENERIC..)?.first_chunk_mut()?;
+        let proto = Proto(generic[PROTO]);
+        if proto.is_icmp() {
+            return None;
+        }
+        generic[FIRST..FIRST + 8].copy_from_slice(&first.to_le_bytes());
+        generic[LAST..LAST + 8].copy_from_slice(&last.to_le_bytes());
+        let number = |at: usize| {
+            let octets = generic.get(at..).and_then(|octets| octets.first_chunk());
+            octets.map_or(0, |octets| u64::from_le_bytes(*octets))
+        };
+        Some((proto, number(PACKETS), number(BYTES)))
     }
 
     #[inline]
@@ -226,32 +246,67 @@ impl Ready {
             _ => None,
         }
     }
+}
+
+impl Moves {
+    /// `to` is where the field lies in the row.
+    fn add(&mut self, source: &Source, to: u16) {
+        let Source { field, at: from, len } = *source;
+        let this = Move { from, to };
+        if field.kind() == Kind::Addr {
+            if len == 4 {
+                return self.four.push(this);
+            }
+            // Two little-endian halves, the high one first.
+            return self.eight.extend([this, Move { from: from + 8, to: to + 8 }]);
+        }
+        let width = field.kind().width().unwrap_or(0);
+        match (len, width) {
+            (1, 1) => self.one.push(this),
+            (2, 2) => self.two.push(this),
+            (4, 4) => self.four.push(this),
+            (8, 8) => self.eight.push(this),
+            (2, 4) => self.two_to_four.push(this),
+            (4, 8) => self.four_to_eight.push(this),
+            _ => self.other.push((this, len as u8, width as u8)),
+        }
+    }
 
     /// `None` as soon as a value does not fit.
     #[inline]
     fn fill(&self, record: &[u8], row: &mut [u8]) -> Option<()> {
-        for Move { from, to, how, count } in &self.moves {
-            let (from, to, count) = (usize::from(*from), usize::from(*to), usize::from(*count));
-            match how {
-                How::One => turn::<1, 1>(record, from, row, to, count)?,
-                How::Two => turn::<2, 2>(record, from, row, to, count)?,
-                How::Four => turn::<4, 4>(record, from, row, to, count)?,
-                How::Eight => turn::<8, 8>(record, from, row, to, count)?,
-                How::TwoToFour => turn::<2, 4>(record, from, row, to, count)?,
-                How::FourToEight => turn::<4, 8>(record, from, row, to, count)?,
-                How::Other(len, width) => {
-                    let value = record.get(from..from + usize::from(*len))?;
-                    let n = value.iter().fold(0, |n, b| n << 8 | u64::from(*b));
-                    if *width < 8 && n >> (8 * width) != 0 {
-                        return None;
-                    }
-                    let room = row.get_mut(to..to + usize::from(*width))?;
-                    room.iter_mut().zip(n.to_le_bytes()).for_each(|(to, octet)| *to = octet);
-                }
+        for (Move { from, to }, len, width) in &self.other {
+            let from = usize::from(*from);
+            let value = record.get(from..from + usize::from(*len))?;
+            let n = value.iter().fold(0, |n, b| n << 8 | u64::from(*b));
+            if *width < 8 && n >> (8 * width) != 0 {
+                return None;
             }
+            let room = row.get_mut(usize::from(*to)..)?.get_mut(..usize::from(*width))?;
+            room.iter_mut().zip(n.to_le_bytes()).for_each(|(to, octet)| *to = octet);
         }
-        Some(())
+        turn(&self.one, record, row, |v: [u8; 1]| v)?;
+        turn(&self.two, record, row, |v| u16::from_be_bytes(v).to_le_bytes())?;
+        turn(&self.four, record, row, |v| u32::from_be_bytes(v).to_le_bytes())?;
+        turn(&self.eight, record, row, |v| u64::from_be_bytes(v).to_le_bytes())?;
+        turn(&self.two_to_four, record, row, |v| u32::from(u16::from_be_bytes(v)).to_le_bytes())?;
+        turn(&self.four_to_eight, record, row, |v| u64::from(u32::from_be_bytes(v)).to_le_bytes())
     }
+}
+
+/// Copies big-endian numbers of `N` octets as little-endian ones of `W`.
+#[inline(always)]
+fn turn<const N: usize, const W: usize>(
+    moves: &[Move],
+    record: &[u8],
+    row: &mut [u8],
+    turned: impl Fn([u8; N]) -> [u8; W],
+) -> Option<()> {
+    for Move { from, to } in moves {
+        let value = array(record, *from)?;
+        *row.get_mut(usize::from(*to)..)?.first_chunk_mut()? = turned(value);
+    }
+    Some(())
 }
 
 /// Fields, and where in a record they lie.
@@ -289,63 +344,6 @@ fn lay_out(present: u128, v6: u128) -> Option<(Vec<u8>, Places)> {
     put(&mut record, 2, &len.to_le_bytes());
     put(&mut record, v3::ELEMENTS, &elements.to_le_bytes());
     Some((record, places))
-}
-
-fn add_moves(source: &Source, to: u16, moves: &mut Vec<Move>) {
-    let Source { field, at: from, len } = *source;
-    if field.kind() == Kind::Addr {
-        if len == 4 {
-            moves.push(Move { from, to, how: How::Four, count: 1 });
-        } else {
-            // Two little-endian halves, the high one first.
-            moves.push(Move { from, to, how: How::Eight, count: 2 });
-        }
-        return;
-    }
-    let width = field.kind().width().unwrap_or(0);
-    let how = match (len, width) {
-        (1, 1) => How::One,
-        (2, 2) => How::Two,
-        (4, 4) => How::Four,
-        (8, 8) => How::Eight,
-        (2, 4) => How::TwoToFour,
-        (4, 8) => How::FourToEight,
-        _ => How::Other(len as u8, width as u8),
-    };
-    moves.push(Move { from, to, how, count: 1 });
-}
-
-/// Makes one of moves that are neighbours on both sides: fewer to choose between for each record.
-fn join(mut moves: Vec<Move>) -> Vec<Move> {
-    moves.sort_by_key(|m| m.from);
-    moves.dedup_by(|next, run| {
-        let Some((len, width)) = run.how.widths() else { return false };
-        let count = u16::from(run.count);
-        let joins = next.how == run.how
-            && next.from == run.from + count * len
-            && next.to == run.to + count * width
-            && run.count.checked_add(next.count).is_some();
-        if joins {
-            run.count += next.count;
-        }
-        joins
-    });
-    moves
-}
-
-impl How {
-    /// Octets of a value as it comes and in the file; `None` if they differ from value to value.
-    const fn widths(self) -> Option<(u16, u16)> {
-        Some(match self {
-            Self::One => (1, 1),
-            Self::Two => (2, 2),
-            Self::Four => (4, 4),
-            Self::Eight => (8, 8),
-            Self::TwoToFour => (2, 4),
-            Self::FourToEight => (4, 8),
-            Self::Other(..) => return None,
-        })
-    }
 }
 
 /// Records of one exporter on their way to the sink.
@@ -396,31 +394,6 @@ fn put(octets: &mut [u8], at: usize, value: &[u8]) {
 #[inline]
 fn array<const N: usize>(octets: &[u8], at: u16) -> Option<[u8; N]> {
     octets.get(usize::from(at)..)?.first_chunk().copied()
-}
-
-#[inline]
-fn u64_at(octets: &[u8], at: usize) -> u64 {
-    array(octets, at as u16).map_or(0, u64::from_le_bytes)
-}
-
-/// Copies big-endian numbers of `N` octets as little-endian ones of `W`.
-#[inline]
-fn turn<const N: usize, const W: usize>(
-    record: &[u8],
-    from: usize,
-    row: &mut [u8],
-    to: usize,
-    count: usize,
-) -> Option<()> {
-    let (values, _) = record.get(from..from + count * N)?.as_chunks::<N>();
-    let (room, _) = row.get_mut(to..to + count * W)?.as_chunks_mut::<W>();
-    for (value, room) in values.iter().zip(room) {
-        let (mut octets, mut wide) = (*value, [0; W]);
-        octets.reverse();
-        *wide.first_chunk_mut()? = octets;
-        *room = wide;
-    }
-    Some(())
 }
 
 #[cfg(test)]

@@ -67,23 +67,23 @@ impl Decoder {
     }
 }
 
-/// A hash of all octets: eight lanes that are added and turned, so that it takes some 30 ns for a
-/// full datagram, then mixed. It has to tell apart datagrams that one exporter sends within a
+/// A hash of all octets: products of 64 by 64 bits, folded, in four lanes, so that it takes some
+/// 40 ns for a full datagram. It has to tell apart datagrams that one exporter sends within a
 /// second, not to withstand whoever makes up two that collide: they would harm themselves only.
 fn hash(octets: &[u8]) -> u64 {
-    const LANES: usize = 8;
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    const LANES: usize = 4;
+    const PAIR: usize = 16;
     let mut lanes: [u64; LANES] = std::array::from_fn(|i| ODD.wrapping_mul(i as u64 + 1));
-    let (blocks, rest) = octets.as_chunks::<{ LANES * 8 }>();
-    let mut add = |block: &[u8; LANES * 8]| {
-        let (words, _) = block.as_chunks::<8>();
-        for (lane, word) in lanes.iter_mut().zip(words) {
-            let word = u64::from_le_bytes(*word);
-            *lane = (lane.rotate_left(13) ^ word).wrapping_add(word.rotate_left(32));
+    let (blocks, rest) = octets.as_chunks::<{ LANES * PAIR }>();
+    let mut add = |block: &[u8; LANES * PAIR]| {
+        let (pairs, _) = block.as_chunks::<PAIR>();
+        for (lane, pair) in lanes.iter_mut().zip(pairs) {
+            let pair = u128::from_le_bytes(*pair);
+            *lane = fold(*lane ^ pair as u64, (pair >> 64) as u64 ^ OTHER);
         }
     };
     blocks.iter().for_each(&mut add);
-    let mut last = [0; LANES * 8];
+    let mut last = [0; LANES * PAIR];
     for (to, from) in last.iter_mut().zip(rest) {
         *to = *from;
     }
@@ -92,4 +92,48 @@ fn hash(octets: &[u8]) -> u64 {
         let mixed = (hash ^ lane).wrapping_mul(ODD);
         mixed ^ mixed >> 29
     })
+}
+
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Another one, so that halves of a pair that change places give another product.
+const OTHER: u64 = 0xd6e8_feb8_6659_fd93;
+
+/// Both halves of a product, the one on the other.
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn datagrams_that_differ_a_little_have_other_hashes() {
+        let mut octets = vec![0u8; 1464];
+        for (n, octet) in octets.iter_mut().enumerate() {
+            *octet = if n % 3 == 0 { 0 } else { (n * 7) as u8 };
+        }
+        for octets in [octets, vec![0; 1464], vec![0xFF; 200]] {
+            let mut seen = HashSet::from([hash(&octets)]);
+            for at in 0..octets.len() {
+                for bit in [1, 0x80, 0xFF] {
+                    let mut other = octets.clone();
+                    other[at] ^= bit;
+                    assert!(seen.insert(hash(&other)), "{bit} at {at}");
+                }
+            }
+            // Octets that change places, and lengths.
+            for at in (0..octets.len() - 16).step_by(8) {
+                let mut other = octets.clone();
+                let (one, two) = other.split_at_mut(at + 8);
+                one[at..].swap_with_slice(&mut two[..8]);
+                assert!(other == octets || seen.insert(hash(&other)), "8 at {at}");
+            }
+            for len in 0..octets.len() {
+                assert!(seen.insert(hash(&octets[..len])), "{len} octets");
+            }
+        }
+    }
 }
