@@ -1,6 +1,9 @@
 //! The conversations that are going on: how packets find theirs and are counted there. How
 //! conversations leave is in `expiry`.
 
+#[cfg(test)]
+mod tests;
+
 use capture::{Direction, Packet};
 use record::Addr;
 use wire::packet::{self, Cause, Depth, Ip, LinkType, Transport};
@@ -10,11 +13,11 @@ use crate::dedup::{Dedup, Recent};
 use crate::entry::{Cold, ColdSide, Hot, Slab, state};
 use crate::fragments::Fragments;
 use crate::index::{Index, SLOTS};
-use crate::key::{Around, HIGH, Keyed, Keyer, LOW, Ports};
-use crate::quick;
+use crate::key::{Around, Ends, HIGH, Key, Keyer, LOW, Ports, Sides};
+use crate::quick::{self, Family, Plain};
 use crate::sampling::{Lots, Sampler};
 use crate::timeouts::Rules;
-use crate::wheel::Wheel;
+use crate::wheel::{NIL, Wheel};
 use crate::{CacheStats, Ended, Labels, Level, Reason, Sampling, Side, Timeouts};
 
 /// The rules of a cache.
@@ -116,6 +119,8 @@ pub struct Cache {
     /// Where the search for the one to go begins.
     pub(crate) hand: u32,
     seen: Vec<Seen>,
+    /// Of those in `seen`, where the conversation has ends beside its key.
+    ends: Vec<Ends>,
 }
 
 /// Packets that are worked on together: what is needed for the last of them is on its way from memory
@@ -124,21 +129,45 @@ const BATCH: usize = 64;
 
 /// What counting needs to know of a packet.
 #[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
 struct Seen {
-    keyed: Keyed,
+    key: Key,
     time_ns: u64,
     tick: u64,
     tag: u32,
-    /// Where its conversation may be.
-    slot: Option<u32>,
+    /// Where its conversation may be, or [`NIL`].
+    slot: u32,
     octets: u32,
+    /// Bits of the state, of the first side.
+    fragment: u16,
     /// Which of the batch it is.
     at: u8,
     tos: u8,
     ttl: u8,
     tcp_flags: u8,
-    /// Bits of the state, of the first side.
-    fragment: u16,
+    sides: Sides,
+    /// The short way has read it.
+    is_plain: bool,
+}
+
+const _: () = assert!(size_of::<Seen>() == 64);
+
+impl Seen {
+    const NONE: Self = Self {
+        key: Key::NONE,
+        time_ns: 0,
+        tick: 0,
+        tag: 0,
+        slot: NIL,
+        octets: 0,
+        fragment: 0,
+        at: 0,
+        tos: 0,
+        ttl: 0,
+        tcp_flags: 0,
+        sides: Sides { sender: 0, initiator: 0 },
+        is_plain: false,
+    };
 }
 
 impl Cache {
@@ -159,7 +188,8 @@ impl Cache {
             fragments: Fragments::new(lots.next()),
             recent: config.dedup.map(|dedup| Recent::new(dedup, lots.next())),
             hand: 0,
-            seen: Vec::with_capacity(BATCH),
+            seen: vec![Seen::NONE; BATCH],
+            ends: vec![Ends::default(); BATCH],
             config: CacheConfig { max_flows, ..config },
         }
     }
@@ -178,77 +208,148 @@ impl Cache {
     /// `out` before the packet is counted, so that results depend on packets alone and not on how
     /// many of them come at once.
     pub fn observe(&mut self, packets: &[Packet<'_>], out: &mut dyn FnMut(&Ended)) {
+        let mut seen = std::mem::take(&mut self.seen);
         for batch in packets.chunks(BATCH) {
-            let mut all = std::mem::take(&mut self.seen);
-            all.clear();
-            for (at, packet) in batch.iter().enumerate() {
-                if let Some(seen) = self.read(at as u8, packet) {
-                    self.index.prefetch(seen.tag);
-                    all.push(seen);
+            let mut count = 0;
+            for (at, packet) in (0..).zip(batch) {
+                let Some(place) = seen.get_mut(count) else { break };
+                if self.read(at, packet, place) {
+                    self.index.prefetch(place.tag);
+                    count += 1;
                 }
             }
-            for seen in &mut all {
-                seen.slot = self.index.first(seen.tag);
-                if let Some(slot) = seen.slot {
-                    self.slab.prefetch(slot, seen.keyed.key.is_v6());
-                }
-            }
-            for seen in &all {
+            let Some(seen) = seen.get_mut(..count) else { break };
+            self.look_up(seen);
+            for seen in &*seen {
                 if let Some(packet) = batch.get(usize::from(seen.at)) {
                     self.count(seen, packet, out);
                 }
             }
-            self.seen = all;
         }
+        self.seen = seen;
         self.note_sizes();
     }
 
-    /// Decodes a packet. `None` if it is not to be counted in a conversation, for a reason that was
-    /// counted instead.
+    /// Finds the entries that packets may be of, and has them brought.
     #[inline]
-    fn read(&mut self, at: u8, frame: &Packet<'_>) -> Option<Seen> {
+    fn look_up(&self, seen: &mut [Seen]) {
+        let mut are_wide = false;
+        for seen in &mut *seen {
+            seen.slot = self.index.first(seen.tag).unwrap_or(NIL);
+            if seen.slot != NIL {
+                self.slab.prefetch(seen.slot);
+                are_wide |= seen.key.is_v6();
+            }
+        }
+        if are_wide {
+            let wide = seen.iter().filter(|seen| seen.slot != NIL && seen.key.is_v6());
+            wide.for_each(|seen| self.slab.prefetch_wide(seen.slot));
+        }
+    }
+
+    /// Reads a packet into `seen`. `false` if it is not to be counted in a conversation, for a reason
+    /// that was counted instead.
+    #[inline]
+    fn read(&mut self, at: u8, frame: &Packet<'_>, seen: &mut Seen) -> bool {
         if !self.sampler.takes() {
             self.stats.non_sampled += 1;
-            return None;
+            return false;
         }
         self.stats.processed += 1;
-        let (time_ns, tick) = self.clock.set(frame.time_ns);
-        let short = if self.is_quick { quick::read(frame.bytes, frame.wire_len) } else { None };
-        let (ip, transport, around) = match short.filter(|_| frame.link == ETHERNET) {
-            Some((ip, transport)) => (ip, transport, Around::default()),
-            None => self.decode(frame)?,
-        };
-        if !self.config.ipv6 && matches!(ip.src, Addr::V6(_)) {
+        seen.at = at;
+        (seen.time_ns, seen.tick) = self.clock.set(frame.time_ns);
+        if self.is_quick && frame.link == ETHERNET {
+            match quick::family(frame.bytes) {
+                Family::V4 => {
+                    if let Some(plain) = quick::v4(frame.bytes, frame.wire_len) {
+                        (seen.key, seen.sides) = self.keyer.plain_v4(&plain);
+                        return self.read_plain(&plain, frame, seen);
+                    }
+                }
+                Family::V6 => {
+                    if let Some(plain) = quick::v6(frame.bytes, frame.wire_len) {
+                        let (key, sides, wide) = self.keyer.plain_v6(&plain);
+                        (seen.key, seen.sides) = (key, sides);
+                        self.set_ends(at, Ends { wide, ..Ends::default() });
+                        return self.read_plain(&plain, frame, seen);
+                    }
+                }
+                Family::Other => {}
+            }
+        }
+        self.read_any(frame, seen)
+    }
+
+    /// The rest of a plain packet.
+    #[inline]
+    fn read_plain<A>(&mut self, plain: &Plain<A>, frame: &Packet<'_>, seen: &mut Seen) -> bool {
+        if self.is_unwanted(seen.key.is_v6(), (quick::AT, plain.octets), frame, seen.time_ns) {
+            return false;
+        }
+        self.stats.octets += u64::from(plain.octets);
+        seen.tag = self.keyer.hash(&seen.key);
+        seen.octets = plain.octets;
+        seen.fragment = if plain.dont_fragment { state::DONT_FRAGMENT } else { 0 };
+        (seen.tos, seen.ttl) = (plain.tos, plain.ttl);
+        seen.tcp_flags = self.keyer.flags(plain.tcp_flags);
+        seen.is_plain = true;
+        true
+    }
+
+    /// Whether a packet is not to be counted though it can be, which is counted. `place` is where its
+    /// IP header begins, and the octets from there.
+    #[inline]
+    fn is_unwanted(
+        &mut self,
+        is_v6: bool,
+        place: (u32, u32),
+        frame: &Packet<'_>,
+        time_ns: u64,
+    ) -> bool {
+        if is_v6 && !self.config.ipv6 {
             self.stats.non_ip += 1;
-            return None;
+            return true;
         }
         if let Some(recent) = &mut self.recent
-            && recent.is_copy(&ip, frame.bytes, time_ns)
+            && recent.is_copy(place, frame.bytes, time_ns)
         {
             self.stats.duplicates += 1;
-            return None;
+            return true;
+        }
+        false
+    }
+
+    /// A packet of any kind: what is read of plain ones is what is read here.
+    #[inline(never)]
+    fn read_any(&mut self, frame: &Packet<'_>, seen: &mut Seen) -> bool {
+        let Some((ip, transport, around)) = self.decode(frame) else { return false };
+        let is_v6 = matches!(ip.src, Addr::V6(_));
+        if self.is_unwanted(is_v6, (ip.at, ip.octets), frame, seen.time_ns) {
+            return false;
         }
         self.stats.octets += u64::from(ip.octets);
-        let (ports, proto) = self.ports(&ip, transport, time_ns);
+        let (ports, proto) = self.ports(&ip, transport, seen.time_ns);
         let ip = Ip { proto, ..ip };
         let keyed = self.keyer.key(&around, &ip, transport, ports);
-        let is_tcp = keyed.key.proto() == TCP;
-        Some(Seen {
-            keyed,
-            time_ns,
-            tick,
-            tag: self.keyer.hash(&keyed.key),
-            slot: None,
-            octets: ip.octets,
-            at,
-            tos: ip.tos,
-            ttl: ip.ttl,
-            tcp_flags: match transport {
-                Transport::Tcp { flags: Some(flags), .. } if is_tcp => flags,
-                _ => 0,
-            },
-            fragment: fragment_bits(&ip),
-        })
+        self.set_ends(seen.at, keyed.ends);
+        (seen.key, seen.sides) = (keyed.key, keyed.sides);
+        seen.tag = self.keyer.hash(&keyed.key);
+        seen.octets = ip.octets;
+        seen.fragment = fragment_bits(&ip);
+        (seen.tos, seen.ttl) = (ip.tos, ip.ttl);
+        seen.tcp_flags = match transport {
+            Transport::Tcp { flags: Some(flags), .. } if keyed.key.proto() == TCP => flags,
+            _ => 0,
+        };
+        seen.is_plain = false;
+        true
+    }
+
+    #[inline]
+    fn set_ends(&mut self, at: u8, ends: Ends) {
+        if let Some(place) = self.ends.get_mut(usize::from(at)) {
+            *place = ends;
+        }
     }
 
     /// The long way, for packets of all kinds. `None` if there is no IP header, which is counted.
@@ -288,18 +389,24 @@ impl Cache {
         if seen.tick > self.wheel.now() {
             self.advance(seen.tick, out);
         }
-        let (key, ends) = (&seen.keyed.key, &seen.keyed.ends);
+        let Some(ends) = self.ends.get(usize::from(seen.at)) else { return };
         let (slab, macs) = (&self.slab, self.config.level == Level::Ether);
-        let is = |slot: u32| slab.is(slot, key, ends, macs);
-        let found = seen.slot.filter(|slot| is(*slot)).or_else(|| self.index.find(seen.tag, is));
-        let slot = found.unwrap_or_else(|| self.begin(seen, out));
+        let is = |slot: u32| slab.is(slot, &seen.key, ends, macs);
+        let slot = if seen.slot != NIL && is(seen.slot) {
+            seen.slot
+        } else {
+            match self.index.find(seen.tag, is) {
+                Some(slot) => slot,
+                None => self.begin(seen, out),
+            }
+        };
         self.update(slot, seen, frame, out);
     }
 
     /// Adds a packet to its conversation.
     #[inline]
     fn update(&mut self, slot: u32, seen: &Seen, frame: &Packet<'_>, out: &mut dyn FnMut(&Ended)) {
-        let side = usize::from(seen.keyed.sender) & 1;
+        let side = usize::from(seen.sides.sender) & 1;
         let hot = self.slab.hot_mut(slot);
         let (before, last_ns) = (hot.state, hot.last_ns);
         let is_first = hot.packets[side] == 0;
@@ -330,7 +437,7 @@ impl Cache {
     /// What only few packets of a conversation ask for.
     #[inline(never)]
     fn unusual(&mut self, slot: u32, seen: &Seen, frame: &Packet<'_>, is_over: bool) {
-        let side = usize::from(seen.keyed.sender) & 1;
+        let side = usize::from(seen.sides.sender) & 1;
         let before = self.slab.hot(slot).state;
         if before & state::PAUSED != 0 {
             self.resume(slot, seen.time_ns, seen.tick);
@@ -355,13 +462,18 @@ impl Cache {
 
     /// Keeps what is kept of the first packet of a direction.
     fn note_side(&mut self, slot: u32, side: usize, seen: &Seen, frame: &Packet<'_>) {
-        let packet = decode(frame, self.config.depth);
-        let cold_side = ColdSide::new(&packet, frame.interface);
         let hot = self.slab.hot_mut(slot);
-        hot.tos[side] = seen.tos;
         hot.state &= !((state::INBOUND | state::OUTBOUND) << (2 * side));
         hot.state |= direction_bits(frame.direction) << (2 * side);
-        self.slab.cold_mut(slot).sides[side] = cold_side;
+        if seen.is_plain
+            && let is_v6 = seen.key.is_v6()
+            && let Some(new) = ColdSide::plain(frame.bytes, is_v6, seen.tos, frame.interface)
+        {
+            self.slab.cold_mut(slot).sides[side] = new;
+            return;
+        }
+        let packet = decode(frame, self.config.depth);
+        self.slab.cold_mut(slot).sides[side] = ColdSide::new(&packet, seen.tos, frame.interface);
         let labels = packet.link.labels();
         if !labels.is_empty() {
             self.slab.rare_mut(slot).labels[side] = Labels::new(labels);
@@ -381,24 +493,15 @@ impl Cache {
     fn begin(&mut self, seen: &Seen, out: &mut dyn FnMut(&Ended)) -> u32 {
         self.make_room(out);
         self.stats.begun += 1;
-        let is_high = usize::from(seen.keyed.initiator) == HIGH;
-        let hot = Hot {
-            key: seen.keyed.key,
-            last_ns: seen.time_ns,
-            packets: [0; 2],
-            octets: [0; 2],
-            seen: seen.tick as u32,
-            state: state::USED | if is_high { state::INITIATOR_HIGH } else { 0 },
-            flags: [0; 2],
-            tos: [0; 2],
-            min_ttl: [u8::MAX; 2],
-            max_ttl: [0; 2],
-        };
+        let is_high = usize::from(seen.sides.initiator) == HIGH;
+        let state = if is_high { state::INITIATOR_HIGH } else { 0 };
+        let hot = Hot::new(seen.key, seen.time_ns, seen.tick, state);
         let mut cold = Cold::new(seen.time_ns, self.stats.begun, seen.tick);
+        let ends = self.ends.get(usize::from(seen.at)).copied().unwrap_or_default();
         if self.config.level == Level::Ether {
-            cold.set_macs(seen.keyed.ends.macs);
+            cold.set_macs(ends.macs);
         }
-        let slot = self.slab.add(hot, cold, &seen.keyed.ends);
+        let slot = self.slab.add(hot, cold, &ends);
         self.index.insert(seen.tag, slot);
         self.stats.most_active = self.stats.most_active.max(self.slab.len() as u64);
         let due = self.due(slot).0;
@@ -462,7 +565,7 @@ impl Cache {
         Side {
             packets,
             octets,
-            tos: hot.tos[side],
+            tos: cold.tos(),
             tcp_flags: hot.flags[side],
             min_ttl: hot.min_ttl[side],
             max_ttl: hot.max_ttl[side],
@@ -472,7 +575,7 @@ impl Cache {
             dst_mac,
             vlan: cold.vlan,
             inner_vlan: cold.inner_vlan,
-            flow_label: cold.flow_label,
+            flow_label: cold.flow_label(),
             interface: cold.interface,
             direction: direction(hot.state, side),
             labels: rare.map_or_else(Labels::default, |rare| rare.labels[side]),

@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use record::Addr;
-use wire::packet::Ip;
-
 use crate::key::fold;
 
 /// When a packet is the copy of one before: if all octets from the IP header on are the same but
@@ -62,9 +59,10 @@ impl Recent {
         self.prints.capacity() * size_of::<Print>()
     }
 
-    /// Whether this packet is a copy of one that is remembered. Remembers it otherwise.
-    pub(crate) fn is_copy(&mut self, ip: &Ip, frame: &[u8], now_ns: u64) -> bool {
-        let Some(digest) = digest(ip, frame, self.seed) else { return false };
+    /// Whether this packet is a copy of one that is remembered. Remembers it otherwise. `at` is where
+    /// its IP header begins, `octets` its length with it.
+    pub(crate) fn is_copy(&mut self, (at, octets): (u32, u32), frame: &[u8], now_ns: u64) -> bool {
+        let Some(digest) = digest(at, octets, frame, self.seed) else { return false };
         self.number += 1;
         let (number, packets, within) = (self.number, self.packets, self.within_ns);
         let at = (digest >> 32) as usize % (self.prints.len() / WAYS) * WAYS;
@@ -87,18 +85,18 @@ impl Recent {
 }
 
 /// A hash of the captured octets of a packet from its IP header on, without what routers change.
-fn digest(ip: &Ip, frame: &[u8], seed: u64) -> Option<u64> {
-    let packet = frame.get(ip.at as usize..)?;
+fn digest(at: u32, octets: u32, frame: &[u8], seed: u64) -> Option<u64> {
+    let packet = frame.get(at as usize..)?;
     // Padding of the frame is no part of it.
-    let packet = packet.get(..ip.octets as usize).unwrap_or(packet);
+    let packet = packet.get(..octets as usize).unwrap_or(packet);
     let (head, rest) = packet.split_at_checked(16)?;
     let mut head: [u8; 16] = head.try_into().ok()?;
-    match ip.src {
-        Addr::V4(_) => {
+    match head[0] >> 4 {
+        6 => head[7] = 0,
+        _ => {
             head[8] = 0;
             (head[10], head[11]) = (0, 0);
         }
-        Addr::V6(_) => head[7] = 0,
     }
     let mut words = rest.chunks_exact(8);
     let tail = words.remainder().iter().fold(0, |n, octet| n << 8 | u64::from(*octet));

@@ -2,7 +2,7 @@
 //!
 //! A packet of a known conversation changes the hot part only, one cache line. What is written once
 //! a direction, and what expiry needs, is in the cold part beside it. IPv6 addresses have a third
-//! place, which only chunks with IPv6 have; what few conversations have at all is in a fourth.
+//! place, which only conversations over IPv6 take; what few conversations have at all is in a fourth.
 //! Entries lie in chunks that never move, so that memory grows without a second copy.
 //!
 //! Of each pair, the first is of the side with the lower endpoint: see [`Key`].
@@ -14,6 +14,7 @@ use wire::packet::{Packet, Tunnel};
 use crate::Labels;
 use crate::index::SLOTS;
 use crate::key::{Ends, HIGH, Key, LOW, vlans};
+use crate::quick::{self, Family};
 use crate::wheel::{Links, NIL};
 
 /// What every packet changes.
@@ -28,11 +29,30 @@ pub(crate) struct Hot {
     pub(crate) octets: [u32; 2],
     /// Low bits of the tick of the last packet.
     pub(crate) seen: u32,
+    /// Where the IPv6 addresses are, if it has some.
+    wide: u32,
     pub(crate) state: u16,
     pub(crate) flags: [u8; 2],
-    pub(crate) tos: [u8; 2],
     pub(crate) min_ttl: [u8; 2],
     pub(crate) max_ttl: [u8; 2],
+}
+
+impl Hot {
+    /// An entry in use without a packet.
+    pub(crate) const fn new(key: Key, time_ns: u64, tick: u64, state: u16) -> Self {
+        Self {
+            key,
+            last_ns: time_ns,
+            packets: [0; 2],
+            octets: [0; 2],
+            seen: tick as u32,
+            wide: NIL,
+            state: state | state::USED,
+            flags: [0; 2],
+            min_ttl: [u8::MAX; 2],
+            max_ttl: [0; 2],
+        }
+    }
 }
 
 const _: () = assert!(size_of::<Hot>() == 64);
@@ -87,21 +107,39 @@ pub(crate) struct ColdSide {
     dst_mac: [u8; 6],
     pub(crate) vlan: u16,
     pub(crate) inner_vlan: u16,
-    pub(crate) flow_label: u32,
+    /// Type of service in the upper 8 bits, flow label in the lower 20.
+    tos_and_label: u32,
     pub(crate) interface: u32,
 }
 
 impl ColdSide {
-    pub(crate) fn new(packet: &Packet<'_>, interface: u32) -> Self {
+    pub(crate) fn new(packet: &Packet<'_>, tos: u8, interface: u32) -> Self {
         let (vlan, inner_vlan) = vlans(&packet.link);
+        let flow_label = packet.ip.map_or(0, |ip| ip.flow_label);
         Self {
             src_mac: octets(packet.link.src_mac.map_or(0, |mac| mac.0)),
             dst_mac: octets(packet.link.dst_mac.map_or(0, |mac| mac.0)),
             vlan,
             inner_vlan,
-            flow_label: packet.ip.map_or(0, |ip| ip.flow_label),
+            tos_and_label: u32::from(tos) << 24 | flow_label,
             interface,
         }
+    }
+
+    /// That of a plain frame: see [`quick`].
+    pub(crate) fn plain(frame: &[u8], is_v6: bool, tos: u8, interface: u32) -> Option<Self> {
+        let family = if is_v6 { Family::V6 } else { Family::V4 };
+        let (dst_mac, src_mac, flow_label) = quick::rest(frame, family)?;
+        let tos_and_label = u32::from(tos) << 24 | flow_label;
+        Some(Self { src_mac, dst_mac, vlan: 0, inner_vlan: 0, tos_and_label, interface })
+    }
+
+    pub(crate) const fn tos(&self) -> u8 {
+        (self.tos_and_label >> 24) as u8
+    }
+
+    pub(crate) const fn flow_label(&self) -> u32 {
+        self.tos_and_label & 0xf_ffff
     }
 
     /// Source and destination; a MAC address of zeros is none.
@@ -135,14 +173,69 @@ pub(crate) struct Rare {
 struct Chunk {
     hot: Vec<Hot>,
     cold: Vec<Cold>,
-    /// As long as a full chunk, or empty.
-    wide: Vec<[u128; 2]>,
+}
+
+/// IPv6 addresses. Of a free place, the first number is the free place before it.
+#[derive(Debug)]
+struct Wides {
+    chunks: Vec<Vec<[u128; 2]>>,
+    /// Places of a full chunk, as a power of two.
+    shift: u32,
+    /// Places that were ever in use.
+    high: u32,
+    free: u32,
+}
+
+impl Wides {
+    const fn new(shift: u32) -> Self {
+        Self { chunks: Vec::new(), shift, high: 0, free: NIL }
+    }
+
+    #[inline]
+    fn get(&self, at: u32) -> Option<&[u128; 2]> {
+        self.chunks.get((at >> self.shift) as usize)?.get((at & ((1 << self.shift) - 1)) as usize)
+    }
+
+    fn get_mut(&mut self, at: u32) -> Option<&mut [u128; 2]> {
+        let place = (at & ((1 << self.shift) - 1)) as usize;
+        self.chunks.get_mut((at >> self.shift) as usize)?.get_mut(place)
+    }
+
+    fn add(&mut self, wide: [u128; 2]) -> u32 {
+        let free = self.free;
+        if let Some(place) = self.get_mut(free) {
+            let [before, _] = std::mem::replace(place, wide);
+            self.free = before as u32;
+            return free;
+        }
+        let at = self.high;
+        if at & ((1 << self.shift) - 1) == 0 {
+            let mut chunk = Vec::with_capacity(1 << self.shift);
+            prefer_huge_pages::<[u128; 2]>(chunk.spare_capacity_mut());
+            self.chunks.push(chunk);
+        }
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.push(wide);
+        }
+        self.high += 1;
+        at
+    }
+
+    /// Frees a place; nothing if there is none.
+    fn free(&mut self, at: u32) {
+        let before = u128::from(self.free);
+        if let Some(place) = self.get_mut(at) {
+            *place = [before, 0];
+            self.free = at;
+        }
+    }
 }
 
 /// All entries.
 #[derive(Debug)]
 pub(crate) struct Slab {
     chunks: Vec<Chunk>,
+    wides: Wides,
     /// Entries of a full chunk, as a power of two.
     shift: u32,
     len: usize,
@@ -167,6 +260,7 @@ impl Slab {
         let shift = entries.next_power_of_two().ilog2().clamp(SMALLEST, LARGEST);
         Self {
             chunks: Vec::new(),
+            wides: Wides::new(shift),
             shift,
             len: 0,
             high: 0,
@@ -189,9 +283,8 @@ impl Slab {
 
     /// Octets that entries take: those that were ever in use, with what few have.
     pub(crate) fn memory(&self) -> usize {
-        let wide = self.chunks.iter().filter(|c| !c.wide.is_empty()).map(|c| c.hot.len() * 32);
         self.high as usize * (size_of::<Hot>() + size_of::<Cold>())
-            + wide.sum::<usize>()
+            + self.wides.high as usize * size_of::<[u128; 2]>()
             + self.rare.capacity() * size_of::<Rare>()
             + self.free_rare.capacity() * 4
     }
@@ -232,8 +325,7 @@ impl Slab {
 
     /// IPv6 addresses, the lower first.
     pub(crate) fn wide(&self, slot: u32) -> [u128; 2] {
-        let (chunk, at) = self.place(slot);
-        self.chunks[chunk].wide.get(at).copied().unwrap_or_default()
+        self.wides.get(self.hot(slot).wide).copied().unwrap_or_default()
     }
 
     pub(crate) fn rare(&self, slot: u32) -> Option<&Rare> {
@@ -253,48 +345,55 @@ impl Slab {
         &mut self.rare[at as usize]
     }
 
-    /// Brings what a packet of this entry will need; `deep` if [`is`](Self::is) looks further.
+    /// Brings what a packet of this entry will need.
     #[inline]
-    pub(crate) fn prefetch(&self, slot: u32, deep: bool) {
+    pub(crate) fn prefetch(&self, slot: u32) {
         let (chunk, at) = self.place(slot);
-        let Some(chunk) = self.chunks.get(chunk) else { return };
-        if let Some(hot) = chunk.hot.get(at) {
+        if let Some(hot) = self.chunks.get(chunk).and_then(|chunk| chunk.hot.get(at)) {
             prefetch(hot);
         }
-        if deep && let Some(wide) = chunk.wide.get(at) {
+    }
+
+    /// Brings the IPv6 addresses of an entry that is there already.
+    #[inline]
+    pub(crate) fn prefetch_wide(&self, slot: u32) {
+        if let Some(wide) = self.wides.get(self.hot(slot).wide) {
             prefetch(wide);
+        }
+    }
+
+    /// Brings what the end of this entry will need.
+    #[inline]
+    pub(crate) fn prefetch_all(&self, slot: u32) {
+        self.prefetch(slot);
+        let (chunk, at) = self.place(slot);
+        if let Some(cold) = self.chunks.get(chunk).and_then(|chunk| chunk.cold.get(at)) {
+            prefetch(&cold.first_ns);
+            prefetch(&cold.sides[HIGH].interface);
         }
     }
 
     /// Whether an entry is the conversation of this key.
     #[inline]
     pub(crate) fn is(&self, slot: u32, key: &Key, ends: &Ends, macs: bool) -> bool {
-        let (chunk, at) = self.place(slot);
-        let chunk = &self.chunks[chunk];
-        if chunk.hot[at].key != *key {
+        let hot = self.hot(slot);
+        if hot.key != *key {
             return false;
         }
-        if key.is_v6() && chunk.wide.get(at) != Some(&ends.wide) {
+        if key.is_v6() && self.wides.get(hot.wide) != Some(&ends.wide) {
             return false;
         }
         !macs || {
-            let low = &chunk.cold[at].sides[LOW];
+            let low = &self.cold(slot).sides[LOW];
             [number(&low.src_mac), number(&low.dst_mac)] == ends.macs
         }
     }
 
     /// Puts an entry in a free place. The caller has made sure that there are fewer than [`SLOTS`].
     pub(crate) fn add(&mut self, hot: Hot, cold: Cold, ends: &Ends) -> u32 {
+        let wide = if hot.key.is_v6() { self.wides.add(ends.wide) } else { NIL };
+        let hot = Hot { wide, ..hot };
         let slot = if self.free == NIL { self.push(hot, cold) } else { self.reuse(hot, cold) };
-        if hot.key.is_v6() {
-            let (chunk, at) = self.place(slot);
-            let wide = &mut self.chunks[chunk].wide;
-            if wide.is_empty() {
-                // Pages of it are taken as they are used.
-                *wide = vec![[0; 2]; 1 << self.shift];
-            }
-            wide[at] = ends.wide;
-        }
         self.len += 1;
         slot
     }
@@ -316,7 +415,7 @@ impl Slab {
             let (mut hot, mut cold) = (Vec::with_capacity(len), Vec::with_capacity(len));
             prefer_huge_pages::<Hot>(hot.spare_capacity_mut());
             prefer_huge_pages::<Cold>(cold.spare_capacity_mut());
-            self.chunks.push(Chunk { hot, cold, wide: Vec::new() });
+            self.chunks.push(Chunk { hot, cold });
         }
         let chunk = &mut self.chunks[chunk];
         chunk.hot.push(hot);
@@ -332,10 +431,12 @@ impl Slab {
             self.rare[rare as usize] = Rare::default();
             self.free_rare.push(rare);
         }
+        self.wides.free(self.hot(slot).wide);
         let free = self.free;
         let hot = self.hot_mut(slot);
         // Nobody finds it any more, whoever still knows the slot.
         hot.key = Key::NONE;
+        hot.wide = NIL;
         hot.state = 0;
         hot.seen = free;
         self.free = slot;

@@ -1,11 +1,14 @@
 //! How conversations leave the cache: by time, for room, and all at once.
 
-use crate::entry::{FLOW, state};
+use crate::entry::{FLOW, Slab, state};
+use crate::index::Index;
 use crate::wheel::Wheel;
 use crate::{Cache, Ended, Pending, Reason};
 
 /// Entries that are looked at for the one to go.
 const LOOKED_AT: usize = 16;
+/// Entries that are brought from memory while those before them end.
+const AHEAD: usize = 16;
 
 /// How far a cache has been swept.
 #[derive(Clone, Copy, Debug)]
@@ -28,11 +31,24 @@ impl Cache {
     /// Hands over everything, in the order in which it would have ended. Returns how many.
     pub fn expire_all(&mut self, reason: Reason, out: &mut dyn FnMut(&Ended)) -> u64 {
         let before = self.stats.expired;
-        for slot in self.in_order() {
-            self.end(slot, reason, out);
+        let order = self.in_order();
+        for (n, (_, slot)) in order.iter().enumerate() {
+            if let Some((_, later)) = order.get(n + AHEAD) {
+                self.slab.prefetch_all(*later);
+            }
+            self.hand_over_last(*slot, reason, out);
         }
+        self.clear();
         self.note_sizes();
         self.stats.expired - before
+    }
+
+    /// Lets go of all entries at once: with none left, nobody has to be found or put in order.
+    fn clear(&mut self) {
+        self.slab = Slab::new(self.config.max_flows);
+        self.index = Index::new();
+        self.wheel.clear();
+        self.hand = 0;
     }
 
     /// Begins to hand over everything a piece at a time: see [`sweep`](Self::sweep).
@@ -62,13 +78,11 @@ impl Cache {
 
     /// Throws everything away. Returns how many conversations.
     pub fn delete_all(&mut self) -> u64 {
-        let slots: Vec<u32> = self.slab.slots().collect();
-        for slot in &slots {
-            self.take(*slot);
-        }
-        self.stats.deleted += slots.len() as u64;
+        let count = self.slab.len() as u64;
+        self.clear();
+        self.stats.deleted += count;
         self.note_sizes();
-        slots.len() as u64
+        count
     }
 
     /// When [`expire`](Self::expire) is needed next at the earliest, in nanoseconds since 1970.
@@ -79,7 +93,7 @@ impl Cache {
 
     /// The conversations, in the order in which they will end.
     pub fn flows(&self) -> impl Iterator<Item = Pending> + '_ {
-        self.in_order().into_iter().map(|slot| self.pending(slot))
+        self.in_order().into_iter().map(|(_, slot)| self.pending(slot))
     }
 
     /// A conversation that goes on.
@@ -88,12 +102,25 @@ impl Cache {
         Pending { flow: self.ended(slot, reason), due_ns: self.clock.time_of(due) }
     }
 
-    fn in_order(&self) -> Vec<u32> {
+    /// All entries, by when they are due and then by number: ticks from now, and the entry.
+    pub(crate) fn in_order(&self) -> Vec<(u32, u32)> {
         let now = self.wheel.now();
         let due = |slot| self.due(slot).0.saturating_sub(now) as u32;
-        let mut all: Vec<(u32, u32)> = self.slab.slots().map(|slot| (due(slot), slot)).collect();
-        all.sort_unstable_by_key(|(due, slot)| (*due, self.slab.cold(*slot).id));
-        all.into_iter().map(|(_, slot)| slot).collect()
+        let id = |slot: u32| self.slab.cold(slot).id;
+        let mut all = Vec::with_capacity(self.slab.len());
+        let (mut last, mut is_sorted) = (0, true);
+        for slot in self.slab.slots() {
+            is_sorted &= last <= id(slot);
+            last = id(slot);
+            all.push((due(slot), slot));
+        }
+        // As long as no place was used again, places are in the order of numbers. Many are due at
+        // the same time, which a sort that keeps their order makes use of.
+        if !is_sorted {
+            all.sort_unstable_by_key(|(_, slot)| id(*slot));
+        }
+        all.sort_by_key(|(due, _)| *due);
+        all
     }
 
     /// When a conversation is due if no more packets come, and why.
@@ -104,8 +131,9 @@ impl Cache {
         let rules = &self.rules;
         let (idle, reason) = rules.idle(&hot.key, hot.state);
         let mut due = (rules.round(seen + idle + 1), reason);
-        let life = rules.max_life.map(|life| rules.round(begun + life + 1));
-        if let Some(life) = life.filter(|life| *life < due.0) {
+        // Rounding makes it no earlier: most need not be rounded.
+        let life = rules.max_life.map(|life| begun + life + 1).filter(|life| *life < due.0);
+        if let Some(life) = life.map(|life| rules.round(life)).filter(|life| *life < due.0) {
             due = (life, Reason::MaxLife);
         }
         if let Some(active) = rules.active
@@ -122,9 +150,19 @@ impl Cache {
     pub(crate) fn advance(&mut self, to: u64, out: &mut dyn FnMut(&Ended)) {
         while let Some(first) = self.wheel.advance(to) {
             let mut next = Some(first);
-            while let Some(slot) = next {
-                next = Wheel::unchain(&mut self.slab, slot);
-                self.look_at(slot, out);
+            while next.is_some() {
+                let (mut some, mut count) = ([0; AHEAD], 0);
+                while let (Some(slot), Some(place)) = (next, some.get_mut(count)) {
+                    self.slab.prefetch_all(slot);
+                    next = Wheel::unchain(&mut self.slab, slot);
+                    *place = slot;
+                    count += 1;
+                }
+                let some = some.get(..count).unwrap_or_default();
+                for slot in some {
+                    self.index.prefetch(self.keyer.hash(&self.slab.hot(*slot).key));
+                }
+                some.iter().for_each(|slot| self.look_at(*slot, out));
             }
         }
     }
@@ -197,12 +235,17 @@ impl Cache {
 
     /// Ends a conversation.
     pub(crate) fn end(&mut self, slot: u32, reason: Reason, out: &mut dyn FnMut(&Ended)) {
+        self.hand_over_last(slot, reason, out);
+        self.take(slot);
+    }
+
+    /// Hands over a conversation that ends, unless there is nothing new to say.
+    fn hand_over_last(&mut self, slot: u32, reason: Reason, out: &mut dyn FnMut(&Ended)) {
         if self.slab.hot(slot).state & state::PAUSED != 0 {
             self.stats.quiet += 1;
         } else {
             self.hand_over(slot, reason, out);
         }
-        self.take(slot);
     }
 
     fn hand_over(&mut self, slot: u32, reason: Reason, out: &mut dyn FnMut(&Ended)) {
@@ -212,7 +255,7 @@ impl Cache {
     }
 
     /// Takes an entry out.
-    fn take(&mut self, slot: u32) {
+    pub(crate) fn take(&mut self, slot: u32) {
         let tag = self.keyer.hash(&self.slab.hot(slot).key);
         self.index.remove(tag, slot);
         self.wheel.remove(&mut self.slab, slot);

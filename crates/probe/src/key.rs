@@ -3,6 +3,7 @@
 use record::Addr;
 use wire::packet::{Ip, Link, Packet, Transport, TunnelKind};
 
+use crate::quick::Plain;
 use crate::sampling::Lots;
 
 /// How much of a packet tells conversations apart: softflowd's `-T`.
@@ -156,10 +157,7 @@ pub(crate) struct Ends {
 pub(crate) struct Keyed {
     pub(crate) key: Key,
     pub(crate) ends: Ends,
-    /// The side that sent it.
-    pub(crate) sender: u8,
-    /// The side that began, if nothing is known but this packet.
-    pub(crate) initiator: u8,
+    pub(crate) sides: Sides,
 }
 
 /// Makes keys.
@@ -167,6 +165,18 @@ pub(crate) struct Keyed {
 pub(crate) struct Keyer {
     level: Level,
     seeds: [u64; 8],
+    /// Bits of ports and protocol that the level asks for, where the key has them.
+    ports: u16,
+    proto: u8,
+}
+
+/// What a packet says of the sides of its key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sides {
+    /// The side that sent it.
+    pub(crate) sender: u8,
+    /// The side that began, if nothing is known but this packet.
+    pub(crate) initiator: u8,
 }
 
 /// Multiplies and folds: a change of any bit changes about half of the bits.
@@ -179,7 +189,51 @@ pub(crate) const fn fold(a: u64, b: u64) -> u64 {
 impl Keyer {
     pub(crate) fn new(level: Level, seed: u64) -> Self {
         let mut lots = Lots(seed);
-        Self { level, seeds: std::array::from_fn(|_| lots.next()) }
+        let seeds = std::array::from_fn(|_| lots.next());
+        let ports = if level >= Level::Port { u16::MAX } else { 0 };
+        let proto = if level >= Level::Proto { u8::MAX } else { 0 };
+        Self { level, seeds, ports, proto }
+    }
+
+    /// Of TCP flags, those that are told: all, unless the level does not tell TCP.
+    #[inline]
+    pub(crate) const fn flags(&self, tcp_flags: u8) -> u8 {
+        tcp_flags & self.proto
+    }
+
+    /// What [`key`](Self::key) says of a plain packet, below [`Level::Vlan`].
+    #[inline]
+    pub(crate) const fn plain_v4(&self, plain: &Plain<u32>) -> (Key, Sides) {
+        let (src, dst) = (plain.ports.0 & self.ports, plain.ports.1 & self.ports);
+        let from = (plain.src as u64) << 16 | src as u64;
+        let to = (plain.dst as u64) << 16 | dst as u64;
+        let (low, high) = if from <= to { (from, to) } else { (to, from) };
+        let key = Key {
+            addrs: low >> 16 << 32 | high >> 16,
+            ports: self.plain_ports(low as u16, high as u16, plain.proto),
+            realm: 0,
+        };
+        (key, sides(from <= to, from == to, plain.is_answer()))
+    }
+
+    /// As [`plain_v4`](Self::plain_v4), with the addresses in the order of the key.
+    #[inline]
+    pub(crate) fn plain_v6(&self, plain: &Plain<u128>) -> (Key, Sides, [u128; 2]) {
+        let from = (plain.src, plain.ports.0 & self.ports);
+        let to = (plain.dst, plain.ports.1 & self.ports);
+        let (low, high) = if from <= to { (from, to) } else { (to, from) };
+        let wide = [low.0, high.0];
+        let key = Key {
+            addrs: self.wide_hash(wide),
+            ports: self.plain_ports(low.1, high.1, plain.proto) | Key::V6,
+            realm: 0,
+        };
+        (key, sides(from <= to, from == to, plain.is_answer()), wide)
+    }
+
+    #[inline]
+    const fn plain_ports(&self, low: u16, high: u16, proto: u8) -> u64 {
+        low as u64 | (high as u64) << 16 | ((proto & self.proto) as u64) << 32
     }
 
     /// The hash of a key.
@@ -215,7 +269,7 @@ impl Keyer {
                 let low_sends = ((from, src), macs[0]) <= ((to, dst), macs[1]);
                 let (low, high) = if low_sends { (from, to) } else { (to, from) };
                 keyed.key.addrs = u64::from(low) << 32 | u64::from(high);
-                keyed.sender = u8::from(!low_sends);
+                keyed.sides.sender = u8::from(!low_sends);
             }
             (from, to) => {
                 let (from, to) = (wide(from), wide(to));
@@ -223,10 +277,10 @@ impl Keyer {
                 keyed.ends.wide = if low_sends { [from, to] } else { [to, from] };
                 keyed.key.addrs = self.wide_hash(keyed.ends.wide);
                 keyed.key.ports = Key::V6;
-                keyed.sender = u8::from(!low_sends);
+                keyed.sides.sender = u8::from(!low_sends);
             }
         }
-        let low_sends = keyed.sender == LOW as u8;
+        let low_sends = keyed.sides.sender == LOW as u8;
         keyed.ends.macs = if low_sends { macs } else { [macs[1], macs[0]] };
         // Type and code have their place whoever sends them.
         let is_one_way = flags & Key::ONE_WAY != 0;
@@ -242,11 +296,11 @@ impl Keyer {
             keyed.key.realm |= fold(low ^ self.seeds[6], high ^ self.seeds[7]) << 48;
         }
         let answers = is_answer(transport, ports);
-        keyed.initiator = keyed.sender ^ u8::from(answers);
+        keyed.sides.initiator = keyed.sides.sender ^ u8::from(answers);
         if ip.src == ip.dst && src == dst && macs[0] == macs[1] {
             // Somebody talks to himself. Only an echo tells what is an answer.
             let is_reply = answers && matches!(ports, Ports::Echo { .. });
-            (keyed.sender, keyed.initiator) = (u8::from(is_reply), LOW as u8);
+            keyed.sides = Sides { sender: u8::from(is_reply), initiator: LOW as u8 };
         }
         keyed
     }
@@ -285,6 +339,14 @@ impl Keyer {
     }
 }
 
+/// Who sent a packet of TCP or UDP, and who began: the first of all is the low side where both ends
+/// are the same.
+#[inline]
+const fn sides(low_sends: bool, are_same: bool, answers: bool) -> Sides {
+    let sender = !low_sends as u8;
+    Sides { sender, initiator: (sender ^ answers as u8) & !are_same as u8 }
+}
+
 /// What a level asks for beside the IP header: nothing below [`Level::Vlan`], but for tunnels.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Around {
@@ -309,13 +371,70 @@ const fn wide(addr: Addr) -> u128 {
     }
 }
 
+/// Flags of a TCP packet that answers another one.
+pub(crate) const SYN_ACK: u8 = 0x12;
+
 /// Whether the other side must have sent something before: SYN with ACK, an echo reply.
 #[inline]
 const fn is_answer(transport: Transport, ports: Ports) -> bool {
-    const SYN_ACK: u8 = 0x12;
     match (transport, ports) {
         (Transport::Tcp { flags: Some(flags), .. }, _) => flags & SYN_ACK == SYN_ACK,
         (_, Ports::Echo { is_reply, .. }) => is_reply,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_packets_have_the_keys_of_the_long_way() {
+        let mut lots = Lots(7);
+        let few = |n: u64| [0, 1, 2, 0xffff_ffff][n as usize % 4];
+        for round in 0..40_000u32 {
+            let level = [Level::Ip, Level::Proto, Level::Port, Level::Full][round as usize % 4];
+            let keyer = Keyer::new(level, u64::from(round));
+            // Few values, so that ends are often equal in part or in all.
+            let n = lots.next();
+            let ports = ((n & 1) as u16 * 443, (n >> 1 & 1) as u16 * 443);
+            let proto = if n & 4 == 0 { 6 } else { 17 };
+            let flags = if proto == 6 { [2, 0x12, 0x10, 0x14][(n >> 3) as usize % 4] } else { 0 };
+            let transport = match proto {
+                6 => Transport::Tcp { src: ports.0, dst: ports.1, flags: Some(flags) },
+                _ => Transport::Ports { src: ports.0, dst: ports.1 },
+            };
+            let (src, dst) = (few(n >> 8), few(n >> 16));
+            let plain = Plain { src, dst, ports, proto, tcp_flags: flags, ..Plain::default() };
+            let ip = |src, dst| Ip { proto, ..quick_ip(src, dst) };
+            let key = |ip: &Ip| {
+                keyer.key(&Around::default(), ip, transport, Ports::new(proto, transport))
+            };
+
+            let want = key(&ip(Addr::V4(src), Addr::V4(dst)));
+            assert_eq!(keyer.plain_v4(&plain), (want.key, want.sides), "{level:?} {plain:?}");
+            let (src, dst) = (u128::from(src) << 64, u128::from(dst) << 64);
+            let plain = Plain { src, dst, ports, proto, tcp_flags: flags, ..Plain::default() };
+            let want = key(&ip(Addr::V6(src), Addr::V6(dst)));
+            let got = keyer.plain_v6(&plain);
+            assert_eq!(got, (want.key, want.sides, want.ends.wide), "{level:?} {plain:?}");
+            let told = if want.key.proto() == 6 { flags } else { 0 };
+            assert_eq!(keyer.flags(flags), told);
+        }
+    }
+
+    fn quick_ip(src: Addr, dst: Addr) -> Ip {
+        Ip {
+            src,
+            dst,
+            proto: 0,
+            tos: 0,
+            ttl: 0,
+            dont_fragment: false,
+            flow_label: 0,
+            octets: 0,
+            at: 0,
+            fragment: None,
+        }
     }
 }

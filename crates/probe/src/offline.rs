@@ -41,10 +41,12 @@ pub fn read(
         }
         let progress = capture.batch(&mut |packets| {
             // By the second: when a flow is exported does not depend on how packets are batched.
-            for packets in packets.chunk_by(|a, b| second(a) == second(b)) {
+            let mut rest = packets;
+            while let Some((packets, later)) = split(rest) {
                 clock.turn(packets, cache, outlet);
                 let now_ms = clock.now_ms();
                 cache.observe(packets, &mut |ended: &Ended| outlet.ended(now_ms, ended));
+                rest = later;
             }
         });
         match progress {
@@ -65,8 +67,15 @@ pub fn read(
     read
 }
 
-fn second(packet: &Packet<'_>) -> Option<u64> {
-    packet.time_ns.map(|ns| ns / 1_000_000_000)
+/// The first packets, those of one second, and the others; `None` without any.
+fn split<'a, 'p>(packets: &'a [Packet<'p>]) -> Option<(&'a [Packet<'p>], &'a [Packet<'p>])> {
+    const SECOND: u64 = 1_000_000_000;
+    let begin = packets.first()?.time_ns.map(|ns| ns - ns % SECOND);
+    let is_other = |packet: &Packet<'_>| match (packet.time_ns, begin) {
+        (Some(ns), Some(begin)) => ns < begin || ns - begin >= SECOND,
+        (time, begin) => time != begin,
+    };
+    packets.split_at_checked(packets.iter().position(is_other).unwrap_or(packets.len()))
 }
 
 /// The time that exports are made at.
@@ -114,5 +123,37 @@ impl Clock {
             cache.expire(due_ns, &mut |ended| outlet.ended(now_ms, ended));
         }
         outlet.flush(self.now_ms());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_split_by_the_second() {
+        let second = 1_000_000_000;
+        let times = |times: &[Option<u64>]| -> Vec<Packet<'static>> {
+            times.iter().map(|time_ns| Packet { time_ns: *time_ns, ..Packet::NONE }).collect()
+        };
+        for all in [
+            vec![],
+            vec![None, None],
+            vec![Some(0), Some(second - 1), Some(second), Some(second - 1), None, Some(3)],
+            vec![Some(5 * second + 7), Some(5 * second), Some(6 * second), Some(u64::MAX)],
+            vec![Some(u64::MAX), Some(u64::MAX - 1), Some(0)],
+        ] {
+            let packets = times(&all);
+            let of = |packet: &Packet<'_>| packet.time_ns.map(|ns| ns / second);
+            let want: Vec<_> = packets.chunk_by(|a, b| of(a) == of(b)).collect();
+            let mut rest = packets.as_slice();
+            let got: Vec<_> = std::iter::from_fn(|| {
+                let (first, later) = split(rest)?;
+                rest = later;
+                Some(first)
+            })
+            .collect();
+            assert_eq!(got, want, "{all:?}");
+        }
     }
 }

@@ -4,102 +4,184 @@
 //! Whatever is unusual about a packet, [`wire::packet::decode`] judges; what is read here is what it
 //! would say.
 
-use record::Addr;
-use wire::packet::{Ip, Transport};
+use crate::key::SYN_ACK;
 
 const ETHERNET: usize = 14;
-const IPV4: [u8; 3] = [0x08, 0x00, 0x45];
+/// Where the IP header of a plain frame begins.
+pub(crate) const AT: u32 = ETHERNET as u32;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
-/// The IP header and the ports of a frame that measured `wire_len` octets; `None` if it takes longer
-/// to tell.
-#[inline]
-pub(crate) fn read(frame: &[u8], wire_len: u32) -> Option<(Ip, Transport)> {
-    let head = frame.first_chunk::<{ ETHERNET + 20 }>()?;
-    if [head[12], head[13], head[14]] == IPV4 {
-        return v4(head, frame, wire_len);
-    }
-    if [head[12], head[13], head[14] >> 4] == [0x86, 0xdd, 6] {
-        return v6(frame, wire_len);
-    }
-    None
+/// What there is to know of a plain packet, with addresses of one family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Plain<A> {
+    pub(crate) src: A,
+    pub(crate) dst: A,
+    /// Source and destination.
+    pub(crate) ports: (u16, u16),
+    /// TCP or UDP.
+    pub(crate) proto: u8,
+    /// 0 for UDP.
+    pub(crate) tcp_flags: u8,
+    pub(crate) tos: u8,
+    pub(crate) ttl: u8,
+    pub(crate) dont_fragment: bool,
+    /// Of the IP packet.
+    pub(crate) octets: u32,
 }
 
+impl<A> Plain<A> {
+    /// Whether the other side must have sent something before.
+    #[inline]
+    pub(crate) const fn is_answer(&self) -> bool {
+        self.tcp_flags & SYN_ACK == SYN_ACK
+    }
+}
+
+/// The family of the IP header that an Ethernet frame seems to have at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+    Other,
+}
+
+/// Which of [`v4`] and [`v6`] may read a frame.
 #[inline]
-fn v4(head: &[u8; ETHERNET + 20], frame: &[u8], wire_len: u32) -> Option<(Ip, Transport)> {
+pub(crate) fn family(frame: &[u8]) -> Family {
+    match frame.get(12..15) {
+        Some([0x08, 0x00, 0x45]) => Family::V4,
+        Some([0x86, 0xdd, version]) if version >> 4 == 6 => Family::V6,
+        _ => Family::Other,
+    }
+}
+
+/// The headers of a frame of this [`family`] that measured `wire_len` octets; `None` if it takes longer
+/// to tell.
+#[inline]
+pub(crate) fn v4(frame: &[u8], wire_len: u32) -> Option<Plain<u32>> {
+    let head = frame.first_chunk::<{ ETHERNET + 20 }>()?;
     let h: &[u8; 20] = head.last_chunk()?;
     let flags = u16::from_be_bytes([h[6], h[7]]);
     if flags & 0x3fff != 0 {
         return None;
     }
-    let octets = usize::from(u16::from_be_bytes([h[2], h[3]]));
-    let transport = transport(h[9], frame, ETHERNET + 20, ETHERNET + octets, wire_len)?;
-    let ip = Ip {
-        src: Addr::V4(u32::from_be_bytes([h[12], h[13], h[14], h[15]])),
-        dst: Addr::V4(u32::from_be_bytes([h[16], h[17], h[18], h[19]])),
+    let octets = u16::from_be_bytes([h[2], h[3]]);
+    let end = ETHERNET + usize::from(octets);
+    let (ports, tcp_flags) = transport(h[9], frame, ETHERNET + 20, end, wire_len)?;
+    Some(Plain {
+        src: u32::from_be_bytes([h[12], h[13], h[14], h[15]]),
+        dst: u32::from_be_bytes([h[16], h[17], h[18], h[19]]),
+        ports,
         proto: h[9],
+        tcp_flags,
         tos: h[1],
         ttl: h[8],
         dont_fragment: flags & 0x4000 != 0,
-        flow_label: 0,
-        octets: octets as u32,
-        at: ETHERNET as u32,
-        fragment: None,
-    };
-    Some((ip, transport))
+        octets: octets.into(),
+    })
 }
 
+/// As [`v4`].
 #[inline]
-fn v6(frame: &[u8], wire_len: u32) -> Option<(Ip, Transport)> {
-    let (_, h) = frame.split_at_checked(ETHERNET)?;
-    let [v, c, f0, f1, l0, l1, proto, ttl, addresses @ ..] = h.first_chunk::<40>()?;
-    let body = usize::from(u16::from_be_bytes([*l0, *l1]));
-    let end = ETHERNET + 40 + body;
-    let transport = transport(*proto, frame, ETHERNET + 40, end, wire_len)?;
-    let ip = Ip {
-        src: Addr::V6(u128::from_be_bytes(*addresses.first_chunk()?)),
-        dst: Addr::V6(u128::from_be_bytes(*addresses.last_chunk()?)),
+pub(crate) fn v6(frame: &[u8], wire_len: u32) -> Option<Plain<u128>> {
+    let head = frame.first_chunk::<{ ETHERNET + 40 }>()?;
+    let [v, c, _, _, l0, l1, proto, ttl, addresses @ ..] = head.last_chunk::<40>()?;
+    let body = u16::from_be_bytes([*l0, *l1]);
+    let end = ETHERNET + 40 + usize::from(body);
+    let (ports, tcp_flags) = transport(*proto, frame, ETHERNET + 40, end, wire_len)?;
+    Some(Plain {
+        src: u128::from_be_bytes(*addresses.first_chunk()?),
+        dst: u128::from_be_bytes(*addresses.last_chunk()?),
+        ports,
         proto: *proto,
+        tcp_flags,
         tos: v << 4 | c >> 4,
         ttl: *ttl,
         dont_fragment: false,
-        flow_label: u32::from_be_bytes([0, c & 0xf, *f0, *f1]),
-        octets: (40 + body) as u32,
-        at: ETHERNET as u32,
-        fragment: None,
-    };
-    Some((ip, transport))
+        octets: 40 + u32::from(body),
+    })
 }
 
-/// The header at `at` of a packet that ends at `end` of the frame, if all of it is there.
+/// Ports and TCP flags of the header at `at` of a packet that ends at `end` of the frame, if all of
+/// it is there.
 #[inline]
-fn transport(proto: u8, frame: &[u8], at: usize, end: usize, wire_len: u32) -> Option<Transport> {
+fn transport(
+    proto: u8,
+    frame: &[u8],
+    at: usize,
+    end: usize,
+    wire_len: u32,
+) -> Option<((u16, u16), u8)> {
     if end > frame.len().max(wire_len as usize) {
         return None;
     }
-    let packet = if end < frame.len() { frame.get(at..end)? } else { frame.get(at..)? };
+    let packet = frame.get(at..end.min(frame.len()))?;
     let [s0, s1, d0, d1, ..] = *packet.first_chunk::<8>()?;
-    let (src, dst) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
+    let ports = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
     match proto {
         TCP => {
             let h = packet.first_chunk::<20>()?;
             let len = usize::from(h[12] >> 4) * 4;
-            if len < 20 || len > packet.len() {
-                return None;
-            }
-            Some(Transport::Tcp { src, dst, flags: Some(h[13]) })
+            (len >= 20 && len <= packet.len()).then_some((ports, h[13]))
         }
-        UDP => Some(Transport::Ports { src, dst }),
+        UDP => Some((ports, 0)),
         _ => None,
     }
+}
+
+/// Destination and source MAC address, and flow label, of a plain frame.
+#[inline]
+pub(crate) fn rest(frame: &[u8], family: Family) -> Option<([u8; 6], [u8; 6], u32)> {
+    let head = frame.first_chunk::<18>()?;
+    let label = match family {
+        Family::V6 => u32::from_be_bytes([0, head[15] & 0xf, head[16], head[17]]),
+        _ => 0,
+    };
+    Some((*head.first_chunk()?, *head.get(6..)?.first_chunk()?, label))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use record::Addr;
     use wire::packet::frames::samples;
-    use wire::packet::{Depth, LinkType, decode};
+    use wire::packet::{Depth, Ip, LinkType, Transport, decode};
+
+    /// What the long way would say.
+    fn read(frame: &[u8], wire_len: u32) -> Option<(Ip, Transport)> {
+        match family(frame) {
+            Family::V4 => v4(frame, wire_len).map(|p| told(&p, Addr::V4, Family::V4, frame)),
+            Family::V6 => v6(frame, wire_len).map(|p| told(&p, Addr::V6, Family::V6, frame)),
+            Family::Other => None,
+        }
+    }
+
+    fn told<A: Copy>(
+        p: &Plain<A>,
+        addr: fn(A) -> Addr,
+        family: Family,
+        frame: &[u8],
+    ) -> (Ip, Transport) {
+        let (src, dst) = p.ports;
+        let transport = match p.proto {
+            TCP => Transport::Tcp { src, dst, flags: Some(p.tcp_flags) },
+            _ => Transport::Ports { src, dst },
+        };
+        let ip = Ip {
+            src: addr(p.src),
+            dst: addr(p.dst),
+            proto: p.proto,
+            tos: p.tos,
+            ttl: p.ttl,
+            dont_fragment: p.dont_fragment,
+            flow_label: rest(frame, family).unwrap().2,
+            octets: p.octets,
+            at: AT,
+            fragment: None,
+        };
+        (ip, transport)
+    }
 
     /// Whether it took the short way, which says the same as the long one.
     fn agrees(frame: &[u8], wire_len: u32) -> bool {
@@ -107,8 +189,11 @@ mod tests {
         let packet = decode(LinkType::Ethernet, frame, wire_len, Depth::Outer);
         assert_eq!(packet.ip, Some(ip), "{frame:?}");
         assert_eq!(packet.transport, transport, "{frame:?}");
-        assert_eq!(packet.stop, None, "{frame:?}");
+        assert_eq!((packet.stop, packet.tunnel), (None, None), "{frame:?}");
         assert!(packet.link.vlans().is_empty() && packet.link.labels().is_empty());
+        let (dst, src, _) = rest(frame, family(frame)).unwrap();
+        let mac = |m: [u8; 6]| Some(record::Mac(m.iter().fold(0, |n, o| n << 8 | u64::from(*o))));
+        assert_eq!((packet.link.dst_mac, packet.link.src_mac), (mac(dst), mac(src)));
         true
     }
 

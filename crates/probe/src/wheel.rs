@@ -75,6 +75,11 @@ impl Wheel {
         }
     }
 
+    /// Forgets all entries, which are not looked at. Now stays now.
+    pub(crate) fn clear(&mut self) {
+        *self = Self { now: self.now, ..Self::new() };
+    }
+
     /// The tick up to which all that was due is done.
     #[inline]
     pub(crate) const fn now(&self) -> u64 {
