@@ -1,56 +1,27 @@
 //! Groups rows by key and sums their counters.
 //!
-//! Every worker has an [`Aggregator`] of its own. Its groups are split by hash into
-//! [`PARTITIONS`], so that workers' results merge partition by partition, in parallel.
+//! Every worker has an [`Aggregator`] of its own. What they find goes into one [`Gathering`], where
+//! groups are split by hash, so that workers hardly ever wait for each other, and what is left to
+//! do at the end is done in parallel.
 
 use crate::budget::{Budget, HashRange};
 use crate::counters::{CounterSlots, NOTHING, join, u64_at};
 use crate::direction::has_reverse;
+use crate::group::{Hasher, Origin};
 use crate::key::{BoundKey, Class, KeySpec};
 use crate::lookup::Lookups;
-use crate::table::{Arrival, BATCH, Hasher, Origin, Table};
+use crate::partition::{Feed, Joined, Partitions};
 use output::Counts;
 use record::code::Proto;
 use record::{AddressBook, Field, Row, Rows, Selection, Shape};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Parts that groups and keys are split into by hash, so that workers' results are joined in
-/// parallel.
-pub(crate) const PARTITIONS: usize = 16;
-
-/// Which partition a hash belongs to: bits that choose no slot, and no part of the hash space that
-/// a pass counts.
-#[inline]
-pub(crate) const fn partition(hash: u64) -> usize {
-    (hash >> 32) as usize % PARTITIONS
-}
-
-/// Tables of one class of keys, one a partition, and the arrivals of the batch at hand.
-#[derive(Debug)]
-struct TableSet<const W: usize> {
-    tables: Vec<Table<W>>,
-    batch: Vec<Arrival<W>>,
-    guesses: [u32; BATCH],
-}
-
-impl<const W: usize> TableSet<W> {
-    fn new(hasher: Hasher, budget: &Arc<Budget>) -> Self {
-        Self {
-            tables: (0..PARTITIONS).map(|_| Table::new(hasher, budget)).collect(),
-            batch: Vec::with_capacity(BATCH),
-            guesses: [0; BATCH],
-        }
-    }
-
+impl<const W: usize> Feed<W> {
     #[inline]
-    fn add(&mut self, to: To, key: [u64; W], counts: &Counts, origin: Origin) {
+    fn add_key(&mut self, to: To, key: [u64; W], counts: &Counts, origin: Origin) {
         let hash = to.hasher.hash(&key);
-        if !to.range.contains(hash) {
-            return;
-        }
-        self.batch.push(Arrival { hash, key, counts: *counts, origin });
-        if self.batch.len() == BATCH {
-            self.flush();
+        if to.range.contains(hash) {
+            self.add(hash, key, counts, origin);
         }
     }
 
@@ -75,7 +46,7 @@ impl<const W: usize> TableSet<W> {
             join(&mut all, &counts);
             let flags = plain.flags.and_then(|at| row.get(at)).copied().unwrap_or(0);
             let origin = Origin::new(plain.block, *i, flags);
-            self.add(to, plain.key.pack_plain(row), &counts, origin);
+            self.add_key(to, plain.key.pack_plain(row), &counts, origin);
         }
         *sums = all;
     }
@@ -91,44 +62,10 @@ impl<const W: usize> TableSet<W> {
         origin: Origin,
     ) {
         if reverse < key {
-            self.add(to, reverse, &swapped(*counts), origin.reversed());
+            self.add_key(to, reverse, &swapped(*counts), origin.reversed());
         } else {
-            self.add(to, key, counts, origin);
+            self.add_key(to, key, counts, origin);
         }
-    }
-
-    /// Adds the batch, step by step for all of it: see [`Table::prepare`].
-    #[inline(never)]
-    fn flush(&mut self) {
-        let Self { tables, batch, guesses } = self;
-        for a in batch.iter() {
-            if let Some(table) = tables.get(partition(a.hash)) {
-                table.prepare(a.hash);
-            }
-        }
-        for (guess, a) in guesses.iter_mut().zip(batch.iter()) {
-            *guess = tables.get(partition(a.hash)).map_or(u32::MAX, |t| t.guess(a.hash));
-        }
-        for (guess, a) in guesses.iter().zip(batch.iter()) {
-            if let Some(table) = tables.get_mut(partition(a.hash)) {
-                table.add_guessed(*guess, a);
-            }
-        }
-        batch.clear();
-    }
-
-    fn retain(&mut self, range: HashRange) {
-        self.flush();
-        self.tables.iter_mut().for_each(|t| t.retain(range));
-    }
-
-    fn len(&self) -> usize {
-        self.tables.iter().map(Table::len).sum()
-    }
-
-    fn into_tables(mut self) -> Vec<Table<W>> {
-        self.flush();
-        self.tables
     }
 }
 
@@ -164,16 +101,35 @@ struct To {
 
 macro_rules! widths {
     ($($name:ident $w:literal),*) => {
-        /// Tables of one class of keys, as wide as the class needs.
-        #[derive(Debug)]
-        enum Tables { $($name(Box<TableSet<$w>>)),* }
+        /// The groups of one class of keys, as wide as the class needs.
+        #[derive(Clone, Debug)]
+        enum Shared { $($name(Arc<Partitions<$w>>)),* }
 
-        impl Tables {
-            fn new(words: usize, hasher: Hasher, budget: &Arc<Budget>) -> Self {
+        impl Shared {
+            fn new(words: usize, gathering: &Gathering) -> Self {
+                let Gathering { hasher, budget, workers, .. } = gathering;
                 $(if words <= $w {
-                    return Self::$name(Box::new(TableSet::new(hasher, budget)));
+                    return Self::$name(Arc::new(Partitions::new(*hasher, budget, *workers)));
                 })*
                 unreachable!("a key of {words} words: KeySpec takes 32 parts of at most 2 words")
+            }
+
+            fn len(&self) -> usize {
+                match self { $(Self::$name(t) => t.len()),* }
+            }
+
+            fn take(&self, threads: usize) -> Vec<Part> {
+                match self { $(Self::$name(t) => t.take(threads).into_iter().map(Part::$name).collect()),* }
+            }
+        }
+
+        /// One worker's way into [`Shared`].
+        #[derive(Debug)]
+        enum Tables { $($name(Box<Feed<$w>>)),* }
+
+        impl Tables {
+            fn new(shared: Shared, range: HashRange) -> Self {
+                match shared { $(Shared::$name(t) => Self::$name(Box::new(Feed::new(t, range)))),* }
             }
 
             #[inline]
@@ -181,7 +137,7 @@ macro_rules! widths {
                 match self {
                     $(Self::$name(t) => {
                         if let Some(key) = key.pack::<$w>(row, lookups) {
-                            t.add(to, key, counts, origin);
+                            t.add_key(to, key, counts, origin);
                         }
                     }),*
                 }
@@ -202,35 +158,24 @@ macro_rules! widths {
                 match self { $(Self::$name(t) => t.add_plain(to, plain, rows, sums)),* }
             }
 
-            fn retain(&mut self, range: HashRange) {
-                match self { $(Self::$name(t) => t.retain(range)),* }
+            fn join(&mut self) {
+                match self { $(Self::$name(t) => t.join()),* }
             }
 
-            fn len(&self) -> usize {
-                match self { $(Self::$name(t) => t.len()),* }
+            fn narrow(&mut self, range: HashRange) {
+                match self { $(Self::$name(t) => t.narrow(range)),* }
             }
 
-            fn split(self) -> Vec<Part> {
-                match self { $(Self::$name(t) => t.into_tables().into_iter().map(Part::$name).collect()),* }
+            fn flush(&mut self) {
+                match self { $(Self::$name(t) => t.flush()),* }
             }
         }
 
         /// The groups of one class and one partition.
         #[derive(Debug)]
-        pub(crate) enum Part { $($name(Table<$w>)),* }
+        pub(crate) enum Part { $($name(Joined<$w>)),* }
 
         impl Part {
-            fn absorb(&mut self, other: Self) {
-                match (self, other) {
-                    $((Self::$name(a), Self::$name(b)) => a.absorb(b),)*
-                    _ => unreachable!("a class has one width"),
-                }
-            }
-
-            fn drop_index(&mut self) {
-                match self { $(Self::$name(t) => t.drop_index()),* }
-            }
-
             /// A part of some of the groups.
             fn pick(&self, positions: &[u32]) -> Self {
                 match self { $(Self::$name(t) => Self::$name(t.pick(positions))),* }
@@ -284,12 +229,48 @@ pub(crate) struct Keys {
     pub(crate) both_directions: bool,
 }
 
-/// One worker's groups.
+/// What all workers find for one question.
+#[derive(Debug)]
+pub(crate) struct Gathering {
+    hasher: Hasher,
+    budget: Arc<Budget>,
+    workers: usize,
+    classes: Mutex<Vec<(Class, Shared)>>,
+}
+
+impl Gathering {
+    /// Nothing, for so many workers.
+    pub(crate) fn new(hasher: Hasher, budget: &Arc<Budget>, workers: usize) -> Self {
+        Self { hasher, budget: Arc::clone(budget), workers, classes: Mutex::default() }
+    }
+
+    /// How many groups there are so far, at most.
+    pub(crate) fn len(&self) -> usize {
+        self.classes().iter().map(|(_, shared)| shared.len()).sum()
+    }
+
+    /// The groups of a class, whose keys have so many words.
+    fn class(&self, class: Class, words: usize) -> Shared {
+        let mut classes = self.classes();
+        if let Some((_, shared)) = classes.iter().find(|(c, _)| *c == class) {
+            return shared.clone();
+        }
+        let shared = Shared::new(words, self);
+        classes.push((class, shared.clone()));
+        shared
+    }
+
+    fn classes(&self) -> std::sync::MutexGuard<'_, Vec<(Class, Shared)>> {
+        self.classes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One worker's part in a gathering.
 #[derive(Debug)]
 pub(crate) struct Aggregator<'s> {
     keys: &'s Keys,
     to: To,
-    budget: Arc<Budget>,
+    gathering: &'s Gathering,
     /// Identity of the shape table that `bound` belongs to.
     bound_to: u64,
     bound: Vec<BoundShape>,
@@ -335,23 +316,16 @@ struct BoundGroup {
 }
 
 impl<'s> Aggregator<'s> {
-    /// Workers whose results are to be merged share hasher, range and budget.
-    pub(crate) const fn new(
-        keys: &'s Keys,
-        hasher: Hasher,
-        range: HashRange,
-        budget: Arc<Budget>,
-    ) -> Self {
-        let to = To { hasher, range };
-        let lookups = Lookups::new(None);
+    /// A worker that adds what lies in `range`.
+    pub(crate) const fn new(keys: &'s Keys, gathering: &'s Gathering, range: HashRange) -> Self {
         Self {
             keys,
-            to,
-            budget,
+            to: To { hasher: gathering.hasher, range },
+            gathering,
             bound_to: 0,
             bound: Vec::new(),
             classes: Vec::new(),
-            lookups,
+            lookups: Lookups::new(None),
             shapes_picked: Vec::new(),
             others: Vec::new(),
         }
@@ -362,16 +336,22 @@ impl<'s> Aggregator<'s> {
         Self { lookups: Lookups::new(book), ..self }
     }
 
-    /// Drops the groups outside of a range, and adds no such ones any more.
+    /// Drops the groups outside of a range, those of all workers, and adds no such ones any more.
     #[cold]
     pub(crate) fn narrow(&mut self, range: HashRange) {
         self.to.range = range;
-        self.classes.iter_mut().for_each(|(_, t)| t.retain(range));
+        self.classes.iter_mut().for_each(|(_, t)| t.narrow(range));
     }
 
-    /// How many groups, without those that wait in a batch.
-    pub(crate) fn len(&self) -> usize {
-        self.classes.iter().map(|(_, t)| t.len()).sum()
+    /// Makes room, if there are groups that can be joined.
+    #[cold]
+    pub(crate) fn join(&mut self) {
+        self.classes.iter_mut().for_each(|(_, t)| t.join());
+    }
+
+    /// Gives what it still has to the others'.
+    pub(crate) fn finish(mut self) {
+        self.classes.iter_mut().for_each(|(_, t)| t.flush());
     }
 
     /// Adds the selected rows of block number `block`. Returns the sums over them.
@@ -468,12 +448,8 @@ impl<'s> Aggregator<'s> {
         if let Some(i) = self.classes.iter().position(|(c, _)| *c == class) {
             return i;
         }
-        self.classes.push((class, Tables::new(words, self.to.hasher, &self.budget)));
+        self.classes.push((class, Tables::new(self.gathering.class(class, words), self.to.range)));
         self.classes.len() - 1
-    }
-
-    fn into_parts(self) -> Vec<(Class, Vec<Part>)> {
-        self.classes.into_iter().map(|(c, t)| (c, t.split())).collect()
     }
 }
 
@@ -487,30 +463,14 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// Merges workers' groups on `threads` threads.
-    pub(crate) fn merge(workers: Vec<Aggregator<'_>>, threads: usize) -> Self {
-        let mut places = std::collections::BTreeMap::<(Class, usize), Vec<Part>>::new();
-        for worker in workers {
-            for (class, parts) in worker.into_parts() {
-                for (n, part) in parts.into_iter().enumerate() {
-                    places.entry((class, n)).or_default().push(part);
-                }
-            }
+    /// Takes what workers have gathered, after all of them have finished.
+    pub(crate) fn of(gathering: &Gathering, threads: usize) -> Self {
+        let mut parts = Vec::new();
+        for (class, shared) in gathering.classes().drain(..) {
+            let taken = shared.take(threads).into_iter().filter(|part| part.len() > 0);
+            parts.extend(taken.map(|part| (class, part)));
         }
-        let mut by_place: Vec<_> = places.into_iter().collect();
-        for (_, parts) in &mut by_place {
-            // The largest takes in the others, whose indexes nobody needs any more.
-            parts.sort_by_key(|p| std::cmp::Reverse(p.len()));
-            parts.iter_mut().skip(1).for_each(Part::drop_index);
-        }
-        let merged = crate::parallel::map(by_place, threads, |((class, _), parts)| {
-            let mut parts = parts.into_iter();
-            let mut whole = parts.next()?;
-            parts.for_each(|p| whole.absorb(p));
-            whole.drop_index();
-            (whole.len() > 0).then_some((class, whole))
-        });
-        let parts: Vec<_> = merged.into_iter().flatten().collect();
+        parts.sort_by_key(|(class, _)| *class);
         let total = parts.iter().map(|(_, p)| p.len()).sum();
         Self { parts, total }
     }
@@ -611,8 +571,8 @@ mod tests {
         let mut selected = Selection::default();
         selected.reset(rows.len(), true);
         (0..rows.len()).step_by(13).for_each(|i| selected.remove(i));
-        let hasher = Hasher::new();
-        let mut all = Aggregator::new(keys, hasher, HashRange::ALL, Budget::new(None));
+        let gathering = Gathering::new(Hasher::new(), &Budget::new(None), 1);
+        let mut all = Aggregator::new(keys, &gathering, HashRange::ALL);
         all.bind(&rows);
         let plain = all.bound.iter_mut().filter(|b| b.plain.is_some());
         let plain: Vec<_> = if is_short { Vec::new() } else { plain.collect() };
@@ -621,7 +581,8 @@ mod tests {
         if is_short && !keys.both_directions {
             assert!(all.bound.iter().any(|b| b.picked.capacity() > 0), "no row went the short way");
         }
-        let groups = Groups::merge(vec![all], 1);
+        all.finish();
+        let groups = Groups::of(&gathering, 1);
         let mut found = Found::new();
         for (class, part) in groups.parts() {
             for g in (0..part.len()).filter_map(|i| part.group(i)) {

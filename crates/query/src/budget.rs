@@ -32,8 +32,8 @@ impl Budget {
     }
 
     #[cfg(test)]
-    pub(crate) fn used_is_nothing(&self) -> bool {
-        self.used.load(Relaxed) == 0
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Relaxed)
     }
 
     /// Octets that may be used.
@@ -159,6 +159,12 @@ impl Pass {
         let mut s = self.lock();
         s.workers += 1;
         s.range
+    }
+
+    /// Whether there is too little memory.
+    #[inline]
+    pub(crate) fn is_short(&self) -> bool {
+        self.budget.is_exceeded()
     }
 
     /// What a worker that keeps the groups of `range` has to do. Asked after each block.

@@ -4,19 +4,19 @@
 //! Counts are exact up to 4096 values and estimates beyond (standard error 0.8 %); each count says
 //! which of both it is. The answer is the same for any number of threads.
 
-use crate::aggregate::{PARTITIONS, partition};
 use crate::analysis::{AnalysisError, Budget, Meter};
 use crate::counters::{NOTHING, join};
+use crate::group::{Hasher, Origin};
 use crate::key::{Class, KeySpec};
 use crate::keyed::{KeyReader, KeySet, KeySums, selected};
 use crate::page::{KeyColumns, Page};
+use crate::partition::{PARTITIONS, partition};
 use crate::percentile::joined;
 use crate::report::Report;
 use crate::request::{Distinct, Request, Sorting};
 use crate::scan::{Batch, Numbers, Query, Scan};
 use crate::sketch::{Count, Set};
 use crate::statistics::Tables;
-use crate::table::{Hasher, Origin};
 use crate::top::first;
 use output::{Column, ColumnKind, FormatOptions, Kind, Side, Table, TablePrinter, Value};
 use std::cmp::Ordering;

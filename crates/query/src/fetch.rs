@@ -5,10 +5,10 @@
 //! many records as memory is meant for, each block once a window. Records in the order of the
 //! input, or nearly so, cost one look at each block.
 
+use crate::group::Origin;
 use crate::input::{Input, InputReader};
 use crate::report::{Damage, Report};
 use crate::scan::{Place, Query, lock};
-use crate::table::Origin;
 use record::{Row, RowRef, ShapeTable};
 use std::ops::ControlFlow;
 use std::path::Path;

@@ -1,12 +1,12 @@
 //! Counts groups within a budget of memory, in as many passes over the files as that takes.
 
-use crate::aggregate::{Aggregator, Groups, Keys};
+use crate::aggregate::{Aggregator, Gathering, Groups, Keys};
 use crate::budget::{Budget, HashRange, Pass, Relief};
 use crate::error::QueryError;
+use crate::group::Hasher;
 use crate::report::Report;
 use crate::request::Sorting;
 use crate::scan::{Batch, Numbers, Place, Query, Scan, Scanned};
-use crate::table::Hasher;
 use crate::top::RANKED_OCTETS;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -39,6 +39,9 @@ impl Gatherer<'_> {
             let sums = aggregator.update(&batch.rows, batch.selected, batch.block);
             batch.sums = Some(sums);
         }
+        if pass.is_short() {
+            self.aggregators.iter_mut().for_each(Aggregator::join);
+        }
         match pass.relief(self.range) {
             Relief::None => ControlFlow::Continue(()),
             Relief::Fail => ControlFlow::Break(()),
@@ -66,7 +69,9 @@ impl Query {
         loop {
             let pass = Pass::new(&budget, range, n > 0);
             let again = first.as_ref().map(|(_, places)| places.as_slice());
-            let scanned = self.count(wanted, hasher, &pass, &budget, again);
+            let new = |_: &Wanted| Gathering::new(hasher, &budget, self.workers());
+            let gatherings: Vec<Gathering> = wanted.iter().map(new).collect();
+            let scanned = self.count(wanted, &gatherings, &pass, again);
             let report = match &mut first {
                 None => &mut first.insert((scanned.report, scanned.places)).0,
                 Some((report, places)) => {
@@ -82,10 +87,11 @@ impl Query {
                 }
             };
             let Some(counted) = pass.counted() else {
-                let all = scanned.states.iter().flat_map(|g| &g.aggregators);
-                return Err(QueryError::groups(budget.limit(), all.map(Aggregator::len).sum()));
+                let groups = gatherings.iter().map(Gathering::len).sum();
+                return Err(QueryError::groups(budget.limit(), groups));
             };
-            let merged = self.merge(scanned.states, counted, wanted.len());
+            let merged = self.merge(scanned.states, counted, &gatherings);
+            drop(gatherings);
             if counted == HashRange::ALL {
                 kept = merged;
                 break;
@@ -116,43 +122,38 @@ impl Query {
     fn count<'w>(
         &'w self,
         wanted: &'w [Wanted],
-        hasher: Hasher,
+        gatherings: &'w [Gathering],
         pass: &Pass,
-        budget: &Arc<Budget>,
         again: Option<&[Place]>,
     ) -> Scanned<Gatherer<'w>> {
-        let new = |w: &'w Wanted, range| {
-            Aggregator::new(&w.keys, hasher, range, Arc::clone(budget))
-                .with_book(self.book.as_deref())
+        let new = |(w, gathering): (&'w Wanted, &'w Gathering), range| {
+            Aggregator::new(&w.keys, gathering, range).with_book(self.book.as_deref())
         };
         self.scan(
             &Scan { numbers: Numbers::None, threads: self.threads, again },
             || {
                 let range = pass.join();
-                Gatherer { aggregators: wanted.iter().map(|w| new(w, range)).collect(), range }
+                let all = wanted.iter().zip(gatherings);
+                Gatherer { aggregators: all.map(|of| new(of, range)).collect(), range }
             },
             |gatherer, batch| gatherer.update(batch, pass),
         )
     }
 
-    /// Merges the workers' groups in the part of the hash space that all of them counted.
+    /// The workers' groups in the part of the hash space that all of them counted.
     fn merge(
         &self,
         workers: Vec<Gatherer<'_>>,
         counted: HashRange,
-        questions: usize,
+        gatherings: &[Gathering],
     ) -> Vec<Groups> {
-        let mut by_question: Vec<Vec<Aggregator<'_>>> =
-            (0..questions).map(|_| Vec::new()).collect();
         for mut worker in workers {
             if worker.range != counted {
                 worker.aggregators.iter_mut().for_each(|a| a.narrow(counted));
             }
-            for (question, aggregator) in by_question.iter_mut().zip(worker.aggregators) {
-                question.push(aggregator);
-            }
+            worker.aggregators.into_iter().for_each(Aggregator::finish);
         }
-        by_question.into_iter().map(|a| Groups::merge(a, self.threads)).collect()
+        gatherings.iter().map(|g| Groups::of(g, self.threads)).collect()
     }
 
     /// Adds the first `n` groups of one pass, by each order, to those of the passes before.

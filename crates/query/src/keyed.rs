@@ -2,9 +2,9 @@
 //! time, sets of values. Sums alone have a table of their own, made for many groups.
 
 use crate::counters::{CounterSlots, NOTHING, join};
+use crate::group::{Hasher, Origin};
 use crate::key::{BoundKey, Class, KeySpec};
 use crate::lookup::Lookups;
-use crate::table::{Hasher, Origin};
 use output::Counts;
 use record::{AddressBook, Row, Rows, Selection};
 

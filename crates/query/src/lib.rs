@@ -3,7 +3,7 @@
 //! ```text
 //! files ─ scan ─▶ Batch ─▶ list (formatted, in order)
 //!                   ├────▶ write (a new file)
-//!                   └────▶ Aggregator, one a worker ─ merge ─▶ Groups ─ top ─▶ fetch ─▶ print
+//!                   └────▶ Aggregator, one a worker ─▶ Gathering ─▶ Groups ─ top ─▶ fetch ─▶ print
 //!                          (in passes, where memory is scarce)
 //! ```
 //!
@@ -31,6 +31,7 @@ mod fetch;
 mod fingerprint;
 mod flows;
 mod gather;
+mod group;
 mod input;
 mod key;
 mod keyed;
@@ -41,6 +42,7 @@ mod names;
 mod ordered;
 mod page;
 mod parallel;
+mod partition;
 mod percentile;
 mod post;
 mod report;
@@ -48,8 +50,8 @@ mod request;
 mod scan;
 mod series;
 mod sketch;
+mod slots;
 mod statistics;
-mod table;
 mod top;
 mod value;
 mod write;

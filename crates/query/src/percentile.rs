@@ -9,19 +9,19 @@
 //! Results are exact: nothing is sampled. Memory goes by the number of values times the bins they
 //! were active in.
 
-use crate::aggregate::{PARTITIONS, partition};
 use crate::analysis::{AnalysisError, Budget, Meter};
 use crate::bins::{BinWidth, Bins, Extent};
 use crate::counters::{NOTHING, join};
+use crate::group::{Hasher, Origin};
 use crate::key::Class;
 use crate::keyed::{KeyReader, KeySet, KeySums, selected};
 use crate::page::{KeyColumns, Page};
+use crate::partition::{PARTITIONS, partition};
 use crate::report::Report;
 use crate::request::Sorting;
 use crate::scan::{Batch, Numbers, Query, Scan};
 use crate::series::{Ranking, rate};
 use crate::statistics::Tables;
-use crate::table::{Hasher, Origin};
 use crate::top::first;
 use output::{
     Column, ColumnKind, Counts, FormatOptions, Kind, Side, Table, TablePrinter, TimeZone, Value,

@@ -173,8 +173,7 @@ impl Query {
             }
             (state, worker.report)
         };
-        let threads = if self.limit.is_some() { 1 } else { scan.threads.max(1) };
-        let results = run_on(threads, run);
+        let results = run_on(self.limited(scan.threads), run);
         let cursor = shared.cursor.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut report = cursor.report;
         report.interrupted = shared.interrupted.into_inner();
@@ -185,6 +184,16 @@ impl Query {
         }
         report.sort_found();
         Scanned { states, report, places: cursor.places }
+    }
+
+    /// How many of `threads` a scan uses.
+    fn limited(&self, threads: usize) -> usize {
+        if self.limit.is_some() { 1 } else { threads.max(1) }
+    }
+
+    /// How many workers a scan has that is not made in order.
+    pub(crate) fn workers(&self) -> usize {
+        self.limited(self.threads)
     }
 
     /// Takes the next block. Whoever takes the first block of a file opens the next file before

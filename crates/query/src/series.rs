@@ -3,6 +3,7 @@
 use crate::analysis::{AnalysisError, Budget, MAX_BINS, Meter};
 use crate::bins::{BinWidth, Bins, Extent};
 use crate::counters::{NOTHING, join};
+use crate::group::Hasher;
 use crate::input::InputReader;
 use crate::key::{Class, KeySpec};
 use crate::keyed::{KeyReader, KeySet, selected};
@@ -11,7 +12,6 @@ use crate::report::Report;
 use crate::request::{By, Sorting};
 use crate::scan::{Batch, Numbers, Place, Query, Scan};
 use crate::statistics::Tables;
-use crate::table::Hasher;
 use crate::value::Shown;
 use output::{
     Column, ColumnKind, Counts, FormatOptions, Kind, Plot, PlotSeries, Side, StatKey, Table,

@@ -15,7 +15,7 @@
 //! * [`lanes`]: comparing many octets at once;
 //! * [`map`]: read-only mapping of finished files;
 //! * [`names`]: names of hosts;
-//! * [`memory`]: how much is left, and advice about large areas;
+//! * [`memory`]: how much is left, and advice about large areas; [`piece`]: such areas, cut;
 //! * [`signal`]: TERM, INT and HUP as flags and as something to poll;
 //! * [`process`]: daemon, pid file, privileges;
 //! * [`disk`]: room and rights in a directory;
@@ -40,6 +40,7 @@ pub mod memory;
 pub mod names;
 pub mod netlink;
 pub mod nftables;
+pub mod piece;
 pub mod poll;
 pub mod proc_net;
 pub mod process;

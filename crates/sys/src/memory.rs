@@ -11,15 +11,6 @@ const WORTH_IT: usize = (2 << 20) - 8192;
 /// otherwise spend more time in page faults than in being filled. Small areas, and systems
 /// without huge pages, are left as they are.
 pub fn prefer_huge_pages<T>(area: &mut [MaybeUninit<T>]) {
-    advise(area);
-}
-
-/// The same for an area of zeros that the system has yet to bring: `vec![0; n]` asks for such.
-pub fn prefer_huge_pages_of_zeros(area: &mut [u64]) {
-    advise(area);
-}
-
-fn advise<T>(area: &mut [T]) {
     const PAGE: usize = 4096;
     let bytes = size_of_val(area);
     if bytes < WORTH_IT {
@@ -41,17 +32,22 @@ fn advise<T>(area: &mut [T]) {
 /// ahead; does nothing where the processor has no such instruction.
 #[inline(always)]
 pub fn prefetch<T>(place: &T) {
+    prefetch_at(place);
+}
+
+/// The same for any address, whether there is something or not.
+#[inline(always)]
+pub(crate) fn prefetch_at<T>(place: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: the instruction is part of every x86-64 processor, reads nothing that the program
         // can see and never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>((&raw const *place).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
     }
     #[cfg(target_arch = "aarch64")]
     // SAFETY: as above, for every AArch64 processor.
     unsafe {
-        let place = &raw const *place;
         std::arch::asm!("prfm pldl1keep, [{0}]", in(reg) place, options(nostack, preserves_flags, readonly));
     }
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
