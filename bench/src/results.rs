@@ -1,6 +1,7 @@
 //! What was measured: a line of JSON for each program and question, appended to a file by the
 //! programs that measure and read by the one that prints.
 
+use crate::measure::Used;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
@@ -45,6 +46,21 @@ pub struct Run {
     pub floor: Option<f64>,
     /// What else is to be known: losses, disagreement.
     pub note: Option<String>,
+}
+
+impl From<Used> for Run {
+    /// What a question took; seconds are compared.
+    fn from(used: Used) -> Self {
+        Self {
+            value: used.wall,
+            unit: "s".into(),
+            wall: used.wall,
+            cpu: used.cpu,
+            peak_mib: used.peak_mib,
+            read_mib: used.read_mib,
+            ..Self::default()
+        }
+    }
 }
 
 /// Where the files of a question were when it was asked.

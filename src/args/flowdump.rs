@@ -1,5 +1,6 @@
 //! Options of `flowdump`, those of nfdump 1.7 and our own. Every letter has a long name.
 
+use crate::args::many::Many;
 use clap::{Args as Group, Parser};
 use std::path::PathBuf;
 
@@ -57,13 +58,9 @@ pub struct Input {
     #[arg(short = 'r', long = "read", value_name = "FILE", conflicts_with = "range")]
     pub read: Option<String>,
 
-    /// Read many files: DIR, DIR/FIRST (from there on) or DIR/FIRST:LAST
-    #[arg(short = 'R', long, value_name = "DIR[/FIRST[:LAST]]")]
-    pub range: Option<String>,
-
-    /// Read the same names below several directories: BASE/DIR1:DIR2:..., or PATH@ for all
-    #[arg(short = 'M', long = "sources", value_name = "BASE/DIR1:DIR2")]
-    pub multi: Option<String>,
+    /// Many files
+    #[command(flatten)]
+    pub many: Many,
 
     /// Only flows between two local times: YYYY/MM/dd.hh:mm:ss[-YYYY/MM/dd.hh:mm:ss]
     #[arg(short = 't', long, value_name = "WINDOW")]

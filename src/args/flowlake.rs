@@ -6,6 +6,7 @@ pub mod write;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// Flow files for engines of analysis: a Parquet dataset, streams, and the same questions in SQL
 #[derive(Debug, Parser)]
@@ -77,9 +78,14 @@ pub struct Sql {
     #[arg(long, value_name = "NAME")]
     pub table: Option<String>,
 
-    /// Where the engine is: http://HOST:PORT of ClickHouse, spark://HOST:PORT or local[N] of Spark
+    /// Where the engine is: http://HOST:PORT or https://HOST:PORT of ClickHouse, spark://HOST:PORT or
+    /// local[N] of Spark
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+
+    /// Authorities to believe over https, certificates in PEM [default: those of the system]
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub ca: Option<PathBuf>,
 
     /// User of ClickHouse; the password is in the environment, CLICKHOUSE_PASSWORD
     #[arg(long, value_name = "NAME", requires = "url")]

@@ -16,6 +16,7 @@ pub mod flowprobectl;
 pub mod flowprofile;
 pub mod flowreplay;
 pub mod flowtop;
+pub mod many;
 pub mod nfprofile;
 pub mod programs;
 

@@ -204,16 +204,10 @@ fn one(
             cache,
             program: name.clone(),
             is_ours: *is_ours,
-            value: used.wall,
-            unit: "s".into(),
-            wall: used.wall,
-            cpu: used.cpu,
-            peak_mib: used.peak_mib,
-            read_mib: used.read_mib,
             goal: work.goal.filter(|_| is_judged),
             goal_mib: work.goal_mib.filter(|_| is_judged),
             floor: is_judged.then_some(work.floor),
-            ..Run::default()
+            ..Run::from(used)
         };
         results::append(&args.results, &run)?;
     }

@@ -70,14 +70,9 @@ fn grow(args: &Args) -> anyhow::Result<()> {
                     what: what.into(),
                     program: program.clone(),
                     is_ours: true,
-                    value: best.wall,
-                    unit: "s".into(),
-                    wall: best.wall,
-                    cpu: best.cpu,
-                    peak_mib: best.peak_mib,
                     flows: Some(args.flows * count as u64),
                     cores: Some(cores),
-                    ..Run::default()
+                    ..Run::from(best)
                 };
                 results::append(&args.results, &run)?;
             }

@@ -132,13 +132,8 @@ fn build(args: &Args, ours: &str) -> anyhow::Result<()> {
             what: what.into(),
             program: ours.into(),
             is_ours: true,
-            value: used.wall,
-            unit: "s".into(),
-            wall: used.wall,
-            cpu: used.cpu,
-            peak_mib: used.peak_mib,
             note: Some(format!("{share:.1} % of the files")),
-            ..Run::default()
+            ..Run::from(used)
         };
         results::append(&args.results, &run)?;
     }
@@ -178,15 +173,9 @@ fn append(
         cache,
         program: program.into(),
         is_ours,
-        value: used.wall,
-        unit: "s".into(),
-        wall: used.wall,
-        cpu: used.cpu,
-        peak_mib: used.peak_mib,
-        read_mib: used.read_mib,
         goal: goal.filter(|_| is_ours),
         note,
-        ..Run::default()
+        ..Run::from(used)
     };
     results::append(&args.results, &run)
 }

@@ -6,10 +6,12 @@ use flowsuite::app::WithExit;
 use flowsuite::args::flowlake::stream as args;
 use flowsuite::cmd::outside;
 use flowsuite::exit::Exit;
+use lake::http::Authorities;
 use lake::schema::Column;
 use lake::stream::clickhouse::{Address, Rows, Table};
 use lake::stream::journal::Journal;
 use lake::stream::ndjson::{Lines, Target as File};
+use lake::stream::otlp::{self, Receiver};
 use lake::stream::row_binary::{self, Dialect};
 use lake::stream::{Counts, Encode, Options, Sink, SinkError, Stream, StreamError};
 use output::FormatOptions;
@@ -29,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 enum To<'a> {
     Kafka(&'a str),
     ClickHouse(&'a str),
+    /// `http` or `https`, and what stands behind `//`.
+    Otlp(&'a str, &'a str),
     Lines(&'a Path),
 }
 
@@ -68,9 +72,14 @@ fn target(text: &str) -> anyhow::Result<To<'_>> {
     Ok(match text.split_once(':') {
         Some(("kafka", rest)) => To::Kafka(rest),
         Some(("clickhouse", rest)) => To::ClickHouse(rest),
+        Some((word @ ("otlp+http" | "otlp+https"), rest)) if rest.starts_with("//") => {
+            let scheme = if word == "otlp+http" { "http" } else { "https" };
+            To::Otlp(scheme, rest.trim_start_matches('/'))
+        }
         Some(("ndjson", rest)) if !rest.is_empty() => To::Lines(Path::new(rest)),
         _ => bail!(
-            "--to {text}: kafka:BROKERS/TOPIC, clickhouse:HOST/TABLE, ndjson:FILE or ndjson:-"
+            "--to {text}: kafka:BROKERS/TOPIC, clickhouse:HOST/TABLE, otlp+http://HOST, ndjson:FILE or \
+             ndjson:-"
         ),
     })
 }
@@ -109,8 +118,12 @@ fn check(args: &args::Stream, to: &To<'_>) -> anyhow::Result<()> {
         !of_clickhouse || matches!(to, To::ClickHouse(_)),
         "options of ClickHouse need --to clickhouse:..."
     );
+    ensure!(
+        args.http.header.is_empty() || matches!(to, To::Otlp(..)),
+        "--header needs --to otlp+http://..."
+    );
     let input = &args.input;
-    let is_named = input.read.is_some() || input.range.is_some() || !input.follow.is_empty();
+    let is_named = input.read.is_some() || input.many.range.is_some() || !input.follow.is_empty();
     ensure!(is_named, "nothing to read: say -r FILE, -R DIR or --follow DIR");
     Ok(())
 }
@@ -159,11 +172,19 @@ fn ends<'o>(
                 Some(path) => first_line(path)?,
                 None => String::new(),
             };
-            let mut table = Table::new(address, &columns, stop, patience);
+            let authorities = Authorities::for_url(&address.url, args.http.ca.as_deref())?;
+            let mut table = Table::new(address, &columns, stop, patience).believing(authorities);
             if options.create {
                 table.create(&columns)?;
             }
             (Box::new(Rows::new(columns)), Box::new(table))
+        }
+        To::Otlp(scheme, rest) => {
+            let url = otlp::url(rest, scheme)?;
+            let authorities = Authorities::for_url(&url, args.http.ca.as_deref())?;
+            let headers = pairs("--header", &args.http.header, ':')?;
+            let receiver = Receiver::new(url, headers, stop, patience).believing(authorities);
+            (Box::new(otlp::Records), Box::new(receiver))
         }
         To::Lines(path) => {
             let lines = match path.as_os_str() == "-" {
@@ -175,6 +196,31 @@ fn ends<'o>(
             (Box::new(Lines::new(&FormatOptions::default())?), Box::new(lines))
         }
     })
+}
+
+/// Names and values of an option; `@FILE` has one in each line, but for `#` and what is empty.
+fn pairs(option: &str, words: &[String], between: char) -> anyhow::Result<Vec<(String, String)>> {
+    let mut pairs = Vec::new();
+    let mut add = |text: &str, place: &str| -> anyhow::Result<()> {
+        // Not what stands there: it may be a secret.
+        let pair = text.split_once(between);
+        let (name, value) =
+            pair.with_context(|| format!("{option} {place}: NAME{between}VALUE is missing"))?;
+        pairs.push((name.trim().to_owned(), value.trim().to_owned()));
+        Ok(())
+    };
+    for word in words {
+        let Some(path) = word.strip_prefix('@') else {
+            add(word, word)?;
+            continue;
+        };
+        let text = outside::read_text(Path::new(path)).with_context(|| path.to_owned())?;
+        let lines = text.lines().enumerate().map(|(n, line)| (n, line.trim()));
+        for (n, line) in lines.filter(|(_, l)| !l.is_empty() && !l.starts_with('#')) {
+            add(line, &format!("@{path}, line {}", n + 1))?;
+        }
+    }
+    Ok(pairs)
 }
 
 fn first_line(path: &Path) -> anyhow::Result<String> {
@@ -194,12 +240,7 @@ fn kafka<'o>(
     let mut settings = Settings::parse(address)?;
     settings.transactional_id.clone_from(&options.transactional_id);
     settings.drop_when_full = options.drop_when_full;
-    for option in &options.kafka_option {
-        let (name, value) = option
-            .split_once('=')
-            .with_context(|| format!("--kafka-option {option}: NAME=VALUE"))?;
-        settings.properties.push((name.to_owned(), value.to_owned()));
-    }
+    settings.properties = pairs("--kafka-option", &options.kafka_option, '=')?;
     let key = match options.key {
         args::Key::None => Key::None,
         args::Key::Src => Key::Source,
@@ -270,8 +311,8 @@ impl Work<'_, '_> {
         if inputs.is_empty() {
             inputs.push(Input {
                 read: input.read.as_deref(),
-                range: input.range.as_deref(),
-                sources: input.multi.as_deref(),
+                range: input.many.range.as_deref(),
+                sources: input.many.multi.as_deref(),
             });
         }
         let mut files = Vec::new();

@@ -1,10 +1,10 @@
 //! `flowlake dump` of a dataset beside the same command line on the flow files it was made of.
 
-use record::{Addr, Exporter, Field, Flow, FlowSink as _, Meta};
+use record::{Addr, Exporter, Field, Flow, FlowSink as _, Meta, NameTable};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use store::{Writer, WriterOptions};
+use store::{MetaRecord, Writer, WriterOptions};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_flowlake");
 /// 2026-04-10 12:00 UTC.
@@ -78,6 +78,13 @@ fn write_flows(path: &Path, numbers: std::ops::Range<u64>) {
     for sysid in 1..=2 {
         let addr = Addr::V4(0xC000_0200 + sysid);
         writer.meta(Meta::Exporter(Exporter { sysid, version: 9, addr, id: 0 }));
+    }
+    for (table, id, name) in [
+        (NameTable::Interface, 3, &b"xe-0/0/3"[..]),
+        (NameTable::Interface, 6, b"\xFCplink"),
+        (NameTable::Vrf, 3, b"red"),
+    ] {
+        writer.meta_record(&MetaRecord::Name { table, id, name: name.to_vec() });
     }
     numbers.for_each(|n| writer.flow(&flow(n)));
     writer.close(&[]).unwrap();
@@ -167,6 +174,7 @@ const ASKED: &[&str] = &[
     "-o|csv",
     "-o|ndjson",
     "-o|fmt:%ts %te %sa %da %sp %dp %pr %flg %tos %byt %in %out %sas %das %smk %ismc %xsa %evt",
+    "-o|fmt:%ts %sa %sp %inam %onam %ivrfnam",
     "-O|tstart|-o|long",
     "-O|bytes|-n|30|-o|ndjson",
     "-n|0|-t|2026/04/10.11:55:00-2026/04/10.12:03:00|-s|dstip/bytes",
@@ -225,6 +233,10 @@ fn flows_come_back_from_parquet() {
     // Exporters have the same numbers, as both files name them in the same order.
     let (want, got) = (rows(dump(&flows, &json)), rows(dump(&back, &json)));
     assert_eq!(want.len(), 5000);
+    assert_eq!(got, want);
+    let names = ["-o", "fmt:%ts %sa %sp %inam %onam"];
+    let (want, got) = (lines(&dump(&flows, &names)), lines(&dump(&back, &names)));
+    assert!(want.iter().any(|line| line.contains("xe-0/0/3")), "{:?}", want.first());
     assert_eq!(got, want);
 }
 

@@ -1,9 +1,11 @@
 //! `flowlake stream` at work: killed, followed, refused; and with a real ClickHouse, where there is one.
 
 use record::{Addr, Field, Flow, FlowSink as _};
+use std::io::{BufRead, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::{Writer, WriterOptions};
 
@@ -166,6 +168,17 @@ fn what_cannot_be_done_is_said_in_a_line() {
             "tries",
         ),
         (&["--to", "clickhouse:h/t", "--columns", "bites", "--print-create", "new"], 1, "'bites'"),
+        (&["-r", &flows, "--to", "otlp+http://h:x", "--no-state"], 1, "otlp+http://HOST"),
+        (&["-r", &flows, "--to", "otlp+http://h"], 1, "--state FILE is missing"),
+        (&["-r", &flows, "--to", &lines, "--header", "A: b"], 1, "--header needs"),
+        (&["-r", &flows, "--to", "otlp+http://h", "--no-state", "--header", "x"], 1, "NAME:VALUE"),
+        (&["-r", &flows, "--to", "otlp+https://h", "--no-state", "--ca", &flows], 1, "in PEM"),
+        (
+            &["-r", &flows, "--to", "clickhouse:https://h/t", "--no-state", "--ca", &missing],
+            1,
+            "none",
+        ),
+        (&["-r", &flows, "--to", kafka, "--no-state", "--kafka-option", "@none"], 1, "none"),
     ];
     for (args, status, what) in table {
         let output = run(&mut flowlake(args.iter().copied()));
@@ -174,6 +187,86 @@ fn what_cannot_be_done_is_said_in_a_line() {
         assert!(said.contains(what), "{args:?}: {said}");
         assert!(output.stdout.is_empty());
     }
+}
+
+/// What a receiver was sent: how many requests, and the octets of each flow.
+type Sent = Arc<Mutex<(usize, Vec<u64>)>>;
+
+/// A receiver of OTLP that takes everything.
+fn receiver() -> (u16, Sent) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("port");
+    let port = listener.local_addr().expect("port").port();
+    let seen = Sent::default();
+    let shared = Arc::clone(&seen);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(&stream);
+            // One that is killed hangs up in the middle.
+            while let Some(text) = request(&mut reader) {
+                let key = r#""flow.io.bytes","value":{"intValue":""#;
+                let flows = text
+                    .split(key)
+                    .skip(1)
+                    .filter_map(|rest| rest.split('"').next()?.parse::<u64>().ok());
+                let mut seen = shared.lock().expect("lock");
+                seen.1.extend(flows);
+                seen.0 += 1;
+                drop(seen);
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+                if (&stream).write_all(answer).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    (port, seen)
+}
+
+/// The body of a request.
+fn request(reader: &mut impl BufRead) -> Option<String> {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        match line.trim_end().to_ascii_lowercase().split_once(": ") {
+            Some(("content-length", value)) => length = value.parse().ok()?,
+            Some(_) => {}
+            None if line.trim_end().is_empty() => break,
+            None => {}
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    String::from_utf8(body).ok()
+}
+
+/// It is killed, and goes on with the batch that was on its way: nothing is missing.
+#[test]
+fn a_receiver_of_log_records_has_each_flow() {
+    const FLOWS: u64 = 6000;
+    let dir = tempfile::tempdir().expect("directory");
+    let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    file(Path::new(&path("flows")), 0..FLOWS);
+    let (port, seen) = receiver();
+    let target = format!("otlp+http://127.0.0.1:{port}");
+    let (flows, state) = (path("flows"), path("state"));
+    let args = ["-r", &flows, "--to", &target, "--state", &state, "--batch", "1"];
+    let requests = || seen.lock().expect("lock").0;
+    let mut child = flowlake(args).stderr(Stdio::null()).spawn().expect("flowlake");
+    let runs = runs_until(&mut child, || requests() >= 3);
+    child.kill().expect("kill");
+    child.wait().expect("wait");
+    let output = run(&mut flowlake(args));
+    assert!(output.status.success(), "{}", said(&output));
+    let mut got = seen.lock().expect("lock").1.clone();
+    let all = got.len();
+    got.sort_unstable();
+    got.dedup();
+    assert!(got.iter().copied().eq(0..FLOWS), "{} of {FLOWS} flows", got.len());
+    // One batch may have been on its way.
+    assert!(!runs || all < 2 * FLOWS as usize, "{all} of {FLOWS} flows");
 }
 
 /// A port that nobody gets by chance, also while the server is down: it lies below those that the

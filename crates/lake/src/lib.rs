@@ -5,7 +5,8 @@
 //! * [`mod@write`]: flow files into a dataset;
 //! * [`read`]: its files as rows, for the questions of `flowdump`;
 //! * [`engine`]: statements that make a table of it;
-//! * [`stream`]: flows to Kafka, to ClickHouse, as lines;
+//! * [`stream`]: flows to Kafka, to ClickHouse, to OpenTelemetry, as lines;
+//! * [`http`]: how servers are asked, with TLS and without;
 //! * [`sql`]: questions of flowdump in the SQL of those engines.
 //!
 //! Dependencies that take long to build stay here and in the program `flowlake`: no other part of
@@ -16,6 +17,7 @@
 pub mod dataset;
 pub mod engine;
 mod error;
+pub mod http;
 pub mod read;
 pub mod schema;
 pub mod sql;

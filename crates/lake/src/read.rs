@@ -157,13 +157,14 @@ fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
         .map_err(|_| "damaged Parquet file: the reader gave it up".to_owned())
 }
 
-/// What the file says about exporters, as flow files say it.
+/// What the file says about exporters and names, as flow files say it.
 fn meta(about: &About) -> Vec<MetaRecord> {
     let mut meta = Vec::new();
     for exporter in &about.exporters {
         meta.push(MetaRecord::Exporter(exporter.exporter()));
         meta.extend(exporter.samplers().map(MetaRecord::Sampler));
     }
+    meta.extend(about.names.records());
     meta
 }
 

@@ -12,6 +12,7 @@
 //! columns are told to Parquet, in modules of their own.
 
 pub mod metadata;
+pub mod names;
 pub mod text;
 
 use parquet::basic::{ConvertedType, LogicalType, Repetition, TimeUnit, Type as Physical};

@@ -1,4 +1,5 @@
-//! Flows of files, stored or just finished, as a stream: to Kafka, to ClickHouse, as lines.
+//! Flows of files, stored or just finished, as a stream: to Kafka, to ClickHouse, to a receiver of
+//! OpenTelemetry, as lines.
 //!
 //! ```text
 //! files ─ blocks ─ filter ─ Encode ─▶ Batch ─▶ Sink ─▶ acknowledged ─▶ Journal
@@ -21,6 +22,7 @@ pub mod journal;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod ndjson;
+pub mod otlp;
 mod pass;
 pub mod row_binary;
 

@@ -208,7 +208,10 @@ impl Converter {
                 if let Some(what) = block.damage() {
                     done.say(format!("block {n}: {what}"));
                 }
-                block.meta.iter().for_each(|m| job.exporters.add(m));
+                for record in block.meta {
+                    job.exporters.add(record);
+                    job.about.names.add(record);
+                }
             }
             for shape in block.rows.table.shapes().iter().skip(self.plans.len()) {
                 self.plans.push(Plan::new(shape));

@@ -35,8 +35,8 @@ const PAIRS: [(Field, Field); 13] = [
     (Field::PhysIngress, Field::PhysEgress),
 ];
 
-/// The same field of the other end.
-pub(crate) fn opposite(field: Field) -> Field {
+/// The same field of the other end: of an address, a port, an interface. Others have none.
+pub fn opposite(field: Field) -> Field {
     let of = |(a, b): &(Field, Field)| match field {
         f if f == *a => Some(*b),
         f if f == *b => Some(*a),

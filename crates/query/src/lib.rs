@@ -58,7 +58,7 @@ mod write;
 
 pub use analysis::{AnalysisError, MAX_BINS};
 pub use bins::BinWidth;
-pub use direction::Direction;
+pub use direction::{Direction, opposite};
 pub use distinct::DistinctTable;
 pub use element::{Element, GroupError, GroupField, Grouping};
 pub use error::QueryError;

@@ -1,11 +1,12 @@
 //! Options of `flowlake stream`.
 
+use crate::args::many::Many;
 use clap::{Args as Group, Parser, ValueEnum};
 use std::path::PathBuf;
 use top::model::parse_span;
 
-/// Streams flows to Kafka, to ClickHouse or as lines of JSON: stored ones, or each file that a
-/// collector finishes.
+/// Streams flows to Kafka, to ClickHouse, to OpenTelemetry or as lines of JSON: stored ones, or each
+/// file that a collector finishes.
 #[derive(Debug, Parser)]
 #[command(after_help = "\
 Exit status: 0 done, 1 wrong options, what cannot be done, or flows that could not be read,
@@ -15,6 +16,7 @@ Examples:
   flowlake stream -R /var/flows --to ndjson:- 'proto tcp and dst port 443'
   flowlake stream --follow /var/flows --to kafka:broker:9092/flows --state /var/lib/flowlake/kafka
   flowlake stream -R /var/flows --to clickhouse:db:8123/flows --create --state ch.state
+  flowlake stream -R /var/flows --to otlp+http://localhost:4318 --state otlp.state
   flowlake stream --to clickhouse:db/flows --print-create new")]
 pub struct Stream {
     /// Which flows
@@ -29,6 +31,9 @@ pub struct Stream {
     /// ClickHouse
     #[command(flatten)]
     pub clickhouse: ClickHouse,
+    /// HTTP
+    #[command(flatten)]
+    pub http: Http,
 
     /// The filter: all words together, as in: proto tcp and dst port 443
     #[arg(value_name = "FILTER")]
@@ -43,13 +48,9 @@ pub struct Input {
     #[arg(short = 'r', long = "read", value_name = "FILE", conflicts_with = "range")]
     pub read: Option<String>,
 
-    /// Read many files: DIR, DIR/FIRST (from there on) or DIR/FIRST:LAST
-    #[arg(short = 'R', long, value_name = "DIR[/FIRST[:LAST]]")]
-    pub range: Option<String>,
-
-    /// Read the same names below several directories: BASE/DIR1:DIR2:..., or PATH@ for all
-    #[arg(short = 'M', long = "sources", value_name = "BASE/DIR1:DIR2")]
-    pub multi: Option<String>,
+    /// Many files
+    #[command(flatten)]
+    pub many: Many,
 
     /// Read what is below this directory, and each file that is finished there, until stopped
     #[arg(long, value_name = "DIR", conflicts_with_all = ["read", "range", "multi"])]
@@ -69,8 +70,8 @@ pub struct Input {
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Target")]
 pub struct Target {
-    /// kafka:HOST:PORT[,HOST:PORT]/TOPIC, clickhouse:HOST[:PORT]/[DATABASE.]TABLE, ndjson:FILE or
-    /// ndjson:-
+    /// kafka:HOST:PORT[,HOST:PORT]/TOPIC, clickhouse:[https://]HOST[:PORT]/[DATABASE.]TABLE,
+    /// otlp+http://HOST[:PORT][/PATH], otlp+https://..., ndjson:FILE or ndjson:-
     #[arg(long, value_name = "TARGET")]
     pub to: String,
 
@@ -119,7 +120,8 @@ pub struct Kafka {
     #[arg(long, requires = "follow", conflicts_with = "transactional_id")]
     pub drop_when_full: bool,
 
-    /// A property of librdkafka: linger.ms=100, ...; several allowed
+    /// A property of librdkafka: linger.ms=100, ...; several allowed. @FILE: one in each line, for
+    /// passwords
     #[arg(long, value_name = "NAME=VALUE")]
     pub kafka_option: Vec<String>,
 }
@@ -162,6 +164,20 @@ pub struct ClickHouse {
     /// Password, in the first line of a file
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
+}
+
+/// HTTP.
+#[derive(Debug, Group)]
+#[command(next_help_heading = "HTTP")]
+pub struct Http {
+    /// Authorities to believe over https, certificates in PEM [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+
+    /// OTLP: a header of each request, such as Authorization: Bearer ...; several allowed. @FILE: one
+    /// in each line, for secrets
+    #[arg(long, value_name = "NAME: VALUE")]
+    pub header: Vec<String>,
 }
 
 /// Age of a server.

@@ -29,7 +29,7 @@ pub struct Archive {
 
 /// What `-r` or `-R` name, if it is Parquet.
 pub(super) fn named(args: &Args) -> Option<&Path> {
-    let paths = [&args.input.read, &args.input.range].into_iter().flatten().map(Path::new);
+    let paths = [&args.input.read, &args.input.many.range].into_iter().flatten().map(Path::new);
     paths.into_iter().find(|path| query::is_dataset(path) || query::is_parquet(path))
 }
 
@@ -67,7 +67,7 @@ pub(super) fn check(args: &Args) -> anyhow::Result<()> {
         (files.where_lost.is_some(), "--where-lost"),
         (files.counters.is_some(), "--counters"),
         (files.nat_who.is_some(), "--nat-who"),
-        (args.input.multi.is_some(), "-M"),
+        (args.input.many.multi.is_some(), "-M"),
     ];
     if let Some((_, option)) = asked.iter().find(|(is_asked, _)| *is_asked) {
         bail!("{option} is for flow files, and this is Parquet: name the files it was made from");

@@ -97,12 +97,12 @@ fn limit(args: &Args, view: CounterView) -> u64 {
 /// Files of counters, and which of their times are asked for: all where directories are named, or
 /// else those of the flow files; and only those within `-t`.
 fn input(args: &Args, flow_files: &[PathBuf]) -> anyhow::Result<(Vec<PathBuf>, Span)> {
-    let named = [args.input.read.as_deref(), args.input.range.as_deref()];
+    let named = [args.input.read.as_deref(), args.input.many.range.as_deref()];
     let directory = named.into_iter().flatten().map(Path::new).find(|p| p.is_dir());
     let mut files = counters::beside(flow_files);
     let mut span = (0, u64::MAX);
     match directory {
-        Some(directory) if args.input.multi.is_none() => {
+        Some(directory) if args.input.many.multi.is_none() => {
             let more = directory.canonicalize().map(|d| counters::within(&d)).unwrap_or_default();
             files.extend(more);
             files.sort_by(|a, b| (a.file_name(), a).cmp(&(b.file_name(), b)));

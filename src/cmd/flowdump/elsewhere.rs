@@ -126,7 +126,7 @@ impl Elsewhere {
     /// What `-R` or `-r` names.
     pub fn source(&self) -> Option<&str> {
         let input = &self.read.args.input;
-        input.range.as_deref().or(input.read.as_deref())
+        input.many.range.as_deref().or(input.read.as_deref())
     }
 
     /// A flow passes when all of these let it through.
@@ -290,7 +290,7 @@ fn with_sums(report: &mut Report, sums: Passed) {
 
 /// Refuses what is about files, or needs them.
 fn refuse(args: &Args) -> anyhow::Result<()> {
-    let (files, input, count) = (&args.files, &args.input, &args.count);
+    let (files, input) = (&args.files, &args.input);
     for (is_given, option) in [
         (files.write.is_some(), "-w"),
         (files.info, "-I"),
@@ -304,7 +304,7 @@ fn refuse(args: &Args) -> anyhow::Result<()> {
         (files.recompress.is_some(), "-J"),
         (files.index.is_some(), "--index"),
         (files.set_ident.is_some(), "-i"),
-        (input.multi.is_some(), "-M"),
+        (input.many.multi.is_some(), "-M"),
         (input.key.is_some(), "-K"),
         (args.select.check_filter, "-Z"),
         (args.select.explain, "-X"),
@@ -315,9 +315,5 @@ fn refuse(args: &Args) -> anyhow::Result<()> {
     for (is_given, option) in [(args.setup.geo.is_some(), "-G"), (args.setup.tor.is_some(), "-H")] {
         ensure!(!is_given, "{option} is a database that engines cannot look into: ask flowdump");
     }
-    ensure!(
-        !count.bidirectional && !count.guess_direction,
-        "-b and -B join directions, which flowdump does alone: ask it"
-    );
     Ok(())
 }

@@ -128,7 +128,7 @@ impl Job<'_> {
     /// it, as collectors keep theirs; else that of the file.
     fn base(&self, path: &Path) -> PathBuf {
         let input = &self.args.input;
-        let named = [&input.range, &input.read].into_iter().flatten().map(Path::new);
+        let named = [&input.many.range, &input.read].into_iter().flatten().map(Path::new);
         let base = named.filter(|dir| dir.is_dir()).find(|dir| path.starts_with(dir));
         base.or_else(|| path.parent()).unwrap_or_else(|| Path::new("")).to_owned()
     }

@@ -32,8 +32,8 @@ pub(super) fn files(
     }
     let input = Input {
         read: args.input.read.as_deref(),
-        range: args.input.range.as_deref(),
-        sources: args.input.multi.as_deref(),
+        range: args.input.many.range.as_deref(),
+        sources: args.input.many.multi.as_deref(),
     };
     if input == Input::default() {
         return Ok(None);
@@ -41,7 +41,7 @@ pub(super) fn files(
     if input.read == Some("-") && input.sources.is_none() {
         return standard_input(args).map(Some);
     }
-    let named_range = args.input.range.is_some();
+    let named_range = args.input.many.range.is_some();
     let selected = select(&input).map_err(|e| match &e {
         // nfdump says so and goes on with nothing.
         StoreError::Io { .. } if named_range => {

@@ -4,11 +4,11 @@
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use flowsuite::args::flowlake::Sql;
+use lake::http::Authorities;
 use lake::sql::Engine;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 /// Who answers.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) enum Runner {
     /// Python, run once for all statements.
     Python { program: String, engine: Engine, master: Option<String> },
     /// ClickHouse, or somebody who answers as it does.
-    Server { url: String, user: Option<String>, password: Option<String> },
+    Server { url: String, ca: Option<PathBuf>, user: Option<String>, password: Option<String> },
 }
 
 /// Takes a line of the answer to the statement of this number.
@@ -39,12 +39,13 @@ impl Runner {
         }
         let python = |master| Self::Python { program: args.python.clone(), engine, master };
         match (&args.url, engine) {
-            (Some(url), _) if url.starts_with("http://") => {
+            (Some(url), _) if url.starts_with("http://") || url.starts_with("https://") => {
                 let password = std::env::var("CLICKHOUSE_PASSWORD").ok();
-                Ok(Self::Server { url: url.clone(), user: args.user.clone(), password })
+                let (url, ca, user) = (url.clone(), args.ca.clone(), args.user.clone());
+                Ok(Self::Server { url, ca, user, password })
             }
             (Some(url), Engine::Spark) => Ok(python(Some(url.clone()))),
-            (Some(url), _) => bail!("--url {url}: write http://HOST:PORT"),
+            (Some(url), _) => bail!("--url {url}: write http://HOST:PORT or https://HOST:PORT"),
             (None, Engine::DuckDb) => Ok(match in_path("duckdb") {
                 true => program(&["duckdb", "-csv", "-nullvalue", r"\N"]),
                 false => python(None),
@@ -74,8 +75,11 @@ impl Runner {
                 Running::new(&words, &[("PYTHONUNBUFFERED", "")], &text)?
                     .read(Some(statements.len()), take)
             }
-            Self::Server { url, user, password } => {
-                let server = Server { url, user: user.as_deref(), password: password.as_deref() };
+            Self::Server { url, ca, user, password } => {
+                let authorities = Authorities::for_url(url, ca.as_deref())?;
+                let agent = lake::http::agent(None, authorities);
+                let (user, password) = (user.as_deref(), password.as_deref());
+                let server = Server { agent, url, user, password };
                 for (n, statement) in statements.iter().enumerate() {
                     server.ask(statement, &mut |line| take(n, line))?;
                 }
@@ -182,6 +186,7 @@ fn last_line(talk: &str) -> String {
 
 /// ClickHouse over HTTP.
 struct Server<'a> {
+    agent: ureq::Agent,
     url: &'a str,
     user: Option<&'a str>,
     password: Option<&'a str>,
@@ -193,14 +198,9 @@ impl Server<'_> {
         statement: &str,
         take: &mut dyn FnMut(&str) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_connect(Some(Duration::from_secs(10)))
-            .proxy(None)
-            .build()
-            .into();
         // An error behind the first rows would come in the place of rows: it answers once it is done.
-        let mut request = agent
+        let mut request = self
+            .agent
             .post(self.url)
             .query("wait_end_of_query", "1")
             .header("X-ClickHouse-Format", "TabSeparated");

@@ -10,12 +10,14 @@
 //! | `flowsuite.totals` | JSON: sums over the rows of this file |
 //! | `flowsuite.source_totals` | JSON: sums that the flow file has of itself, if it has |
 //! | `flowsuite.exporters` | JSON: exporters of these rows, their counts and samplers |
+//! | `flowsuite.names` | JSON: names of interfaces, VRFs and applications; there if any |
 //! | `flowsuite.loss` | JSON: what the collector said was lost, the lines of its statement |
 //! | `flowsuite.damage` | JSON: what of the flow file could not be read; there if anything |
 //!
 //! A flow file becomes several files where its flows began in several hours or came from several
 //! exporters. All of them say the same of it: whoever adds up takes each `source` once.
 
+use super::names::Names;
 use record::{Addr, Exporter, ExporterStats, Sampler, Totals};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -41,6 +43,8 @@ pub struct About {
     pub source_totals: Option<Sums>,
     /// Exporters of the rows.
     pub exporters: Vec<ExporterOf>,
+    /// What exporters call their interfaces, VRFs and applications.
+    pub names: Names,
     /// What the collector said was lost while it wrote the flow file.
     pub loss: Vec<Statement>,
     /// What of the flow file could not be read, `None` if all of it could.
@@ -151,6 +155,7 @@ const TEXT: &str = "flowsuite.text";
 const TOTALS: &str = "flowsuite.totals";
 const SOURCE_TOTALS: &str = "flowsuite.source_totals";
 const EXPORTERS: &str = "flowsuite.exporters";
+const NAMES: &str = "flowsuite.names";
 const LOSS: &str = "flowsuite.loss";
 const DAMAGE: &str = "flowsuite.damage";
 
@@ -172,6 +177,9 @@ impl About {
             all.push((SOURCE_TOTALS, serde_json::to_string(totals)?));
         }
         all.push((EXPORTERS, serde_json::to_string(&self.exporters)?));
+        if !self.names.is_empty() {
+            all.push((NAMES, serde_json::to_string(&self.names)?));
+        }
         if !self.loss.is_empty() {
             all.push((LOSS, serde_json::to_string(&self.loss)?));
         }
@@ -200,6 +208,7 @@ impl About {
                 TOTALS => all.totals = json(TOTALS, value)?,
                 SOURCE_TOTALS => all.source_totals = Some(json(SOURCE_TOTALS, value)?),
                 EXPORTERS => all.exporters = json(EXPORTERS, value)?,
+                NAMES => all.names = json(NAMES, value)?,
                 LOSS => all.loss = json(LOSS, value)?,
                 DAMAGE => all.damage = Some(json(DAMAGE, value)?),
                 _ => {}
@@ -332,6 +341,7 @@ mod tests {
             totals: Sums { rows: 10, ..Sums::from(&totals) },
             source_totals: Some(Sums::from(&totals)),
             exporters: vec![ExporterOf::new(&exporter, &stats, &[sampler])],
+            names: Names { vrfs: [(9, "red".to_owned())].into(), ..Names::default() },
             loss: vec![Statement { file: "b".to_owned(), received: 3, ..Statement::default() }],
             damage: Some(Damage { unreadable_blocks: 1, ..Damage::default() }),
         }
@@ -346,7 +356,8 @@ mod tests {
         let all = about();
         let pairs = all.to_pairs().unwrap();
         assert_eq!(read(&pairs).unwrap(), all);
-        let few = About { loss: vec![], damage: None, source_totals: None, ..all };
+        let names = Names::default();
+        let few = About { names, loss: vec![], damage: None, source_totals: None, ..all };
         assert_eq!(read(&few.to_pairs().unwrap()).unwrap(), few);
         let exporter = &few.exporters[0];
         let again: Vec<Sampler> = exporter.samplers().collect();
@@ -361,7 +372,7 @@ mod tests {
         assert!(matches!(read(&[]), Err(MetadataError::Foreign)));
         assert!(matches!(read(&[(SCHEMA, "2".into())]), Err(MetadataError::Version(2))));
         assert!(matches!(read(&[(SCHEMA, "x".into())]), Err(MetadataError::Version(u32::MAX))));
-        for key in [SOURCE, TOTALS, SOURCE_TOTALS, EXPORTERS, LOSS, DAMAGE] {
+        for key in [SOURCE, TOTALS, SOURCE_TOTALS, EXPORTERS, NAMES, LOSS, DAMAGE] {
             let got = read(&[(SCHEMA, "1".into()), (key, "{".into())]);
             assert!(matches!(got, Err(MetadataError::Value { key: k, .. }) if k == key), "{key}");
         }

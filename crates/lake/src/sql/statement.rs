@@ -5,7 +5,7 @@ use super::predicate::{address, column, duration, of as predicate};
 use super::{Engine, Source, SqlError, Window};
 use crate::schema::{self, Type};
 use filter::Expr;
-use query::{By, Grouping, Sorting};
+use query::{By, Direction, Grouping, KeyPart, KeySpec, Sorting, opposite};
 use record::Field;
 use std::fmt::Write as _;
 
@@ -224,7 +224,7 @@ impl Question<'_> {
             let missing = spec.parts().first().filter(|_| spec.needs_field());
             let is_there =
                 missing.and_then(|p| column(p.field)).map(|c| format!("{c} IS NOT NULL"));
-            selects.push(self.rows(keys, &[], is_there.as_deref())?);
+            selects.push(self.rows(keys, counters_of_rows(), &[], is_there.as_deref())?);
         }
         let keys = parts.into_iter().next().unwrap_or_default();
         Ok(self.summed(keys, Vec::new(), &selects.join("\nUNION ALL\n"), Some(sorting)))
@@ -237,31 +237,19 @@ impl Question<'_> {
         sorting: Option<Sorting>,
     ) -> Result<Statement, SqlError> {
         if grouping.merges_directions() {
-            let what = "-b and -B".to_owned();
-            return Err(SqlError::Counted { what, why: "directions are joined by flowdump alone" });
+            return self.conversations(grouping, fields, sorting);
         }
         let keys = self.keys(&grouping.key)?;
         let is_in_key = |f: Field| grouping.key.parts().iter().any(|p| p.field == f);
-        let is_sum =
-            |f: Field| COUNTERS.iter().any(|c| c.3 == f) || matches!(f, Field::First | Field::Last);
         let mut others = known(fields);
         others.retain(|f| !is_in_key(*f) && !is_sum(*f) && !grouping.is_custom);
-        let has_flags = others.contains(&Field::TcpFlags);
-        others.retain(|f| *f != Field::TcpFlags);
-        let flags = Selected::new(
-            self.engine.any_bits("flags_of_row"),
-            "tcp_flags",
-            Field::TcpFlags,
-            Shape::Number,
-        );
-        let mut beside = Vec::new();
-        let mut of_row = Vec::new();
-        if has_flags {
-            beside.push(flags);
-            of_row.push("tcp_flags AS flags_of_row");
-        }
+        let mut beside = self.flags(&mut others);
         if !others.is_empty() {
-            return self.first_rows(keys, beside, &others, sorting);
+            return self.first_rows(keys, beside, &others, sorting, Ways::One);
+        }
+        let mut of_row = Vec::new();
+        if !beside.is_empty() {
+            of_row.push("tcp_flags AS flags_of_row");
         }
         // The destination port of ICMP is shown as type and code: its printer has to know.
         if is_in_key(Field::DstPort) && !is_in_key(Field::Proto) {
@@ -269,19 +257,59 @@ impl Question<'_> {
             beside.push(Selected::new(of_first, "its_proto", Field::Proto, Shape::Number));
             of_row.extend(["proto AS proto_of_row", "received AS received_at"]);
         }
-        let rows = self.rows(&keys, &of_row, None)?;
+        let rows = self.rows(&keys, counters_of_rows(), &of_row, None)?;
         Ok(self.summed(keys, beside, &rows, sorting))
+    }
+
+    /// Both directions of a conversation in one: keys are those of the end that compares less, and
+    /// the first row says which way the sums run.
+    fn conversations(
+        &self,
+        grouping: &Grouping,
+        fields: Option<&[Field]>,
+        sorting: Option<Sorting>,
+    ) -> Result<Statement, SqlError> {
+        let parts = grouping.key.parts();
+        let turned = parts.iter().map(|p| KeyPart::whole(opposite(p.field))).collect();
+        let (own, other) = (self.keys(&grouping.key)?, self.keys(&KeySpec::new(turned))?);
+        let is_turned = is_turned(self.engine);
+        let either = |(mut own, other): (Selected, Selected)| {
+            own.expression = either(&is_turned, &own.expression, &other.expression);
+            own
+        };
+        let keys = own.into_iter().zip(other).map(either).collect();
+        let mut others = known(fields);
+        others.extend(parts.iter().map(|p| p.field));
+        if grouping.direction == Direction::Guessed {
+            // Whoever turns a flow round has to know both ends.
+            others.extend(others.clone().into_iter().map(opposite));
+        }
+        others.retain(|f| !is_sum(*f));
+        others.sort_unstable();
+        others.dedup();
+        let flags = self.flags(&mut others);
+        self.first_rows(keys, flags, &others, sorting, Ways::Both)
+    }
+
+    /// Takes TCP flags out of the fields: those of a group are all that were seen.
+    fn flags(&self, fields: &mut Vec<Field>) -> Vec<Selected> {
+        let has_flags = fields.contains(&Field::TcpFlags);
+        fields.retain(|f| *f != Field::TcpFlags);
+        let all = self.engine.any_bits("flags_of_row");
+        let flags = Selected::new(all, "tcp_flags", Field::TcpFlags, Shape::Number);
+        has_flags.then_some(flags).into_iter().collect()
     }
 
     /// Rows with keys and counters.
     fn rows(
         &self,
         keys: &[Selected],
+        counters: [String; 5],
         beside: &[&str],
         also: Option<&str>,
     ) -> Result<String, SqlError> {
         let mut columns: Vec<String> = keys.iter().map(Selected::text).collect();
-        columns.extend(COUNTERS.map(|(name, row, ..)| format!("{row} AS {name}")));
+        columns.extend(counters);
         columns.push(format!("{} AS start_ms", self.engine.millis("flow_start")));
         columns.push(format!("{} AS end_ms", self.engine.millis("flow_end")));
         columns.extend(beside.iter().map(|b| (*b).to_owned()));
@@ -321,6 +349,7 @@ impl Question<'_> {
         flags: Vec<Selected>,
         others: &[Field],
         sorting: Option<Sorting>,
+        ways: Ways,
     ) -> Result<Statement, SqlError> {
         let engine = self.engine;
         let others: Vec<Selected> =
@@ -328,10 +357,22 @@ impl Question<'_> {
         let beside: Vec<String> = others.iter().map(Selected::text).collect();
         let mut beside: Vec<&str> = beside.iter().map(String::as_str).collect();
         beside.extend(["received AS received_at", "tcp_flags AS flags_of_row"]);
-        let rows = self.rows(&keys, &beside, None)?;
-        let names: Vec<&str> = keys.iter().map(|k| k.column.name.as_str()).collect();
+        let is_turned = format!("{} AS is_turned", either(&is_turned(engine), "0", "1"));
+        let counters = match ways {
+            Ways::One => counters_of_rows(),
+            Ways::Both => {
+                beside.push(&is_turned);
+                counters_either_way(engine)
+            }
+        };
+        let rows = self.rows(&keys, counters, &beside, None)?;
+        let names: Vec<String> = keys.iter().map(|k| k.column.name.clone()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let over = format!(" OVER (PARTITION BY {})", names.join(", "));
-        let mut sums = self.sums(&over);
+        let mut sums = match ways {
+            Ways::One => self.sums(&over),
+            Ways::Both => self.sums_as_first(&over),
+        };
         sums.extend(
             flags.into_iter().map(|f| Selected {
                 expression: format!("{}{over}", f.expression),
@@ -340,6 +381,8 @@ impl Question<'_> {
         );
         let all = keys.iter().chain(&others).map(|c| c.column.name.clone());
         let columns: Vec<String> = all.chain(sums.iter().map(Selected::text)).collect();
+        // Which end of a conversation is the source, its first row says, not its key.
+        let keys = if ways == Ways::Both { Vec::new() } else { keys };
         let shown: Vec<&str> =
             keys.iter().chain(&others).chain(&sums).map(|c| c.column.name.as_str()).collect();
         let order = self.order_of_sums(sorting, &names);
@@ -367,6 +410,16 @@ impl Question<'_> {
         counters.chain(times).collect()
     }
 
+    /// The same, of rows that count both ways: as the row at hand runs.
+    fn sums_as_first(&self, over: &str) -> Vec<Selected> {
+        let sum = |column: &str| format!("{}{over}", self.engine.sum(column));
+        let mut sums = self.sums(over);
+        for (selected, (row, ..)) in sums.iter_mut().zip(COUNTERS) {
+            selected.expression = either("is_turned = 1", &sum(row), &sum(other_way(row)));
+        }
+        sums
+    }
+
     fn order_of_sums(&self, sorting: Option<Sorting>, keys: &[&str]) -> String {
         let terms = Terms {
             counters: COUNTERS.map(|(_, _, name, _)| format!("COALESCE({name}, 0)")),
@@ -378,6 +431,61 @@ impl Question<'_> {
         let ties = std::iter::once("first_ms").chain(keys.iter().copied()).map(str::to_owned);
         rank.into_iter().chain(ties).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// Which rows have one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ways {
+    One,
+    /// Those of the other direction, too.
+    Both,
+}
+
+/// The counter of the other direction, by its name in rows.
+fn other_way(counter: &str) -> &str {
+    match counter {
+        "packet_count" => "out_packet_count",
+        "out_packet_count" => "packet_count",
+        "octet_count" => "out_octet_count",
+        "out_octet_count" => "octet_count",
+        counter => counter,
+    }
+}
+
+/// Whether a row runs against the key of its conversation. Only TCP and UDP have conversations; an
+/// address that is missing counts as 0.0.0.0.
+fn is_turned(engine: Engine) -> String {
+    let zero = engine.octets(&0xffff_0000_0000_u128.to_be_bytes());
+    let [src, dst] = ["src_addr", "dst_addr"].map(|addr| format!("COALESCE({addr}, {zero})"));
+    let ports = "COALESCE(src_port, 0) > COALESCE(dst_port, 0)";
+    format!("COALESCE(proto IN (6, 17) AND ({src} > {dst} OR ({src} = {dst} AND {ports})), FALSE)")
+}
+
+/// One of two expressions.
+fn either(condition: &str, otherwise: &str, then: &str) -> String {
+    match otherwise == then {
+        true => then.to_owned(),
+        false => format!("CASE WHEN {condition} THEN {then} ELSE {otherwise} END"),
+    }
+}
+
+/// Counters of a row, under their names.
+fn counters_of_rows() -> [String; 5] {
+    COUNTERS.map(|(name, row, ..)| format!("{row} AS {name}"))
+}
+
+/// The same, as they run from the end that compares less.
+fn counters_either_way(engine: Engine) -> [String; 5] {
+    let of = |name: &str| COUNTERS.iter().find(|c| c.0 == name).map_or("NULL", |c| c.1);
+    let is_turned = is_turned(engine);
+    COUNTERS.map(|(name, row, ..)| {
+        format!("{} AS {name}", either(&is_turned, row, of(other_way(name))))
+    })
+}
+
+/// Counters and times, which are made of all rows of a group.
+fn is_sum(field: Field) -> bool {
+    COUNTERS.iter().any(|c| c.3 == field) || matches!(field, Field::First | Field::Last)
 }
 
 /// Fields that are wanted, as far as they are stored.
@@ -467,6 +575,36 @@ mod tests {
         assert!(sql.contains("WHERE src_addr IS NOT NULL"), "{sql}");
         assert!(sql.contains("WHERE dst_addr IS NOT NULL"), "{sql}");
         assert!(sql.ends_with("\nLIMIT 7"), "{sql}");
+    }
+
+    #[test]
+    fn both_directions_have_one_key() {
+        let source = Source::Table("flows".to_owned());
+        let grouping = Grouping::bidirectional(false);
+        let fields = [Field::SrcAddr, Field::DstAddr, Field::TcpFlags];
+        let sorting = None;
+        let asked = Asked::Joined { grouping: &grouping, fields: Some(&fields), sorting };
+        let question = Question {
+            engine: Engine::ClickHouse,
+            source: &source,
+            filters: Vec::new(),
+            window: Window::default(),
+        };
+        let statement = question.statement(&asked, 0).unwrap();
+        let sql = &statement.sql;
+        assert!(
+            sql.contains(
+                "THEN COALESCE(dst_port, 0) ELSE COALESCE(src_port, 0) END AS by_src_port"
+            ),
+            "{sql}"
+        );
+        assert!(sql.contains("THEN out_bytes ELSE bytes END AS octet_count"), "{sql}");
+        assert!(sql.contains("CASE WHEN is_turned = 1 THEN SUM(toInt128(out_octet_count)) OVER"));
+        let names: Vec<_> = statement.columns.iter().map(|c| c.name.as_str()).collect();
+        for name in ["its_src_addr4", "its_dst_port", "its_proto", "n_out_bytes", "tcp_flags"] {
+            assert_eq!(names.iter().filter(|n| **n == name).count(), 1, "{name}: {names:?}");
+        }
+        assert!(!names.iter().any(|n| n.starts_with("by_")), "{names:?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 use super::row_binary::{self, BATCH};
 use super::{Batch, Delivered, Encode, Encoded, Origin, Patience, Sink, SinkError};
+use crate::http::{self, Authorities};
 use crate::schema::Column;
 use record::Row;
 use std::sync::atomic::AtomicBool;
@@ -37,7 +38,7 @@ impl Encode for Rows {
 /// Where a server is, and which table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// `http://HOST:PORT`.
+    /// `http://HOST:PORT`, or `https://HOST:PORT`.
     pub url: String,
     /// `TABLE` or `DATABASE.TABLE`.
     pub table: String,
@@ -53,13 +54,17 @@ pub struct Address {
 pub struct BadAddress(String);
 
 impl Address {
-    /// Reads `[http://]HOST[:PORT]/[DATABASE.]TABLE`.
+    /// Reads `[http://|https://]HOST[:PORT]/[DATABASE.]TABLE`. Ports are 8123, and 8443 of TLS, by
+    /// default.
     ///
     /// # Errors
     /// If it is none.
     pub fn parse(text: &str) -> Result<Self, BadAddress> {
         let bad = || BadAddress(text.to_owned());
-        let rest = text.strip_prefix("http://").unwrap_or(text);
+        let (scheme, port, rest) = match text.strip_prefix("https://") {
+            Some(rest) => ("https", ":8443", rest),
+            None => ("http", ":8123", text.strip_prefix("http://").unwrap_or(text)),
+        };
         let (host, table) = rest.split_once('/').ok_or_else(bad)?;
         let is_name = |part: &str| {
             let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -79,7 +84,7 @@ impl Address {
             }
             None => false,
         };
-        let url = format!("http://{host}{}", if has_port { "" } else { ":8123" });
+        let url = format!("{scheme}://{host}{}", if has_port { "" } else { port });
         Ok(Self { url, table: table.to_owned(), user: String::new(), password: String::new() })
     }
 }
@@ -130,14 +135,14 @@ impl<'o> Table<'o> {
         let names: Vec<_> = columns.iter().map(|column| column.name).collect();
         let (table, names) = (&address.table, names.join(", "));
         let insert = format!("INSERT INTO {table} ({BATCH}, {names}) FORMAT RowBinary");
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_connect(Some(Duration::from_secs(10)))
-            .timeout_global(Some(LIMIT))
-            .proxy(None)
-            .build()
-            .into();
+        let agent = http::agent(Some(LIMIT), None);
         Self { agent, address, insert, stop, patience, version: None, removed: 0 }
+    }
+
+    /// The same, over TLS if there are authorities to believe.
+    #[must_use]
+    pub fn believing(self, authorities: Option<Authorities>) -> Self {
+        Self { agent: http::agent(Some(LIMIT), authorities), ..self }
     }
 
     /// Parts of batches that were found and removed.

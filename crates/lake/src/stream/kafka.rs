@@ -113,6 +113,28 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// What properties ask for that this build does not have.
+    fn missing(&self) -> Option<&'static str> {
+        let is_tls = |(name, value): &(String, String)| {
+            let value = value.to_ascii_lowercase();
+            match name.as_str() {
+                "security.protocol" => value.ends_with("ssl"),
+                "sasl.mechanism" | "sasl.mechanisms" => {
+                    value.starts_with("scram") || value == "oauthbearer"
+                }
+                name => name.starts_with("ssl."),
+            }
+        };
+        if !cfg!(feature = "kafka-tls") && self.properties.iter().any(is_tls) {
+            return Some(
+                "TLS, SCRAM and OAUTHBEARER need OpenSSL: build flowlake with the feature kafka-tls",
+            );
+        }
+        None
+    }
+}
+
 /// Counts what became of messages.
 #[derive(Debug, Default)]
 struct Reports {
@@ -189,6 +211,10 @@ impl<'o> Topic<'o> {
             target: format!("kafka:{}", settings.brokers),
             reason: e.to_string(),
         };
+        if let Some(reason) = settings.missing() {
+            let target = format!("kafka:{}", settings.brokers);
+            return Err(SinkError::Refused { target, reason: reason.to_owned() });
+        }
         let reports = Arc::<Reports>::default();
         let listener = Listener(Arc::clone(&reports));
         let producer = producer_config(&settings, patience)

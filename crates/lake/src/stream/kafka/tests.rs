@@ -180,3 +180,40 @@ fn addresses() {
         assert_eq!(parse(wrong), None, "{wrong}");
     }
 }
+
+#[test]
+fn what_needs_openssl_is_said_before_anything_is_asked() {
+    static NEVER: AtomicBool = AtomicBool::new(false);
+    for (name, value, is_plain) in [
+        ("security.protocol", "SASL_SSL", false),
+        ("security.protocol", "ssl", false),
+        ("sasl.mechanism", "SCRAM-SHA-256", false),
+        ("sasl.mechanisms", "OAUTHBEARER", false),
+        ("ssl.ca.location", "/nowhere", false),
+        ("security.protocol", "plaintext", true),
+        ("socket.keepalive.enable", "true", true),
+    ] {
+        let mut settings = Settings::parse("127.0.0.1:1/t").unwrap();
+        settings.properties.push((name.to_owned(), value.to_owned()));
+        let is_told = settings.missing().is_some_and(|what| what.contains("kafka-tls"));
+        assert_eq!(is_told, !is_plain && !cfg!(feature = "kafka-tls"), "{name}={value}");
+        let topic = Topic::new(settings, &NEVER, None);
+        assert!(!is_told || matches!(topic, Err(SinkError::Refused { .. })), "{name}={value}");
+    }
+}
+
+/// Passwords in plain text need no library: whoever asks for that has another way to keep them.
+#[test]
+fn sasl_with_plain_passwords_is_there() {
+    static NEVER: AtomicBool = AtomicBool::new(false);
+    let mut settings = Settings::parse("127.0.0.1:1/t").unwrap();
+    for (name, value) in [
+        ("security.protocol", "sasl_plaintext"),
+        ("sasl.mechanisms", "PLAIN"),
+        ("sasl.username", "u"),
+        ("sasl.password", "p"),
+    ] {
+        settings.properties.push((name.to_owned(), value.to_owned()));
+    }
+    assert!(Topic::new(settings, &NEVER, None).is_ok());
+}
