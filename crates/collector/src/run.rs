@@ -40,8 +40,8 @@ const TICK: Duration = Duration::from_millis(250);
 const DROP_POLL: Duration = Duration::from_secs(1);
 
 /// How long a receiver that has emptied its socket leaves it alone, at most: waking up for each
-/// datagram costs more than decoding it.
-const REST: Duration = Duration::from_millis(10);
+/// datagram costs more than decoding it. Where somebody waits for what is sent on, half as long.
+const REST: Duration = Duration::from_millis(20);
 
 /// What may arrive meanwhile, in octets a second: a quarter of a buffer at this speed is no risk, of
 /// a small one an eighth.
@@ -56,12 +56,7 @@ const MANY: usize = 32;
 
 /// Full system calls in a row after which datagrams are no longer decoded by the thread that reads
 /// them: two threads are faster than one.
-const BUSY: u32 = 16;
-
-/// How long the receiver of the only socket gathers datagrams before it wakes up the decoder, and
-/// how many octets of them are enough.
-const GATHER: Duration = Duration::from_millis(20);
-const ENOUGH: usize = 128 << 10;
+const BUSY: u32 = 32;
 
 /// Where several sockets share the datagrams of an exporter, how long one datagram waits for older
 /// ones of other sockets at most. Their threads say how far they have read, mostly much sooner.
@@ -452,16 +447,9 @@ impl<'a, 'c> Way<'a, 'c> {
         self.inbox.put(batch);
     }
 
-    /// How long datagrams are gathered. Several have to say soon how far they have read: the others
-    /// wait for it.
-    const fn gather(&self) -> Duration {
-        if self.is_only { GATHER } else { Duration::ZERO }
-    }
-
-    /// A place at the desk for one who has nothing to deliver yet.
-    fn seat(&self, batch: &Batch, full_calls: u32) -> Seat<'a, 'c> {
-        let can_be = self.is_only && batch.is_empty() && full_calls < BUSY;
-        Seat::at(can_be.then_some(self.desk))
+    /// A place at the desk after so many full calls.
+    fn seat(&self, full_calls: u32) -> Seat<'a, 'c> {
+        Seat::at((self.is_only && full_calls < BUSY).then_some(self.desk))
     }
 }
 
@@ -472,23 +460,19 @@ fn receive(receiver: &mut Receiver, way: &Way<'_, '_>, stop: &Stop) -> io::Resul
     let _ = sys::process::raise_priority();
     let Way { gauge, repeater, .. } = *way;
     let (mut batch, mut outgoing) = (Batch::default(), Outgoing::default());
-    let rest = rest_between_calls(gauge.buffer_bytes);
+    let longest = if repeater.is_some() { REST / 2 } else { REST };
+    let rest = rest_between_calls(gauge.buffer_bytes).min(longest);
     let enough = if gauge.buffer_bytes < LARGE { MANY } else { sys::udp::BATCH };
-    let (gather_ns, port) = (way.gather().as_nanos() as u64, gauge.local.port());
-    let (mut dropped, mut oldest_ns, mut full_calls) = (0, 0, 0);
+    let port = gauge.local.port();
+    let (mut dropped, mut full_calls) = (0, 0);
     let mut stopped_ns = None;
     loop {
         if stopped_ns.is_none() && stop.is_requested() {
             stopped_ns = Some(now_ns() + GRACE_NS);
         }
-        // Whoever holds something back does not wait for more of it.
-        let is_idle = stopped_ns.is_none() && batch.is_empty();
-        let timeout = if is_idle { DROP_POLL } else { Duration::ZERO };
+        let timeout = if stopped_ns.is_none() { DROP_POLL } else { Duration::ZERO };
         let (mut newest_ns, asked_ns) = (0, now_ns());
-        if batch.is_empty() {
-            oldest_ns = asked_ns;
-        }
-        let mut seat = way.seat(&batch, full_calls);
+        let mut seat = way.seat(full_calls);
         let got = receiver.recv(Some(stop.as_fd()), Some(timeout), |datagram| {
             newest_ns = datagram.arrived_ns.unwrap_or_else(now_ns);
             let (peer, via) = (datagram.peer.ip(), Via::Datagram);
@@ -517,14 +501,9 @@ fn receive(receiver: &mut Receiver, way: &Way<'_, '_>, stop: &Stop) -> io::Resul
         gauge.dropped.store(total, Ordering::Relaxed);
         let is_emptied = got.count < sys::udp::BATCH;
         full_calls = if is_emptied { 0 } else { full_calls.saturating_add(1) };
-        let is_young = asked_ns.saturating_sub(oldest_ns) < gather_ns;
-        let is_held = is_young && got.count > 0 && batch.len() < ENOUGH && stopped_ns.is_none();
-        if !is_held {
-            way.put(&mut batch);
-            let read_ns =
-                if is_emptied { asked_ns.saturating_sub(UNDER_WAY_NS) } else { newest_ns };
-            gauge.read_ns.store(read_ns, Ordering::Release);
-        }
+        way.put(&mut batch);
+        let read_ns = if is_emptied { asked_ns.saturating_sub(UNDER_WAY_NS) } else { newest_ns };
+        gauge.read_ns.store(read_ns, Ordering::Release);
         if is_last {
             return Ok(());
         }
@@ -763,7 +742,7 @@ mod tests {
 
     #[test]
     fn small_buffers_are_not_left_alone_for_long() {
-        for (bytes, micros) in [(0, 0), (212_992, 212), (4 << 20, 8388), (16 << 20, 10_000)] {
+        for (bytes, micros) in [(0, 0), (212_992, 212), (4 << 20, 8388), (16 << 20, 20_000)] {
             assert_eq!(rest_between_calls(bytes).as_micros(), micros, "{bytes} octets");
         }
         assert_eq!(rest_between_calls(u64::MAX), REST);

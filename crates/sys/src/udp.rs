@@ -23,7 +23,7 @@ pub use send::{Sender, is_too_long, is_without_room};
 pub use steer::Steering;
 
 /// Datagrams that one system call takes at most.
-pub const BATCH: usize = 128;
+pub const BATCH: usize = 64;
 
 /// Octets of the largest UDP payload, and room for each datagram: none is ever cut short.
 pub const LARGEST: usize = 65_535;

@@ -245,7 +245,7 @@ fn layout_v5(layout: usize, has_router_v6: bool) -> Option<Ready> {
         sources.push(source(Field::DstAs, at::DST_AS, 2));
     }
     let times = Times::Uptime(at::FIRST as u16, at::LAST as u16);
-    Ready::new(&sources, times, at::END, has_router_v6)
+    Ready::new(&sources, times, at::END, (has_router_v6, true))
 }
 
 /// What all records of a message share.

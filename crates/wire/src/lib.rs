@@ -445,9 +445,9 @@ impl Decoder {
         if let Some(state) = self.exporters.get_mut(at) {
             state.hear(datagram.now_ms);
         }
-        let open = Open::new(at, self.session, &self.counters);
-        self.swap_transport(&open);
-        self.open = Some(open);
+        let session = self.session;
+        self.swap_transport(session, at);
+        self.open = Some(Open::new(at, session, &self.counters));
         Ok(at)
     }
 
@@ -477,11 +477,14 @@ impl Decoder {
 
     /// Puts the message that was read down to its exporter.
     fn close_message(&mut self) {
-        let Some(open) = self.open.take() else { return };
-        self.swap_transport(&open);
-        if let Some(state) = self.exporters.get_mut(open.exporter) {
-            state.ledger.close(&open, &self.counters);
+        let Some(Open { exporter, session, .. }) = self.open else { return };
+        self.swap_transport(session, exporter);
+        // Where it lies: taken out by wide moves it would have to wait for all stores before it, and
+        // these are rows on their way to memory.
+        if let (Some(open), Some(state)) = (&self.open, self.exporters.get_mut(exporter)) {
+            state.ledger.close(open, &self.counters);
         }
+        self.open = None;
     }
 
     /// Tells a sink all exporters with their samplers and names: what begins each new file.

@@ -220,7 +220,7 @@ impl Plan {
             ((Slot::FirstMs, first, 8), (Slot::LastMs, last, 8)) => Times::Millis(first, last),
             _ => return None,
         };
-        Ready::new(&sources, times, self.tail, has_router_v6)
+        Ready::new(&sources, times, self.tail, (has_router_v6, !self.nature.has_icmp))
     }
 
     /// Reads the record at the start of `data` and returns its length; `None` if it is cut short.

@@ -2,7 +2,7 @@
 //!
 //! Most records say nothing but numbers and addresses, and all of one template have the same
 //! fields: so each octet has its place in the file's record before the first one is read. What is
-//! not plain (ICMP, sampling, events, other directions, values too wide for their field) goes the
+//! not plain (ICMP with elements of its own, sampling, events, other directions, values too wide for their field) goes the
 //! long way by [`Plan`](crate::plan::Plan) and `derive`, record by record, and what comes out is the
 //! same: tests run both ways side by side.
 
@@ -23,6 +23,8 @@ pub(crate) struct Ready {
     /// Where the address of the router goes, and whether it is one of IPv6.
     router_at: u16,
     has_router_v6: bool,
+    /// Whether type and code of ICMP come in place of ports.
+    has_icmp_ports: bool,
 }
 
 /// A field as it comes: a big-endian number, or an address.
@@ -93,15 +95,17 @@ const LAST: usize = 8;
 const RECEIVED: usize = 16;
 const PACKETS: usize = 24;
 const BYTES: usize = 32;
+const SRC_PORT: usize = 40;
 const PROTO: usize = 44;
 
 impl Ready {
-    /// For records of `len` octets with these fields. `None` if they are not plain.
+    /// For records of `len` octets with these fields, and whether the router has an address of IPv6
+    /// and ICMP its type and code in ports. `None` if they are not plain.
     pub(crate) fn new(
         sources: &[Source],
         times: Times,
         len: usize,
-        has_router_v6: bool,
+        (has_router_v6, has_icmp_ports): (bool, bool),
     ) -> Option<Self> {
         let bit = |field: Field| 1u128 << field as usize;
         let mut present =
@@ -133,6 +137,7 @@ impl Ready {
             len,
             router_at: place(Field::Router)?,
             has_router_v6,
+            has_icmp_ports,
         })
     }
 
@@ -217,7 +222,8 @@ impl Ready {
         let generic: &mut [u8; GENERIC_LEN] = row.get_mut(GENERIC..)?.first_chunk_mut()?;
         let proto = Proto(generic[PROTO]);
         if proto.is_icmp() {
-            return None;
+            self.has_icmp_ports.then_some(())?;
+            turn_icmp(generic);
         }
         generic[FIRST..FIRST + 8].copy_from_slice(&first.to_le_bytes());
         generic[LAST..LAST + 8].copy_from_slice(&last.to_le_bytes());
@@ -291,6 +297,15 @@ impl Moves {
         turn(&self.eight, record, row, |v| u64::from_be_bytes(v).to_le_bytes())?;
         turn(&self.two_to_four, record, row, |v| u32::from(u16::from_be_bytes(v)).to_le_bytes())?;
         turn(&self.four_to_eight, record, row, |v| u64::from(u32::from_be_bytes(v)).to_le_bytes())
+    }
+}
+
+/// Makes type and code of ports, as [`derive::icmp_ports`] does: mostly they are in the second one,
+/// with some exporters the other way round in the first.
+fn turn_icmp(generic: &mut [u8; GENERIC_LEN]) {
+    let (low, high) = (generic[SRC_PORT], generic[SRC_PORT + 1]);
+    if (low, high) != (0, 0) {
+        generic[SRC_PORT..PROTO].copy_from_slice(&[0, 0, high, low]);
     }
 }
 

@@ -4,7 +4,6 @@
 //! belong to it and end with it (RFC 7011, 8.1), and so does the count of the sequence number.
 //! The exporter stays the same: its number, samplers, names and ledger.
 
-use crate::ledger::Open;
 use crate::parked::Parked;
 use crate::sequence::Sequence;
 use crate::template::{Memory, Templates};
@@ -58,10 +57,16 @@ impl Decoder {
     }
 
     /// Puts what the exporter has in a session in the place of what it has elsewhere, or back.
-    pub(crate) fn swap_transport(&mut self, open: &Open) {
-        let Some(session) = open.session else { return };
-        let Some(state) = self.exporters.get_mut(open.exporter) else { return };
-        let transport = self.sessions.entry((session, open.exporter)).or_default();
+    #[inline]
+    pub(crate) fn swap_transport(&mut self, session: Option<u32>, exporter: usize) {
+        if let Some(session) = session {
+            self.swap_with(session, exporter);
+        }
+    }
+
+    fn swap_with(&mut self, session: u32, exporter: usize) {
+        let Some(state) = self.exporters.get_mut(exporter) else { return };
+        let transport = self.sessions.entry((session, exporter)).or_default();
         std::mem::swap(&mut state.templates, &mut transport.templates);
         std::mem::swap(&mut state.sequence, &mut transport.sequence);
         std::mem::swap(&mut state.parked, &mut transport.parked);

@@ -15,6 +15,10 @@ use super::control::{CONTROL_LEN, Control, Drops, Told, meminfo_drops, peer};
 use super::{BATCH, LARGEST, Listen, listen};
 use crate::Error;
 
+/// From one slot to the next: room for the largest datagram, and something more, so that slots do
+/// not all begin where the same few sets of a cache are theirs.
+const STRIDE: usize = LARGEST + 1 + 24 * 64;
+
 /// One received datagram, borrowed until the callback returns.
 #[derive(Clone, Copy, Debug)]
 pub struct Datagram<'a> {
@@ -129,7 +133,7 @@ impl Receiver {
         Self {
             socket,
             // Zeroed by the kernel page by page, so small datagrams never touch most of it.
-            slots: vec![0; BATCH * LARGEST].into_boxed_slice(),
+            slots: vec![0; BATCH * STRIDE].into_boxed_slice(),
             names: Box::new([name; BATCH]),
             controls: Box::new([Control([0; CONTROL_LEN]); BATCH]),
             drops: Drops::default(),
@@ -217,7 +221,7 @@ impl Receiver {
     fn recv_now(&mut self, each: &mut impl FnMut(Datagram<'_>)) -> io::Result<usize> {
         let mut parts: [libc::iovec; BATCH] =
             std::array::from_fn(|_| libc::iovec { iov_base: ptr::null_mut(), iov_len: LARGEST });
-        for (part, slot) in parts.iter_mut().zip(self.slots.chunks_exact_mut(LARGEST)) {
+        for (part, slot) in parts.iter_mut().zip(self.slots.chunks_exact_mut(STRIDE)) {
             part.iov_base = slot.as_mut_ptr().cast();
         }
         // SAFETY: all-zero octets are a valid mmsghdr: null pointers with length 0.
@@ -235,8 +239,8 @@ impl Receiver {
             header.msg_hdr.msg_control = ptr::from_mut(control).cast();
             header.msg_hdr.msg_controllen = CONTROL_LEN as _;
         }
-        // SAFETY: the socket is open; each of the BATCH headers points to a name, an iovec with a
-        // slot of LARGEST octets and a control buffer of CONTROL_LEN octets, all distinct and all
+        // SAFETY: the socket is open; each of the BATCH headers points to a name, an iovec of LARGEST
+        // octets of a slot that has more, and a control buffer of CONTROL_LEN octets, all distinct and all
         // alive and unshared for as long as `self` and this frame are.
         let got = unsafe {
             libc::recvmmsg(
@@ -254,7 +258,7 @@ impl Receiver {
                 _ => Err(e),
             };
         };
-        let slots = self.slots.chunks_exact(LARGEST);
+        let slots = self.slots.chunks_exact(STRIDE);
         for ((header, slot), name) in headers.iter().zip(slots).zip(self.names.iter()).take(got) {
             let told = Told::read(&header.msg_hdr);
             if let Some(n) = told.dropped {
