@@ -5,7 +5,7 @@ use crate::entry::{About, Section, encode};
 use crate::key::Key;
 use crate::keys::{Distinct, FileKeys};
 use crate::known::Known;
-use crate::pages::{Density, Shape};
+use crate::pages::{self, Density, Shape};
 use record::Rows;
 
 /// Rows of a stretch at least, but for the last one: about a full block. Collectors write a small
@@ -13,10 +13,10 @@ use record::Rows;
 pub(crate) const STRETCH: u64 = 32_768;
 
 /// What the sets of a stretch and of a file take. A wrong yes of a file costs a look at its
-/// stretches, one of a stretch the reading of a block; both together stay below three octets in a
-/// hundred of what packed flows take.
+/// stretches, one of a stretch the reading of its blocks; both together stay below three octets in a
+/// hundred of what packed flows take. Files of one stretch have only that.
 pub(crate) const OF_STRETCH: Density = Density { bits: 9, net: 3, own: 2 };
-pub(crate) const OF_FILE: Density = Density { bits: 13, net: 4, own: 3 };
+pub(crate) const OF_FILE: Density = Density { bits: 12, net: 4, own: 3 };
 
 /// Takes the blocks of a file in their order and makes its entry.
 #[derive(Debug, Default)]
@@ -49,37 +49,51 @@ impl Builder {
         let mut digest = std::mem::take(&mut self.digest);
         digest.clear();
         digest.says_who = says_who;
-        digester.digest(rows, &mut digest);
-        self.add(&digest);
+        let stretch = self.stretch();
+        digest.stretch = Some(stretch);
+        digester.digest(rows, stretch + 1, &mut digest);
+        let is_known = self.add(&digest);
+        debug_assert!(is_known, "its stretch is the one at hand");
         self.digest = digest;
     }
 
-    /// Takes what is known about the next block.
-    pub(crate) fn add(&mut self, digest: &Digest) {
+    /// Number of the stretch at hand.
+    fn stretch(&self) -> u32 {
+        self.sections.len() as u32
+    }
+
+    /// Takes what is known about the next block. `false` if that is not all, because it was taken
+    /// to be of another stretch.
+    pub(crate) fn add(&mut self, digest: &Digest) -> bool {
+        if digest.stretch.is_some_and(|stretch| stretch != self.stretch()) {
+            return false;
+        }
         if digest.says_who {
             self.meta.push(self.blocks);
         }
         self.known.absorb(&digest.known);
         self.keys.extend_from_slice(&digest.keys);
+        self.all_keys.extend(&digest.of_file);
         self.blocks = self.blocks.saturating_add(1);
         if self.known.rows >= STRETCH {
-            self.end_stretch(false);
+            self.end_stretch();
         }
+        true
     }
 
-    fn end_stretch(&mut self, is_last: bool) {
+    fn end_stretch(&mut self) {
         let known = std::mem::take(&mut self.known);
         let blocks = self.first_block..self.blocks;
         self.first_block = self.blocks;
         self.whole.absorb(&known);
         self.distinct.clear();
-        self.keys.iter().for_each(|key| self.distinct.add(key.own));
-        let is_all = is_last && self.sections.is_empty();
-        let density = if is_all { OF_FILE } else { OF_STRETCH };
-        let shape = Shape::of(self.distinct.count(), density);
-        let section = Section::put(blocks, known, shape, &mut self.data, &self.keys);
+        self.distinct.add(&self.keys);
+        let shape = Shape::of(self.distinct.count(), OF_STRETCH);
+        let section = Section::put(blocks, known, &mut self.data, |data| {
+            pages::build(&self.keys, shape, data);
+            shape
+        });
         self.sections.push(section);
-        self.all_keys.extend(&self.keys);
         self.keys.clear();
     }
 
@@ -90,21 +104,24 @@ impl Builder {
 
     /// Octets that it takes, about.
     pub(crate) const fn octets(&self) -> usize {
-        self.all_keys.octets() + 16 * self.keys.capacity() + self.data.capacity()
+        self.all_keys.octets() + 8 * self.keys.capacity() + self.data.capacity()
     }
 
     /// The entry. `None` if the file is too large for one.
     pub(crate) fn finish(mut self, about: &About) -> Option<Finished> {
         if self.first_block < self.blocks {
-            self.end_stretch(true);
+            self.end_stretch();
         }
         let whole = match self.sections.as_slice() {
             // What is said of the file is said of its one stretch.
             [only] => only.clone(),
             _ => {
                 let shape = self.all_keys.count().map(|count| Shape::of(count, OF_FILE));
-                let (shape, keys) = (shape.unwrap_or_default(), self.all_keys.all());
-                Section::put(0..self.blocks, self.whole, shape, &mut self.data, keys)
+                let shape = shape.unwrap_or_default();
+                Section::put(0..self.blocks, self.whole, &mut self.data, |data| {
+                    pages::build(self.all_keys.all(), shape, data);
+                    shape
+                })
             }
         };
         let octets = encode(about, &self.meta, &whole, &self.sections, &self.data)?;

@@ -23,7 +23,7 @@ use store::side;
 use twox_hash::XxHash3_64;
 
 const MAGIC: &[u8; 8] = b"flowidx\n";
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 const HEADER: usize = 24;
 /// Entries of a day at most: a file each second, and each of them again.
 const ENTRIES: usize = 200_000;

@@ -1,13 +1,16 @@
 //! What is known about the rows of one block, quickly: collectors do this for each flow they write.
 //!
 //! Rows are dealt out by their shape, and for each shape it is worked out once what lies where. Then
-//! a few rows at a time, so that they stay at hand, each field is read in a loop of its own. Addresses
-//! that came a moment ago are told by one comparison; only of others keys are made, and only of those
-//! the networks are looked at. The slow way (`slow.rs`) is its oracle in tests.
+//! a few rows at a time, so that they stay at hand, are looked at in short loops: one for what lies
+//! beside each other in nearly all rows, one for each field elsewhere. Addresses that came a moment
+//! ago are told by one comparison, of others keys are made. The slow way (`slow.rs`) is its oracle
+//! in tests.
 
 use crate::key::{Key, Role};
 use crate::known::{Known, RANGED};
+use crate::recent::{Other, Recent};
 use record::{Addr, Field, Row, Rows, Shape};
+use sys::lanes::{self, Lanes, widest};
 
 /// Addresses, in the order of the table.
 pub(crate) const ADDRESSES: [Field; 9] = [
@@ -30,8 +33,12 @@ pub(crate) const ENDPOINTS: [(Field, Field); 2] =
 #[derive(Debug, Default)]
 pub(crate) struct Digest {
     pub(crate) known: Known,
-    /// Keys of its addresses, each at least once.
+    /// Keys of its addresses, but for those that came earlier in its stretch.
     pub(crate) keys: Vec<Key>,
+    /// Keys of its addresses, but for those that came earlier in its file.
+    pub(crate) of_file: Vec<Key>,
+    /// Number of its stretch, if that was known.
+    pub(crate) stretch: Option<u32>,
     /// Whether the block says something about exporters.
     pub(crate) says_who: bool,
 }
@@ -40,16 +47,24 @@ impl Digest {
     pub(crate) fn clear(&mut self) {
         self.known.clear();
         self.keys.clear();
+        self.of_file.clear();
+        self.stretch = None;
         self.says_who = false;
+    }
+
+    fn add(&mut self, key: Key) {
+        self.keys.push(key);
+        self.of_file.push(key);
     }
 }
 
-/// Makes digests.
+/// Makes digests of the blocks of one file.
 #[derive(Debug, Default)]
 pub(crate) struct Digester {
     /// Plans by table of shapes: a thread that reads has one.
     tables: Vec<(u64, Vec<Lane>)>,
     recent: Recent,
+    new: Box<New>,
 }
 
 /// Rows of one shape.
@@ -66,8 +81,14 @@ const TABLES: usize = 16;
 const TOGETHER: usize = 128;
 
 impl Digester {
-    /// Adds what is known about these rows.
-    pub(crate) fn digest(&mut self, rows: &Rows<'_>, digest: &mut Digest) {
+    /// Another file begins.
+    pub(crate) fn begin(&mut self) {
+        self.recent.clear();
+    }
+
+    /// Adds what is known about these rows. Digests of blocks with the same stamp, less than 2^28
+    /// and more than 0, are kept together: what came earlier under it is not there again.
+    pub(crate) fn digest(&mut self, rows: &Rows<'_>, stamp: u32, digest: &mut Digest) {
         let lanes = lanes_of(&mut self.tables, rows);
         let mut others = Vec::new();
         for r in rows.index {
@@ -76,10 +97,10 @@ impl Digester {
                 _ => others.push(r),
             }
         }
-        self.recent.begin();
         for lane in lanes.iter_mut().filter(|lane| !lane.at.is_empty()) {
-            let mut work = Work { bytes: rows.bytes, digest, recent: &mut self.recent };
-            work.lane(lane);
+            let (recent, new) = (&mut self.recent, &mut *self.new);
+            let seen = [false; 256];
+            widest(Work { bytes: rows.bytes, lane, stamp, digest, recent, new, seen });
             lane.at.clear();
         }
         // Rows that end before what their shape has: damage.
@@ -115,12 +136,12 @@ pub(crate) fn add_addresses(row: Row<'_>, digest: &mut Digest) {
     for field in ADDRESSES {
         if let (Some(addr), Some(role)) = (row.addr(field), Role::of(field)) {
             digest.known.add_family(field, addr);
-            digest.keys.push(role.host(addr));
+            digest.add(role.host(addr));
         }
     }
     for (addr, port) in ENDPOINTS {
         if let (Some(addr), Some(port)) = (row.addr(addr), row.u64(port)) {
-            digest.keys.push(Role::Translated.endpoint(addr, port as u16));
+            digest.add(Role::Translated.endpoint(addr, port as u16));
         }
     }
 }
@@ -133,11 +154,19 @@ struct Plan {
     present: u128,
     v4: u128,
     v6: u128,
-    /// Index into the ranges.
+    /// Where [`BASICS`] begin, if they lie as in nearly all rows.
+    basics: Option<usize>,
+    /// Where [`PAIRS`] begin, if they lie so.
+    pairs: Option<[usize; 2]>,
+    /// Index into the ranges, of all others.
     ranges: Vec<(usize, Number)>,
+    /// These only without the basics.
     proto: Option<Number>,
-    exporter: Option<Number>,
     ports: Vec<Number>,
+    exporter: Option<Number>,
+    /// Where a source and behind it a destination lie, both IPv4.
+    ends: Option<usize>,
+    /// All others.
     addresses: Vec<(Role, Address)>,
     endpoints: Vec<(Address, Number)>,
 }
@@ -164,9 +193,53 @@ struct Address {
     is_v4: bool,
 }
 
+/// What the first extension of rows has (file format, section 7), and where, as far as it is looked
+/// at: the first four are ranges.
+const BASICS: [(Field, u16, u16); 7] = [
+    (Field::First, 0, 8),
+    (Field::Last, 8, 8),
+    (Field::Packets, 24, 8),
+    (Field::Bytes, 32, 8),
+    (Field::SrcPort, 40, 2),
+    (Field::DstPort, 42, 2),
+    (Field::Proto, 44, 1),
+];
+/// Octets of these.
+const BASIC_LEN: usize = 48;
+/// Numbers of 32 bits that lie beside each other.
+const PAIRS: [[Field; 2]; 2] = [[Field::Input, Field::Output], [Field::SrcAs, Field::DstAs]];
+
+/// Where the fields begin, if each lies so far behind that and has so many octets.
+fn together(shape: &Shape, fields: &[(Field, u16, u16)]) -> Option<usize> {
+    let (first, from, _) = fields.first()?;
+    let at = shape.slot(*first).at.checked_sub(*from)?;
+    let lies = |(field, from, len): &(Field, u16, u16)| {
+        let slot = shape.slot(*field);
+        (slot.at, slot.len) == (at + from, *len)
+    };
+    fields.iter().all(lies).then_some(at.into())
+}
+
+/// The place of a field among the ranges.
+const fn range_of(field: Field) -> usize {
+    let mut n = 0;
+    while n < RANGED.len() && RANGED[n] as usize != field as usize {
+        n += 1;
+    }
+    n
+}
+
 impl Plan {
     fn of(shape: &Shape) -> Self {
         let mut plan = Self { present: shape.present(), ..Self::default() };
+        plan.basics = together(shape, &BASICS);
+        let [a, b] = PAIRS.map(|[a, b]| together(shape, &[(a, 0, 4), (b, 4, 4)]));
+        plan.pairs = a.zip(b).map(|(a, b)| [a, b]);
+        plan.ends = together(shape, &[(Field::SrcAddr, 0, 4), (Field::DstAddr, 4, 4)]);
+        let is_basic = |f: Field| plan.basics.is_some() && BASICS.iter().any(|(b, ..)| *b == f);
+        let is_pair = |f: Field| plan.pairs.is_some() && PAIRS.as_flattened().contains(&f);
+        let is_end = |f: Field| plan.ends.is_some() && matches!(f, Field::SrcAddr | Field::DstAddr);
+        let is_elsewhere = |f: &Field| !is_basic(*f) && !is_pair(*f);
         let number = |field: Field| {
             let slot = shape.slot(field);
             let width = match slot.len {
@@ -183,11 +256,14 @@ impl Plan {
             let is_v4 = slot.len == 4;
             (is_v4 || slot.len == 16).then_some(Address { at: slot.at.into(), is_v4 })
         };
-        let ranges = RANGED.iter().enumerate();
-        plan.ranges = ranges.filter_map(|(n, field)| Some((n, number(*field)?))).collect();
-        plan.proto = number(Field::Proto);
+        let ranges = RANGED.iter().enumerate().filter(|(_, field)| is_elsewhere(field));
+        let ranges = ranges.filter_map(|(n, field)| Some((n, number(*field)?))).collect();
+        let proto = Some(Field::Proto).filter(is_elsewhere).and_then(number);
+        let ports = [Field::SrcPort, Field::DstPort].into_iter().filter(is_elsewhere);
+        let ports = ports.filter_map(number).collect();
+        let one_by_one: Vec<Field> = ADDRESSES.into_iter().filter(|f| !is_end(*f)).collect();
+        (plan.ranges, plan.proto, plan.ports) = (ranges, proto, ports);
         plan.exporter = number(Field::ExporterId);
-        plan.ports = [Field::SrcPort, Field::DstPort].into_iter().filter_map(number).collect();
         for field in ADDRESSES {
             let (Some(addr), Some(role)) = (address(field), Role::of(field)) else { continue };
             let bit = 1 << field as usize;
@@ -195,7 +271,9 @@ impl Plan {
                 true => plan.v4 |= bit,
                 false => plan.v6 |= bit,
             }
-            plan.addresses.push((role, addr));
+            if one_by_one.contains(&field) {
+                plan.addresses.push((role, addr));
+            }
         }
         let pairs = ENDPOINTS.into_iter();
         plan.endpoints = pairs.filter_map(|(a, p)| Some((address(a)?, number(p)?))).collect();
@@ -217,7 +295,7 @@ fn is_looked_at(field: Field) -> bool {
 
 impl Number {
     /// Calls with the number of each row.
-    #[inline]
+    #[inline(always)]
     fn each(self, bytes: &[u8], rows: &[u32], f: impl FnMut(u64)) {
         match self.width {
             Width::One => each(bytes, rows, self.at, |[a]: [u8; 1]| a.into(), f),
@@ -227,7 +305,7 @@ impl Number {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn of(self, bytes: &[u8], row: u32) -> u64 {
         let mut number = 0;
         self.each(bytes, &[row], |n| number = n);
@@ -236,7 +314,7 @@ impl Number {
 }
 
 /// Calls with what lies at a place of each row.
-#[inline]
+#[inline(always)]
 fn each<const N: usize, T>(
     bytes: &[u8],
     rows: &[u32],
@@ -244,25 +322,50 @@ fn each<const N: usize, T>(
     read: impl Fn([u8; N]) -> T,
     mut f: impl FnMut(T),
 ) {
+    let bytes = bytes.get(at..).unwrap_or_default();
     for row in rows {
-        if let Some(n) = bytes.get(*row as usize + at..).and_then(<[u8]>::first_chunk) {
+        if let Some(n) = chunk(bytes, *row) {
             f(read(*n));
         }
     }
 }
 
-struct Work<'w> {
-    bytes: &'w [u8],
-    digest: &'w mut Digest,
-    recent: &'w mut Recent,
+/// So many octets of a row.
+#[inline(always)]
+fn chunk<const N: usize>(bytes: &[u8], row: u32) -> Option<&[u8; N]> {
+    // One comparison: nothing overflows.
+    bytes.get(row as usize..row as usize + N)?.first_chunk()
 }
 
-impl Work<'_> {
-    fn lane(&mut self, lane: &Lane) {
-        let plan = &lane.plan;
-        self.digest.known.add_fields(lane.at.len(), plan.present, plan.v4, plan.v6);
-        for rows in lane.at.chunks(TOGETHER) {
+struct Work<'w> {
+    bytes: &'w [u8],
+    lane: &'w Lane,
+    stamp: u32,
+    digest: &'w mut Digest,
+    recent: &'w mut Recent,
+    new: &'w mut New,
+    /// Protocols.
+    seen: [bool; 256],
+}
+
+impl lanes::Work for Work<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(mut self, _: L) {
+        let plan = &self.lane.plan;
+        self.digest.known.add_fields(self.lane.at.len(), plan.present, plan.v4, plan.v6);
+        for rows in self.lane.at.chunks(TOGETHER) {
+            if let Some(at) = plan.basics {
+                self.basics(at, rows);
+            }
+            if let Some(at) = plan.pairs {
+                self.pairs(at, rows);
+            }
             self.numbers(plan, rows);
+            if let Some(at) = plan.ends {
+                self.ends(at, rows);
+            }
             for (role, addr) in &plan.addresses {
                 match addr.is_v4 {
                     true => self.v4(*role, addr.at, rows),
@@ -273,8 +376,61 @@ impl Work<'_> {
                 self.endpoints(*addr, *port, rows);
             }
         }
+        self.digest.known.add_protos(&self.seen);
+    }
+}
+
+impl Work<'_> {
+    /// What lies together in the first extension.
+    #[inline(always)]
+    fn basics(&mut self, at: usize, rows: &[u32]) {
+        let known = &mut self.digest.known;
+        let bytes = self.bytes.get(at..).unwrap_or_default();
+        let (mut low, mut high) = ([u64::MAX; 4], [0; 4]);
+        for row in rows {
+            let Some(row) = chunk::<BASIC_LEN>(bytes, *row) else { continue };
+            let (numbers, _) = row.as_chunks::<8>();
+            let &[first, last, _, packets, bytes, _] = numbers else { continue };
+            let numbers = [first, last, packets, bytes].map(u64::from_le_bytes);
+            for ((low, high), n) in low.iter_mut().zip(&mut high).zip(numbers) {
+                (*low, *high) = ((*low).min(n), (*high).max(n));
+            }
+        }
+        for ((field, ..), (low, high)) in BASICS.iter().zip(low.into_iter().zip(high)) {
+            known.add_range(range_of(*field), low, high);
+        }
+        // In a loop of its own: all of it together needs more registers than there are.
+        let bytes = bytes.get(BASIC_LEN - 8..).unwrap_or_default();
+        let Some(mut ports) = known.ports.all_of_them() else { return };
+        for row in rows {
+            let Some(row) = chunk::<8>(bytes, *row) else { continue };
+            let both = u64::from_le_bytes(*row);
+            ports.add(both as u16);
+            ports.add((both >> 16) as u16);
+            self.seen[usize::from((both >> 32) as u8)] = true;
+        }
     }
 
+    /// Interfaces and systems.
+    #[inline(always)]
+    fn pairs(&mut self, [one, other]: [usize; 2], rows: &[u32]) {
+        let (mut low, mut high) = ([u32::MAX; 4], [0; 4]);
+        let one = self.bytes.get(one..).unwrap_or_default();
+        let other = self.bytes.get(other..).unwrap_or_default();
+        for row in rows {
+            let (Some(a), Some(b)) = (chunk(one, *row), chunk(other, *row)) else { continue };
+            let [a, b] = [*a, *b].map(u64::from_le_bytes);
+            let numbers = [a as u32, (a >> 32) as u32, b as u32, (b >> 32) as u32];
+            for ((low, high), n) in low.iter_mut().zip(&mut high).zip(numbers) {
+                (*low, *high) = ((*low).min(n), (*high).max(n));
+            }
+        }
+        for (field, (low, high)) in PAIRS.as_flattened().iter().zip(low.into_iter().zip(high)) {
+            self.digest.known.add_range(range_of(*field), low.into(), high.into());
+        }
+    }
+
+    #[inline(always)]
     fn numbers(&mut self, plan: &Plan, rows: &[u32]) {
         let known = &mut self.digest.known;
         for (n, number) in &plan.ranges {
@@ -283,41 +439,52 @@ impl Work<'_> {
             known.add_range(*n, low, high);
         }
         for port in &plan.ports {
-            let mut ports = known.ports.all_of_them();
+            let Some(mut ports) = known.ports.all_of_them() else { continue };
             port.each(self.bytes, rows, |n| ports.add(n as u16));
         }
         if let Some(proto) = plan.proto {
             proto.each(self.bytes, rows, |n| known.add_proto(n));
         }
         if let Some(exporter) = plan.exporter {
-            let mut last = None;
+            // Mostly that of the row before.
+            let mut last = u64::MAX;
             exporter.each(self.bytes, rows, |n| {
-                if last.replace(n) != Some(n) {
+                if n != last {
                     known.add_exporter(n as u16);
                 }
+                last = n;
             });
         }
     }
 
-    fn v4(&mut self, role: Role, at: usize, rows: &[u32]) {
-        // All are noted and those that are known noted over: no branch to guess.
-        let (recent, mut new, mut count) = (&mut *self.recent, [0; TOGETHER], 0);
-        each(self.bytes, rows, at, u32::from_le_bytes, |n| {
-            new[count % TOGETHER] = n;
-            count += usize::from(recent.is_new_v4(role, n));
+    /// Sources and destinations.
+    #[inline(always)]
+    fn ends(&mut self, at: usize, rows: &[u32]) {
+        let mut recent = self.recent.v4(Role::End, self.stamp);
+        let new = &mut *self.new;
+        new.count = 0;
+        each(self.bytes, rows, at, u64::from_le_bytes, |both| {
+            let (source, destination) = (both as u32, (both >> 32) as u32);
+            new.add(source, recent.swap(source));
+            new.add(destination, recent.swap(destination));
         });
-        let new = new.iter().take(count);
-        self.digest.keys.extend(new.map(|n| role.host(Addr::V4(*n))));
+        new.put(Role::End, self.digest);
     }
 
+    #[inline(always)]
+    fn v4(&mut self, role: Role, at: usize, rows: &[u32]) {
+        let (mut recent, new) = (self.recent.v4(role, self.stamp), &mut *self.new);
+        new.count = 0;
+        each(self.bytes, rows, at, u32::from_le_bytes, |n| new.add(n, recent.swap(n)));
+        new.put(role, self.digest);
+    }
+
+    #[inline(always)]
     fn v6(&mut self, role: Role, at: usize, rows: &[u32]) {
-        let (recent, keys) = (&mut *self.recent, &mut self.digest.keys);
         let read = |octets: [u8; 16]| Addr::from_row(&octets);
         each(self.bytes, rows, at, read, |addr| {
-            let Some(addr) = addr else { return };
-            let key = role.host(addr);
-            if recent.is_new_key(key.own) {
-                keys.push(key);
+            if let Some(addr) = addr {
+                self.recent.key(role.host(addr), self.stamp, self.digest);
             }
         });
     }
@@ -330,61 +497,53 @@ impl Work<'_> {
                 continue;
             };
             let key = Role::Translated.endpoint(addr, port.of(self.bytes, *row) as u16);
-            if self.recent.is_new_key(key.own) {
-                self.digest.keys.push(key);
-            }
+            self.recent.key(key, self.stamp, self.digest);
         }
     }
 }
 
-/// Addresses that came lately in this block, by a few of their bits.
+/// Addresses of a few rows that did not come a moment ago. Kept, because to make it anew each time
+/// would take longer than to use it.
 #[derive(Debug)]
-struct Recent {
-    /// Which block: what was there before counts for nothing.
-    block: u64,
-    /// Address, part (bits 32 to 35), block (from bit 36).
-    v4: Vec<u64>,
-    /// Keys, with their block.
-    keys: Vec<(u64, u64)>,
+struct New {
+    addrs: [u32; MANY],
+    /// What came in place of each.
+    others: [Other; MANY],
+    count: usize,
+    /// Their keys, and those that are new in the file.
+    keys: [Key; MANY],
+    of_file: [Key; MANY],
 }
 
-impl Recent {
-    const V4_BITS: u32 = 13;
-    const KEY_BITS: u32 = 11;
-    /// Blocks that have a number of their own.
-    const BLOCKS: u64 = 1 << 28;
+/// Addresses that are looked at together.
+const MANY: usize = 2 * TOGETHER;
 
-    fn begin(&mut self) {
-        self.block += 1;
-        if self.block == Self::BLOCKS {
-            *self = Self::default();
-        }
-    }
-
-    #[inline]
-    fn is_new_v4(&mut self, role: Role, addr: u32) -> bool {
-        let what = u64::from(addr) | (role as u64) << 32;
-        let at = what.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - Self::V4_BITS);
-        let entry = what | self.block << 36;
-        let Some(last) = self.v4.get_mut(at as usize) else { return true };
-        std::mem::replace(last, entry) != entry
-    }
-
-    #[inline]
-    fn is_new_key(&mut self, key: u64) -> bool {
-        match self.keys.get_mut((key >> (64 - Self::KEY_BITS)) as usize) {
-            Some(last) if *last == (key, self.block) => false,
-            Some(last) => {
-                *last = (key, self.block);
-                true
-            }
-            None => true,
-        }
-    }
-}
-
-impl Default for Recent {
+impl Default for New {
     fn default() -> Self {
-        Self { block: 1, v4: vec![0; 1 << Self::V4_BITS], keys: vec![(0, 0); 1 << Self::KEY_BITS] }
+        let (addrs, others, keys) = ([0; MANY], [Other::NONE; MANY], [Key::default(); MANY]);
+        Self { addrs, others, count: 0, keys, of_file: keys }
+    }
+}
+
+impl New {
+    /// All are noted, and those that are known noted over: no branch to guess.
+    #[inline(always)]
+    fn add(&mut self, addr: u32, other: Other) {
+        self.addrs[self.count % MANY] = addr;
+        self.others[self.count % MANY] = other;
+        self.count += usize::from(other.is_new());
+    }
+
+    #[inline(always)]
+    fn put(&mut self, role: Role, digest: &mut Digest) {
+        let mut count = 0;
+        let new = self.addrs.iter().zip(&self.others).take(self.count);
+        for (key, (addr, other)) in self.keys.iter_mut().zip(new) {
+            *key = role.host(Addr::V4(*addr));
+            self.of_file[count % MANY] = *key;
+            count += usize::from(other.is_of_file());
+        }
+        digest.keys.extend_from_slice(self.keys.get(..self.count).unwrap_or_default());
+        digest.of_file.extend_from_slice(self.of_file.get(..count).unwrap_or_default());
     }
 }

@@ -9,19 +9,18 @@
 //!          ones and 0
 //!          u32 blocks  u32 sections  u32 blocks with meta records  u16 name  u16 ident (octets)
 //!          name  ident  numbers of the blocks with meta records, u32 each
-//!          section of the file  sections of its stretches
+//!          section of the file  sections of its stretches, if there are several
 //!          u64 XXH3 (seed 0) of all before
-//! section  u32 first block  u32 blocks  u64 ports, u32 octets of them
-//!          u64 pages, u32 octets of them, u8 and u8 bits of a network and of an address, u16 0
+//! section  blocks  place and octets of the ports  place and octets of the pages, numbers as in
+//!          input.rs  u8 and u8 bits of a network and of an address
 //!          what is known (known.rs)
 //! ```
 //!
 //! Places of ports and pages count from the end of the head.
 
-use crate::input::Input;
-use crate::key::Key;
+use crate::input::{Input, put};
 use crate::known::Known;
-use crate::pages::{self, Shape};
+use crate::pages::Shape;
 use crate::ports;
 use std::ops::Range;
 use twox_hash::XxHash3_64;
@@ -40,7 +39,7 @@ const BLOCKS: u32 = 1 << 22;
 const ROWS: u64 = 1 << 40;
 
 /// Whose entry it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct About {
     /// The file, relative to the directory of the index.
     pub(crate) name: String,
@@ -65,39 +64,37 @@ pub(crate) struct Section {
 }
 
 impl Section {
-    /// Appends ports and pages to `data`.
+    /// Appends ports and pages to `data`. The pages are put there by `set`, which returns what it
+    /// takes to ask them.
     pub(crate) fn put(
         blocks: Range<u32>,
         known: Known,
-        pages: Shape,
         data: &mut Vec<u8>,
-        keys: &[Key],
+        set: impl FnOnce(&mut Vec<u8>) -> Shape,
     ) -> Self {
         let at = data.len();
         known.ports.encode(data);
         let ports = (at as u64, (data.len() - at) as u32);
         let pages_at = data.len() as u64;
-        pages::build(keys, pages, data);
+        let pages = set(data);
         Self { blocks, known, ports, pages_at, pages }
     }
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        out.extend(self.blocks.start.to_le_bytes());
-        out.extend((self.blocks.end - self.blocks.start).to_le_bytes());
-        out.extend(self.ports.0.to_le_bytes());
-        out.extend(self.ports.1.to_le_bytes());
-        out.extend(self.pages_at.to_le_bytes());
-        out.extend(self.pages.len.to_le_bytes());
-        out.extend([self.pages.net, self.pages.own, 0, 0]);
+        put((self.blocks.end - self.blocks.start).into(), out);
+        for n in [self.ports.0, self.ports.1.into(), self.pages_at, self.pages.len.into()] {
+            put(n, out);
+        }
+        out.extend([self.pages.net, self.pages.own]);
         self.known.encode(out);
     }
 
-    pub(crate) fn decode(input: &mut Input<'_>, data_len: u64) -> Option<Self> {
-        let (first, count) = (input.u32()?, input.u32()?);
-        let ports = (input.u64()?, input.u32()?);
-        let (pages_at, len) = (input.u64()?, input.u32()?);
-        let &[net, own, 0, 0] = input.take(4)? else { return None };
-        let pages = Shape { len, net, own };
+    /// Reads a section whose first block has this number.
+    pub(crate) fn decode(input: &mut Input<'_>, first: u32, data_len: u64) -> Option<Self> {
+        let count = input.short()?;
+        let ports = (input.number()?, input.short()?);
+        let (pages_at, len) = (input.number()?, input.short()?);
+        let pages = Shape { len, net: input.u8()?, own: input.u8()? };
         let fits =
             |at: u64, len: u32| at.checked_add(len.into()).is_some_and(|end| end <= data_len);
         let known = Known::decode(input)?;
@@ -151,7 +148,8 @@ pub(crate) fn encode(
     out.extend(about.ident.as_bytes());
     meta.iter().for_each(|n| out.extend(n.to_le_bytes()));
     whole.encode(&mut out);
-    sections.iter().for_each(|s| s.encode(&mut out));
+    // What is said of the file is said of its one stretch.
+    sections.iter().filter(|_| sections.len() > 1).for_each(|s| s.encode(&mut out));
     let len = out.len() + 8;
     let start = [&MAGIC.to_le_bytes()[..], &u32::try_from(len).ok()?.to_le_bytes()].concat();
     let entry_len = (len + data.len()) as u64;
@@ -192,12 +190,18 @@ pub(crate) fn decode(octets: &[u8]) -> Option<Head> {
     // Lengths are those of what is there, whatever the counts say.
     let meta = (0..metas).map(|_| input.u32()).collect::<Option<Vec<_>>>()?;
     let data_len = entry_len - len as u64;
-    let whole = Section::decode(&mut input, data_len)?;
-    let sections =
-        (0..sections).map(|_| Section::decode(&mut input, data_len)).collect::<Option<Vec<_>>>()?;
-    let covered =
-        sections.iter().try_fold(0, |at, s| (s.blocks.start == at).then_some(s.blocks.end));
-    let is_sound = covered == Some(blocks)
+    let whole = Section::decode(&mut input, 0, data_len)?;
+    let mut first = 0;
+    let mut stretch = || {
+        let section = Section::decode(&mut input, first, data_len)?;
+        first = section.blocks.end;
+        Some(section)
+    };
+    let sections: Vec<Section> = match sections {
+        1 => vec![whole.clone()],
+        _ => (0..sections).map(|_| stretch()).collect::<Option<_>>()?,
+    };
+    let is_sound = sections.last().map_or(0, |s| s.blocks.end) == blocks
         && whole.blocks == (0..blocks)
         && blocks <= BLOCKS
         && sections.iter().try_fold(0, |rows: u64, s| rows.checked_add(s.known.rows))
@@ -206,4 +210,60 @@ pub(crate) fn decode(octets: &[u8]) -> Option<Head> {
         && input.0.is_empty();
     let about = About { name, size, modified_ns, ident, window };
     is_sound.then_some(Head { about, len: len as u64, entry_len, blocks, meta, whole, sections })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn section(blocks: Range<u32>, rows: u64) -> Section {
+        let mut known = Known::default();
+        known.rows = rows;
+        Section {
+            blocks,
+            known,
+            ports: (0, 9),
+            pages_at: 9,
+            pages: Shape { len: 16, net: 3, own: 2 },
+        }
+    }
+
+    fn head(whole: &Section, sections: &[Section]) -> Option<Head> {
+        let (name, ident) = ("nfcapd.202611201000".to_owned(), "x".to_owned());
+        let about = About { name, size: 1, modified_ns: 2, ident, window: Some((3, 4)) };
+        let octets = encode(&about, &[1], whole, sections, &[0; 25])?;
+        let head = decode(octets.get(..octets.len() - 25)?);
+        assert!(head.as_ref().is_none_or(|head| head.about == about && head.meta == [1]));
+        head
+    }
+
+    #[test]
+    fn heads_come_back_and_those_that_cannot_be_do_not() {
+        let (first, last, whole) = (section(0..2, 5), section(2..3, 6), section(0..3, 11));
+        let two = [first.clone(), last.clone()];
+        let read = head(&whole, &two).expect("head");
+        assert_eq!((&read.whole, &read.sections[..]), (&whole, &two[..]));
+        let one = head(&whole, std::slice::from_ref(&whole)).expect("head");
+        assert_eq!(one.sections, std::slice::from_ref(&whole));
+        let changed = |change: fn(&mut Section)| {
+            let mut section = last.clone();
+            change(&mut section);
+            section
+        };
+        for (what, last) in [
+            ("too many rows together", changed(|s| s.known.rows = 7)),
+            ("too many rows", changed(|s| s.known.rows = ROWS + 1)),
+            ("too many blocks", changed(|s| s.blocks.end = 4)),
+            ("blocks that are missing", changed(|s| s.blocks.end = 2)),
+            ("ports behind the end", changed(|s| s.ports = (17, 9))),
+            ("more ports than there are", changed(|s| s.ports.1 = u32::MAX)),
+            ("pages behind the end", changed(|s| s.pages_at = 10)),
+            ("pages at no place", changed(|s| s.pages_at = u64::MAX)),
+            ("pages of no length", changed(|s| s.pages.len = 15)),
+            ("more bits than a half sets", changed(|s| s.pages.net = 9)),
+        ] {
+            assert_eq!(head(&whole, &[first.clone(), last.clone()]), None, "{what}");
+        }
+        assert_eq!(head(&whole, &[]), None);
+    }
 }

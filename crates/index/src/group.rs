@@ -8,9 +8,11 @@
 //! head     u32 magic  u32 octets of the head  u64 octets of the group
 //!          u64 place in the index from which on all entries up to here are of its files
 //!          u32 files
-//!          of each: u64 place  u32 octets of its head  u64 octets of its entry  u64 size and u64 time
-//!          of the file  u64 first and u64 last time, or all ones and 0  u64 rows  u32 blocks
-//!          u16 name  u16 ident (octets)  name  ident
+//!          of each, as numbers of input.rs: place  octets of its head, and of its entry  size of the
+//!          file  when it was last written less that of the file before (modulo 2^64)  first time and
+//!          last less first, or all ones and 1 (modulo 2^64)  rows  blocks
+//!          octets of the name that are those of the file before  octets of the others, and these
+//!          1 plus octets of the ident, and these, or 0 if it is that of the file before
 //!          section of all files (entry.rs), without blocks
 //!          u64 XXH3 (seed 0) of all before
 //! data     ports and sets
@@ -18,10 +20,9 @@
 //! ```
 
 use crate::entry::{About, NEVER, Section};
-use crate::input::Input;
-use crate::keys::FileKeys;
+use crate::input::{Input, put};
+use crate::keys::{FileKeys, GroupKeys};
 use crate::known::Known;
-use crate::pages::{Density, Shape};
 use crate::ports::Ports;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -34,15 +35,15 @@ pub(crate) const TAIL: usize = 16;
 const TAIL_MAGIC: &[u8; 8] = b"flowday\n";
 /// Octets of a head at most.
 const MOST: usize = 64 << 20;
-/// Octets of a file without its names.
-const MEMBER: usize = 68;
-/// What addresses of a group take: a wrong yes costs a look at each of its files.
-const OF_GROUP: Density = Density { bits: 16, net: 4, own: 5 };
+/// Octets of a file at least.
+const MEMBER: usize = 12;
+/// Octets of a name that are taken from the one before at most, so that few octets make no long list.
+const SAME: usize = 64;
 /// Files of a group at most: a file each 20 seconds.
 const FILES: usize = 4320;
 
 /// A file, as a group has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Member {
     pub(crate) about: About,
     /// Where its entry is in the index, the octets of its head, and of the whole.
@@ -58,7 +59,7 @@ pub(crate) struct Member {
 pub(crate) struct Draft {
     pub(crate) members: Vec<Member>,
     known: Known,
-    keys: FileKeys,
+    keys: GroupKeys,
 }
 
 impl Draft {
@@ -66,10 +67,7 @@ impl Draft {
     pub(crate) fn add(&mut self, member: Member, known: &Known, keys: &FileKeys) {
         self.members.push(member);
         self.known.absorb(known);
-        match keys.count() {
-            Some(_) => self.keys.extend(keys.all()),
-            None => self.keys.give_up(),
-        }
+        self.keys.extend(keys.count().map(|_| keys.all()));
     }
 
     /// Whether it should be written before it takes another file.
@@ -88,11 +86,14 @@ impl Draft {
         let mut out = vec![0; 16];
         out.extend(from.to_le_bytes());
         out.extend(u32::try_from(self.members.len()).ok()?.to_le_bytes());
-        self.members.iter().try_for_each(|member| member.encode(&mut out))?;
-        let shape = self.keys.count().map(|count| Shape::of(count, OF_GROUP)).unwrap_or_default();
+        let mut last = &Member::default();
+        for member in &self.members {
+            member.encode(last, &mut out);
+            last = member;
+        }
         let mut data = Vec::new();
-        let known = self.known.clone();
-        Section::put(0..0, known, shape, &mut data, self.keys.all()).encode(&mut out);
+        Section::put(0..0, self.known.clone(), &mut data, |data| self.keys.encode(data))
+            .encode(&mut out);
         let len = out.len() + 8;
         let all = (len + data.len() + TAIL) as u64;
         let start = [&MAGIC.to_le_bytes()[..], &u32::try_from(len).ok()?.to_le_bytes()].concat();
@@ -108,33 +109,53 @@ impl Draft {
 }
 
 impl Member {
-    fn encode(&self, out: &mut Vec<u8>) -> Option<()> {
-        let (first, last) = self.about.window.unwrap_or(NEVER);
-        out.extend(self.at.to_le_bytes());
-        out.extend(self.head_len.to_le_bytes());
-        for n in [self.entry_len, self.about.size, self.about.modified_ns, first, last, self.rows] {
-            out.extend(n.to_le_bytes());
+    /// Appends it. `last` is the file before it.
+    fn encode(&self, last: &Self, out: &mut Vec<u8>) {
+        let (first, until) = self.about.window.unwrap_or(NEVER);
+        for n in [
+            self.at,
+            self.head_len.into(),
+            self.entry_len,
+            self.about.size,
+            self.about.modified_ns.wrapping_sub(last.about.modified_ns),
+            first,
+            until.wrapping_sub(first),
+            self.rows,
+            self.blocks.into(),
+        ] {
+            put(n, out);
         }
-        out.extend(self.blocks.to_le_bytes());
-        for text in [&self.about.name, &self.about.ident] {
-            out.extend(u16::try_from(text.len()).ok()?.to_le_bytes());
+        let (name, before) = (self.about.name.as_bytes(), last.about.name.as_bytes());
+        let same = name.iter().zip(before).take_while(|(a, b)| a == b).take(SAME).count();
+        let rest = name.get(same..).unwrap_or_default();
+        put(same as u64, out);
+        put(rest.len() as u64, out);
+        out.extend(rest);
+        match self.about.ident == last.about.ident {
+            true => out.push(0),
+            false => {
+                put(self.about.ident.len() as u64 + 1, out);
+                out.extend(self.about.ident.as_bytes());
+            }
         }
-        out.extend(self.about.name.as_bytes());
-        out.extend(self.about.ident.as_bytes());
-        Some(())
     }
 
-    fn decode(input: &mut Input<'_>) -> Option<Self> {
-        let (at, head_len, entry_len) = (input.u64()?, input.u32()?, input.u64()?);
-        let (size, modified_ns) = (input.u64()?, input.u64()?);
-        let window = Some((input.u64()?, input.u64()?)).filter(|times| *times != NEVER);
-        let (rows, blocks) = (input.u64()?, input.u32()?);
-        let (name, ident) = (input.u16()?, input.u16()?);
-        let mut text = |len: u16| {
-            let octets = input.take(len.into())?;
-            std::str::from_utf8(octets).ok().map(str::to_owned)
+    fn decode(last: &Self, input: &mut Input<'_>) -> Option<Self> {
+        let (at, head_len, entry_len) = (input.number()?, input.short()?, input.number()?);
+        let size = input.number()?;
+        let modified_ns = last.about.modified_ns.wrapping_add(input.number()?);
+        let first = input.number()?;
+        let window = Some((first, first.wrapping_add(input.number()?))).filter(|w| *w != NEVER);
+        let (rows, blocks) = (input.number()?, input.short()?);
+        let same = Some(input.short()? as usize).filter(|len| *len <= SAME)?;
+        let same = last.about.name.as_bytes().get(..same)?;
+        let len = input.short()? as usize;
+        let name = String::from_utf8([same, input.take(len)?].concat()).ok()?;
+        let ident = match input.short()?.checked_sub(1) {
+            None => last.about.ident.clone(),
+            Some(len) => str::from_utf8(input.take(len as usize)?).ok()?.to_owned(),
         };
-        let about = About { name: text(name)?, size, modified_ns, ident: text(ident)?, window };
+        let about = About { name, size, modified_ns, ident, window };
         Some(Self { about, at, head_len, entry_len, rows, blocks })
     }
 }
@@ -207,7 +228,12 @@ pub(crate) fn decode(octets: &[u8]) -> Option<Group> {
     if count > body.len() / MEMBER {
         return None;
     }
-    let members = (0..count).map(|_| Member::decode(&mut input)).collect::<Option<Vec<_>>>()?;
-    let section = Section::decode(&mut input, all - len as u64)?;
+    let mut members: Vec<Member> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let first = Member::default();
+        let member = Member::decode(members.last().unwrap_or(&first), &mut input)?;
+        members.push(member);
+    }
+    let section = Section::decode(&mut input, 0, all - len as u64)?;
     input.0.is_empty().then_some(Group { from, members, section, len: len as u64 })
 }

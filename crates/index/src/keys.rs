@@ -1,18 +1,19 @@
-//! Keys of a stretch and of a file, and about how many of them are distinct. A key may be kept more
-//! than once: sets of bits do not mind, and to tell all of them apart would take longer than to set
-//! the bits again.
+//! Keys of a stretch, of a file and of a group of files, and about how many of them are distinct. A
+//! key may be kept more than once: sets of bits do not mind, and to tell all of them apart would
+//! take longer than to set the bits again.
 
 use crate::key::Key;
+use crate::pages::{Density, Pages, Shape, build};
 use std::mem;
 
 /// About how many distinct keys there were, to a few in a hundred, and exactly as long as they are
 /// few. Depends on which keys came, not on their order nor how often each did.
 ///
-/// A sample by the key itself: of those whose bits from [`SAMPLED`](Self::SAMPLED) on begin with
-/// `level` zeros, all are kept; when they are too many, the level rises (Wegman's adaptive sampling).
+/// A sample by the key itself: of those whose lower bits are `level` zeros, all are kept; when they
+/// are too many, the level rises (Wegman's adaptive sampling).
 #[derive(Debug, Default)]
 pub(crate) struct Distinct {
-    /// Open addressing; 0 is nothing, and no key.
+    /// Open addressing; 0 is nothing, and counts for no key.
     slots: Vec<u64>,
     len: usize,
     level: u32,
@@ -21,27 +22,27 @@ pub(crate) struct Distinct {
 impl Distinct {
     /// Keys of a sample at most.
     const MOST: usize = 512;
-    /// Bits that neither the page nor the place in it is chosen by alone.
-    const SAMPLED: u32 = 16;
 
-    #[inline]
-    pub(crate) fn add(&mut self, key: u64) {
-        if key >> Self::SAMPLED & ((1 << self.level) - 1) == 0 {
-            self.keep(key);
+    pub(crate) fn add(&mut self, keys: &[Key]) {
+        let mut mask = (1 << self.level) - 1;
+        for key in keys {
+            if key.0 & mask == 0 {
+                self.keep(key.0);
+                mask = (1 << self.level) - 1;
+            }
         }
     }
 
+    #[cold]
     fn keep(&mut self, key: u64) {
-        let key = key.max(1);
-        self.put(key);
+        self.put(key.max(1));
         while self.len > Self::MOST && self.level < 32 {
             self.level += 1;
             let room = vec![0; self.slots.len()];
             let old = mem::replace(&mut self.slots, room);
             self.len = 0;
             let mask = (1 << self.level) - 1;
-            let stay = old.into_iter().filter(|k| *k != 0 && *k >> Self::SAMPLED & mask == 0);
-            stay.for_each(|k| self.put(k));
+            old.into_iter().filter(|k| *k != 0 && *k & mask == 0).for_each(|k| self.put(k));
         }
     }
 
@@ -77,14 +78,11 @@ impl Distinct {
     }
 }
 
-/// The keys of a file, as they come from its stretches.
+/// The keys of a file, as they come from its blocks.
 #[derive(Debug, Default)]
 pub(crate) struct FileKeys {
     keys: Vec<Key>,
     distinct: Distinct,
-    /// Own keys that came lately, by some of their bits: most come again and again. Empty while there
-    /// are few.
-    recent: Vec<u64>,
     /// So many keys make room by keeping each once.
     limit: usize,
     is_too_many: bool,
@@ -93,49 +91,22 @@ pub(crate) struct FileKeys {
 impl FileKeys {
     /// Keys of a file at most: of more, files are not told apart by address.
     const MOST: usize = 1 << 22;
-    const FEW: usize = 1 << 16;
-    const RECENT: usize = 1 << 15;
 
     pub(crate) fn extend(&mut self, keys: &[Key]) {
         if self.is_too_many {
             return;
         }
-        match self.recent.first_chunk_mut::<{ Self::RECENT }>() {
-            None => self.keys.extend_from_slice(keys),
-            Some(recent) => {
-                // All are written and those that are known written over: no branch to guess.
-                let mut len = self.keys.len();
-                self.keys.resize(len + keys.len(), Key { net: 0, own: 0 });
-                for key in keys {
-                    let last = &mut recent[(key.own >> 20) as usize % Self::RECENT];
-                    let is_new = *last != key.own;
-                    *last = key.own;
-                    if let Some(room) = self.keys.get_mut(len) {
-                        *room = *key;
-                    }
-                    len += usize::from(is_new);
-                }
-                self.keys.truncate(len);
-            }
-        }
-        keys.iter().for_each(|key| self.distinct.add(key.own));
-        if self.keys.len() > Self::FEW && self.recent.is_empty() {
-            self.recent.resize(Self::RECENT, 0);
-        }
+        self.keys.extend_from_slice(keys);
+        self.distinct.add(keys);
         if self.keys.len() > self.limit.max(2 * Self::MOST) {
-            self.keys.sort_unstable_by_key(|key| key.own);
+            self.keys.sort_unstable();
             self.keys.dedup();
             self.limit = 2 * self.keys.len();
         }
         // What was counted once may be counted a little lower later.
         if self.distinct.count() > 2 * Self::MOST {
-            self.give_up();
+            (self.is_too_many, self.keys) = (true, Vec::new());
         }
-    }
-
-    /// From here on they are too many.
-    pub(crate) fn give_up(&mut self) {
-        (self.is_too_many, self.keys, self.recent) = (true, Vec::new(), Vec::new());
     }
 
     /// About how many there are; `None` if they are too many to be kept.
@@ -151,7 +122,75 @@ impl FileKeys {
 
     /// Octets that they take.
     pub(crate) const fn octets(&self) -> usize {
-        16 * self.keys.capacity() + 8 * self.recent.capacity()
+        8 * self.keys.capacity()
+    }
+}
+
+/// The keys of the files of a group: as they are while they are few, as the pages of the largest set
+/// that there may be from then on. It is folded to the size that it needs.
+#[derive(Debug, Default)]
+pub(crate) struct GroupKeys {
+    keys: Vec<Key>,
+    pages: Pages<{ OF_GROUP.net }, { OF_GROUP.own }>,
+    distinct: Distinct,
+    is_too_many: bool,
+}
+
+/// What addresses of a group take: a wrong yes costs a look at each of its files.
+pub(crate) const OF_GROUP: Density = Density { bits: 12, net: 4, own: 3 };
+
+impl GroupKeys {
+    const FEW: usize = 1 << 17;
+    /// Pages of the largest set, 1.9 MiB: a number with many divisors.
+    const PAGES: usize = 480;
+    /// Keys of the largest set at most.
+    const MOST: usize = 1 << 21;
+
+    /// Takes those of a file; `None` if they are not known.
+    pub(crate) fn extend(&mut self, keys: Option<&[Key]>) {
+        let Some(keys) = keys.filter(|_| !self.is_too_many) else { return self.give_up() };
+        self.distinct.add(keys);
+        if self.distinct.count() > Self::MOST {
+            return self.give_up();
+        }
+        if self.pages.octets() == 0 {
+            self.keys.extend_from_slice(keys);
+            if self.keys.len() > Self::FEW {
+                self.pages = Pages::new(Self::PAGES);
+                self.pages.add(&mem::take(&mut self.keys));
+            }
+        } else {
+            self.pages.add(keys);
+        }
+    }
+
+    fn give_up(&mut self) {
+        *self = Self { is_too_many: true, ..Self::default() };
+    }
+
+    /// About how many there are; `None` if they are too many to be kept.
+    pub(crate) fn count(&self) -> Option<usize> {
+        (!self.is_too_many).then(|| self.distinct.count())
+    }
+
+    /// Octets that they take.
+    pub(crate) const fn octets(&self) -> usize {
+        8 * self.keys.capacity() + self.pages.octets()
+    }
+
+    /// Appends their set and returns what it takes to ask it.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Shape {
+        let Some(count) = self.count() else { return Shape::default() };
+        let shape = Shape::of(count, OF_GROUP);
+        if self.pages.octets() == 0 {
+            build(&self.keys, shape, out);
+            return shape;
+        }
+        let wanted = shape.pages().clamp(1, Self::PAGES);
+        let pages = (wanted..=Self::PAGES).find(|n| Self::PAGES.is_multiple_of(*n));
+        let pages = pages.unwrap_or(Self::PAGES);
+        self.pages.encode(Self::PAGES / pages, out);
+        Shape::of_pages(pages, OF_GROUP)
     }
 }
 
@@ -170,15 +209,16 @@ mod tests {
     fn estimates_are_close_whatever_the_order() {
         for distinct in [0, 1, 100, 512, 513, 10_000, 100_000, 700_000_u32] {
             let (mut there, mut back) = (Distinct::default(), Distinct::default());
-            (0..distinct * 2).for_each(|n| there.add(key(n % distinct).own));
-            (0..distinct).rev().for_each(|n| back.add(key(n).own));
+            let keys: Vec<Key> = (0..distinct).map(key).collect();
+            (0..2).for_each(|_| there.add(&keys));
+            keys.iter().rev().for_each(|key| back.add(&[*key]));
             let (got, want) = (there.count() as f64, f64::from(distinct));
             assert!((got - want).abs() <= want * 0.15, "{got} for {want}");
             assert!(distinct > 512 || got == want, "{got} for {want}");
             assert_eq!(back.count(), there.count());
             there.clear();
             assert_eq!(there.count(), 0);
-            there.add(key(7).own);
+            there.add(&[key(7)]);
             assert_eq!(there.count(), 1);
         }
     }
@@ -190,12 +230,33 @@ mod tests {
             let popular = (0..1000).chain(stretch * 500..stretch * 500 + 500);
             let part: Vec<Key> = popular.map(key).collect();
             keys.extend(&part);
-            want.extend(part.iter().map(|key| key.own));
+            want.extend(part);
         }
-        // Three in four are known, and of those few come again.
-        assert_eq!(keys.all().iter().map(|key| key.own).collect::<HashSet<_>>(), want);
-        assert!(keys.all().len() < 2 * want.len());
+        assert_eq!(keys.all().iter().copied().collect::<HashSet<_>>(), want);
         let count = keys.count().unwrap_or_default();
         assert!(count.abs_diff(want.len()) < want.len() / 7, "{count}");
+    }
+
+    #[test]
+    fn sets_of_groups_hold_all_few_or_many_and_are_as_large_as_they_need() {
+        for (files, each) in [(1, 0), (1, 10), (30, 5000), (5, 100_000), (7, 400_000)] {
+            let mut group = GroupKeys::default();
+            let file = |n: u32| (n * each / 2..n * each / 2 + each).map(key).collect::<Vec<_>>();
+            (0..files).for_each(|n| group.extend(Some(&file(n))));
+            let mut out = vec![1];
+            let shape = group.encode(&mut out);
+            let octets = out.len() - 1;
+            assert!(octets == shape.len as usize && shape.is_sound() && shape.net > 0);
+            let all = |n| crate::pages::hold(&out[1..], shape, &file(n));
+            assert!((0..files).all(all), "{files} of {each}");
+            let distinct = ((files + 1) * each / 2) as usize;
+            assert!(octets < distinct * 12 / 8 * 3 / 2 + 8192, "{files} of {each}: {octets}");
+        }
+        let mut group = GroupKeys::default();
+        group.extend(Some(&[key(1)]));
+        group.extend(None);
+        group.extend(Some(&[key(1)]));
+        let mut out = Vec::new();
+        assert_eq!((group.encode(&mut out), group.count(), out.len()), (Shape::default(), None, 0));
     }
 }

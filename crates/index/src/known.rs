@@ -1,6 +1,8 @@
 //! What is known about a stretch of rows, without its addresses: fields, families, ranges of
 //! numbers, protocols, exporters, ports.
 
+use crate::digest::ADDRESSES;
+use crate::input::{Input, put};
 use crate::ports::Ports;
 use record::{Addr, Field, Row};
 
@@ -112,6 +114,12 @@ impl Known {
         }
     }
 
+    /// Takes protocols: those that are set here.
+    pub(crate) fn add_protos(&mut self, seen: &[bool; 256]) {
+        let all = seen.iter().zip(0..).filter(|(is_seen, _)| **is_seen);
+        all.for_each(|(_, n)| self.add_proto(n));
+    }
+
     /// Takes the number of an exporter.
     pub(crate) fn add_exporter(&mut self, number: u16) {
         let Some(all) = &mut self.exporters else { return };
@@ -167,9 +175,7 @@ impl Known {
             return self.ranges.get(n).is_none_or(|(low, high)| *low <= to && from <= *high);
         }
         match field {
-            Field::Proto => (from..=to.min(255)).any(|n| {
-                self.protos.get(n as usize / 64).is_some_and(|word| word >> (n % 64) & 1 == 1)
-            }),
+            Field::Proto => (from..=to.min(255)).any(|n| self.has_proto(n as u8)),
             Field::ExporterId => self
                 .exporters
                 .as_ref()
@@ -179,47 +185,96 @@ impl Known {
     }
 
     /// Appends all but the ports.
+    ///
+    /// ```text
+    /// rows  u128 fields  u16 address fields that are IPv4 somewhere, u16 that are IPv6
+    /// u16 which ranges there are  smallest, and largest less smallest, of each
+    /// u8 protocols, and each of them; or 255 and a bit each  u8 exporters, 255 if too many  each
+    /// less the one before
+    /// ```
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        out.extend(self.rows.to_le_bytes());
-        for bits in [self.present, self.v4, self.v6] {
+        put(self.rows, out);
+        out.extend(self.present.to_le_bytes());
+        for families in [self.v4, self.v6] {
+            let bit = |(n, field): (usize, &Field)| ((families >> *field as usize & 1) as u16) << n;
+            let bits = ADDRESSES.iter().enumerate().map(bit).sum::<u16>();
             out.extend(bits.to_le_bytes());
         }
-        for (low, high) in self.ranges {
-            out.extend(low.to_le_bytes());
-            out.extend(high.to_le_bytes());
+        let there = self.ranges.iter().enumerate().filter(|(_, range)| **range != NONE);
+        let bits = there.clone().map(|(n, _)| 1 << n).sum::<u16>();
+        out.extend(bits.to_le_bytes());
+        for (_, (low, high)) in there {
+            put(*low, out);
+            put(high.wrapping_sub(*low), out);
         }
-        self.protos.iter().for_each(|word| out.extend(word.to_le_bytes()));
+        let protos = (0..=255).filter(|n| self.has_proto(*n));
+        let count = protos.clone().count();
+        if count < FEW_PROTOS {
+            out.push(count as u8);
+            out.extend(protos);
+        } else {
+            out.push(MANY);
+            self.protos.iter().for_each(|word| out.extend(word.to_le_bytes()));
+        }
         match &self.exporters {
-            None => out.extend(MANY.to_le_bytes()),
+            None => out.push(MANY),
             Some(numbers) => {
-                out.extend((numbers.len() as u16).to_le_bytes());
-                numbers.iter().for_each(|n| out.extend(n.to_le_bytes()));
+                out.push(numbers.len() as u8);
+                let mut last = 0;
+                for n in numbers {
+                    put((n - last).into(), out);
+                    last = *n;
+                }
             }
         }
+    }
+
+    fn has_proto(&self, n: u8) -> bool {
+        self.protos.get(usize::from(n / 64)).is_some_and(|word| word >> (n % 64) & 1 == 1)
     }
 
     /// Reads what [`encode`](Self::encode) wrote.
-    pub(crate) fn decode(input: &mut crate::input::Input<'_>) -> Option<Self> {
-        let rows = input.u64()?;
-        let (present, v4, v6) = (input.u128()?, input.u128()?, input.u128()?);
-        let mut ranges = [NONE; RANGED.len()];
-        for range in &mut ranges {
-            *range = (input.u64()?, input.u64()?);
+    pub(crate) fn decode(input: &mut Input<'_>) -> Option<Self> {
+        let mut known = Self { rows: input.number()?, present: input.u128()?, ..Self::default() };
+        for families in [&mut known.v4, &mut known.v6] {
+            let bits = input.u16()?;
+            let has = |(n, _): &(usize, &Field)| bits >> n & 1 == 1;
+            let fields = ADDRESSES.iter().enumerate().filter(has);
+            *families = fields.map(|(_, field)| 1_u128 << *field as usize).sum();
         }
-        let mut protos = [0; 4];
-        for word in &mut protos {
-            *word = input.u64()?;
+        let bits = input.u16()?;
+        let there = known.ranges.iter_mut().enumerate().filter(|(n, _)| bits >> n & 1 == 1);
+        for (_, range) in there {
+            let low = input.number()?;
+            *range = (low, low.wrapping_add(input.number()?));
         }
-        let exporters = match input.u16()? {
+        match input.u8()? {
+            MANY => {
+                for word in &mut known.protos {
+                    *word = input.u64()?;
+                }
+            }
+            count => {
+                input.take(count.into())?.iter().for_each(|n| known.add_proto((*n).into()));
+            }
+        }
+        known.exporters = match input.u8()? {
             MANY => None,
             count if usize::from(count) <= EXPORTERS => {
-                Some((0..count).map(|_| input.u16()).collect::<Option<_>>()?)
+                let mut last: u16 = 0;
+                let mut next = || {
+                    last = last.checked_add(input.short()?.try_into().ok()?)?;
+                    Some(last)
+                };
+                Some((0..count).map(|_| next()).collect::<Option<_>>()?)
             }
             _ => return None,
         };
-        Some(Self { rows, present, v4, v6, ranges, protos, exporters, ports: Ports::default() })
+        Some(known)
     }
 }
 
-/// In place of the number of exporters: too many to be kept.
-const MANY: u16 = u16::MAX;
+/// In place of a number of protocols or exporters: as a bit each; too many to be kept.
+const MANY: u8 = u8::MAX;
+/// So many protocols take less as a bit each.
+const FEW_PROTOS: usize = 32;

@@ -27,6 +27,7 @@ mod known;
 mod make;
 mod pages;
 mod ports;
+mod recent;
 mod search;
 #[cfg(test)]
 mod slow;

@@ -1,10 +1,11 @@
-//! Which ports occur: exactly, as a list while they are few, as a bit each when they are many.
+//! Which ports occur: exactly, as gaps between them while they are few, as a bit each when they are
+//! many.
 
-use crate::input::Input;
+use crate::input::{Input, put};
 use twox_hash::XxHash3_64;
 
-/// Ports of a list; from there on a bit each takes less.
-const FEW: usize = 4096;
+/// Ports of which gaps are kept; from there on a bit each takes less.
+const FEW: usize = 16_384;
 /// Words of 64 bits for all ports.
 const WORDS: usize = 1024;
 
@@ -23,14 +24,15 @@ impl Ports {
     }
 
     pub(crate) fn add(&mut self, port: u16) {
-        self.room();
-        self.all_of_them().add(port);
+        if let Some(mut all) = self.all_of_them() {
+            all.add(port);
+        }
     }
 
     /// To add many.
-    pub(crate) fn all_of_them(&mut self) -> Words<'_> {
+    pub(crate) fn all_of_them(&mut self) -> Option<Words<'_>> {
         self.room();
-        Words(self.0.first_chunk_mut())
+        self.0.first_chunk_mut().map(Words)
     }
 
     /// None again. Room is kept.
@@ -47,7 +49,14 @@ impl Ports {
     }
 
     fn all(&self) -> impl Iterator<Item = u16> + '_ {
-        (0..=u16::MAX).filter(|port| self.has(*port))
+        self.0.iter().zip((0..).step_by(64)).flat_map(|(word, first)| {
+            let mut left = *word;
+            std::iter::from_fn(move || {
+                let bit = left.trailing_zeros();
+                left &= left.checked_sub(1)?;
+                Some(first + bit as u16)
+            })
+        })
     }
 
     fn has(&self, port: u16) -> bool {
@@ -62,13 +71,13 @@ impl Ports {
         }
     }
 
-    /// Appends them, with their sum.
+    /// Appends them: how many, gaps or bits, and the sum.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let at = out.len();
-        let count: u32 = self.0.iter().map(|word| word.count_ones()).sum();
-        out.extend(count.to_le_bytes());
-        match count as usize <= FEW {
-            true => self.all().for_each(|port| out.extend(port.to_le_bytes())),
+        let count = self.0.iter().map(|word| word.count_ones() as usize).sum();
+        put(count as u64, out);
+        match count <= FEW {
+            true => put_gaps(self.all(), low_bits(count), out),
             false => self.0.iter().for_each(|word| out.extend(word.to_le_bytes())),
         }
         let sum = XxHash3_64::oneshot(out.get(at..).unwrap_or_default());
@@ -82,30 +91,90 @@ impl Ports {
             return None;
         }
         let mut input = Input(body);
-        let count = input.u32()? as usize;
+        let count = input.number()? as usize;
         let mut ports = Self::default();
-        match count <= FEW {
-            true => (0..count).try_for_each(|_| input.u16().map(|port| ports.add(port)))?,
-            false => {
-                ports.room();
-                for word in &mut ports.0 {
-                    *word = input.u64()?;
-                }
+        if count <= FEW {
+            let mut bits = Bits { octets: input.0, at: 0 };
+            let mut next = 0;
+            for _ in 0..count {
+                let port = bits.gap(low_bits(count))?.checked_add(next)?;
+                ports.add(u16::try_from(port).ok()?);
+                next = port + 1;
             }
+            return (bits.at.div_ceil(8) == input.0.len()).then_some(ports);
+        }
+        ports.room();
+        for word in &mut ports.0 {
+            *word = input.u64()?;
         }
         input.0.is_empty().then_some(ports)
     }
 }
 
+/// Bits of a gap that are kept as they are, of so many ports: about as many as the usual gap has.
+const fn low_bits(count: usize) -> u32 {
+    let gap = (1 << 16) / if count == 0 { 1 } else { count };
+    gap.ilog2()
+}
+
+/// Appends what is between ports: the upper bits as so many ones and a zero, then the lower bits
+/// (Rice's code), from the lowest bit of each octet on.
+fn put_gaps(ports: impl Iterator<Item = u16>, low: u32, out: &mut Vec<u8>) {
+    let (mut word, mut len, mut next) = (0_u64, 0_u32, 0);
+    let mut put = |bits: u64, count: u32| {
+        word |= bits << len;
+        len += count;
+        while len >= 8 {
+            out.push(word as u8);
+            word >>= 8;
+            len -= 8;
+        }
+    };
+    for port in ports.map(u32::from) {
+        let gap = port - next;
+        next = port + 1;
+        (0..gap >> low).for_each(|_| put(1, 1));
+        put(0, 1);
+        put((gap & ((1 << low) - 1)).into(), low);
+    }
+    if len > 0 {
+        out.push(word as u8);
+    }
+}
+
+/// Bits to be read.
+struct Bits<'b> {
+    octets: &'b [u8],
+    at: usize,
+}
+
+impl Bits<'_> {
+    fn bit(&mut self) -> Option<u32> {
+        let octet = self.octets.get(self.at / 8)?;
+        let bit = octet >> (self.at % 8) & 1;
+        self.at += 1;
+        Some(bit.into())
+    }
+
+    fn gap(&mut self, low: u32) -> Option<u32> {
+        let mut gap = 0;
+        while self.bit()? == 1 {
+            gap += 1 << low;
+            if gap > u32::from(u16::MAX) {
+                return None;
+            }
+        }
+        (0..low).try_fold(gap, |gap, n| Some(gap + (self.bit()? << n)))
+    }
+}
+
 /// Room for all ports.
-pub(crate) struct Words<'w>(Option<&'w mut [u64; WORDS]>);
+pub(crate) struct Words<'w>(&'w mut [u64; WORDS]);
 
 impl Words<'_> {
-    #[inline]
-    pub(crate) fn add(&mut self, port: u16) {
-        if let Some(words) = &mut self.0 {
-            words[usize::from(port / 64)] |= 1 << (port % 64);
-        }
+    #[inline(always)]
+    pub(crate) const fn add(&mut self, port: u16) {
+        self.0[(port / 64) as usize] |= 1 << (port % 64);
     }
 }
 
@@ -135,7 +204,7 @@ mod tests {
             ports.encode(&mut out);
             assert!(out.len() <= MOST as usize);
             assert_eq!(Ports::decode(&out).as_ref(), Some(&ports), "{step}");
-            for len in 0..out.len().min(300) {
+            for len in (0..out.len()).step_by(1 + out.len() / 300) {
                 assert_eq!(Ports::decode(&out[..len]), None);
             }
             for at in 0..out.len() {

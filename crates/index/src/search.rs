@@ -263,7 +263,7 @@ impl<'e> Asked<'e> {
     }
 
     /// Whether a network may be in the set, and an address in it if one is given.
-    fn has_key(&self, net: u64, own: Option<u64>) -> bool {
+    fn has_key(&self, net: u32, own: Option<u32>) -> bool {
         let shape = self.section.pages;
         if shape.net == 0 || self.is_silent.get() {
             return true;
@@ -308,7 +308,7 @@ impl Digest for Asked<'_> {
         let width = 8 * addr.width();
         if usize::from(bits) == width {
             let key = role.host(addr);
-            return self.has_key(key.net, Some(key.own));
+            return self.has_key(key.net(), Some(key.own()));
         }
         bits < net_bits(addr) || self.has_key(role.net(addr), None)
     }
@@ -322,7 +322,7 @@ impl Digest for Asked<'_> {
         match Role::of(fields.0) {
             Some(role @ Role::Translated) => {
                 let key = role.endpoint(addr, port);
-                self.has_key(key.net, Some(key.own))
+                self.has_key(key.net(), Some(key.own()))
             }
             _ => true,
         }

@@ -7,21 +7,24 @@ use crate::entry::{About, Section, encode};
 use crate::key::Key;
 use crate::keys::Distinct;
 use crate::known::Known;
-use crate::pages::Shape;
+use crate::pages::{self, Shape};
 use record::{Addr, Field, Flow, FlowSink as _, Row, RowRef, Rows, ShapeTable};
 use std::collections::BTreeSet;
 use store::{BlockReader, FlowFile, MetaRecord, Writer, WriterOptions};
 
 fn count(keys: &BTreeSet<Key>) -> usize {
     let mut distinct = Distinct::default();
-    keys.iter().for_each(|key| distinct.add(key.own));
+    keys.iter().for_each(|key| distinct.add(&[*key]));
     distinct.count()
 }
 
 fn section(blocks: std::ops::Range<u32>, part: Part, all: bool, data: &mut Vec<u8>) -> Section {
     let shape = Shape::of(count(&part.keys), if all { OF_FILE } else { OF_STRETCH });
     let keys: Vec<Key> = part.keys.into_iter().collect();
-    Section::put(blocks, part.known, shape, data, &keys)
+    Section::put(blocks, part.known, data, |data| {
+        pages::build(&keys, shape, data);
+        shape
+    })
 }
 
 #[derive(Default)]
@@ -36,6 +39,7 @@ impl Part {
         digest.known.add(row);
         add_addresses(row, &mut digest);
         self.known.absorb(&digest.known);
+        assert_eq!(digest.keys, digest.of_file);
         self.keys.extend(digest.keys);
     }
 }
@@ -56,8 +60,7 @@ pub(crate) fn entry(file: &FlowFile, about: &About) -> Vec<u8> {
             whole.add(row);
         }
         if part.known.rows >= STRETCH || n + 1 == blocks {
-            let is_all = sections.is_empty() && part.known.rows < STRETCH;
-            sections.push(section(first..n + 1, std::mem::take(&mut part), is_all, &mut data));
+            sections.push(section(first..n + 1, std::mem::take(&mut part), false, &mut data));
             first = n + 1;
         }
     }
@@ -168,7 +171,7 @@ fn rows_that_are_cut_say_what_is_there() {
     let index: Vec<RowRef> = (0..=bytes.len() as u16).flat_map(all).collect();
     let rows = Rows { bytes, index: &index, table: &table };
     let (mut digest, mut digester) = (Digest::default(), Digester::default());
-    digester.digest(&rows, &mut digest);
+    digester.digest(&rows, 1, &mut digest);
     let mut slow = Part::default();
     rows.iter().for_each(|row| slow.add(row));
     assert_eq!(digest.known, slow.known);

@@ -1,6 +1,6 @@
 //! Indexes at write time: what goes into a file is looked at while it is at hand anyway.
 
-use crate::build::{Builder, Finished};
+use crate::build::{Builder, Finished, STRETCH};
 use crate::day;
 use crate::digest::{Digest, Digester};
 use crate::entry::About;
@@ -19,7 +19,7 @@ use store::{BlockReader, Closed, ReadOptions};
 /// Indexes of the files that a process writes. What they take together is bounded.
 #[derive(Debug)]
 pub struct Surveys {
-    /// Work tables, one for each thread that looks at blocks at once.
+    /// Work tables, to be used for another file.
     digesters: Mutex<Vec<Digester>>,
     digests: Mutex<Vec<Digest>>,
     /// Groups on their way, by the directory of their index and its day.
@@ -161,9 +161,48 @@ struct State {
     /// Of blocks that are not in the file yet.
     waiting: BTreeMap<u64, Digest>,
     builder: Builder,
+    /// Work tables of this file, one for each thread that looks at its blocks at once.
+    digesters: Vec<Digester>,
+    stretches: Stretches,
     /// Octets of the builder that are counted.
     octets: usize,
     is_void: bool,
+}
+
+/// Which stretch a block will be of, told while blocks before it are still on their way.
+#[derive(Debug, Default)]
+struct Stretches {
+    /// The block up to which that is known.
+    next: u64,
+    /// Its stretch, and the rows before it in there.
+    number: u32,
+    rows: u64,
+    /// Rows of blocks behind it.
+    behind: BTreeMap<u64, u64>,
+}
+
+impl Stretches {
+    /// Takes the rows of a block, and returns its stretch if it is known.
+    fn of(&mut self, block: u64, rows: u64) -> Option<u32> {
+        let stretch = (block == self.next).then_some(self.number);
+        self.behind.insert(block, rows);
+        while let Some(rows) = self.behind.remove(&self.next) {
+            (self.next, self.rows) = (self.next + 1, self.rows + rows);
+            if self.rows >= STRETCH {
+                (self.number, self.rows) = (self.number + 1, 0);
+            }
+        }
+        stretch
+    }
+}
+
+/// Stamps of blocks whose stretch is not known are different from all others.
+fn stamp(block: u64, stretch: Option<u32>) -> u32 {
+    const ALONE: u32 = 1 << 27;
+    match stretch {
+        Some(stretch) => 1 + stretch % (ALONE - 1),
+        None => ALONE | (block as u32 % ALONE),
+    }
 }
 
 impl Survey {
@@ -199,26 +238,36 @@ impl Survey {
 
 impl store::Survey for Survey {
     fn look(&self, number: u64, rows: &Rows<'_>, says_who: bool) {
-        if lock(&self.state).is_void {
-            return;
-        }
-        let mut digester = lock(&self.all.digesters).pop().unwrap_or_default();
+        let (stretch, digester) = {
+            let mut state = lock(&self.state);
+            if state.is_void {
+                return;
+            }
+            let stretch = state.stretches.of(number, rows.index.len() as u64);
+            (stretch, state.digesters.pop())
+        };
+        let mut digester = digester.unwrap_or_else(|| {
+            let mut digester = lock(&self.all.digesters).pop().unwrap_or_default();
+            digester.begin();
+            digester
+        });
         let mut digest = lock(&self.all.digests).pop().unwrap_or_default();
-        digest.says_who = says_who;
-        digester.digest(rows, &mut digest);
-        keep(&self.all.digesters, digester);
-        lock(&self.state).waiting.insert(number, digest);
+        (digest.says_who, digest.stretch) = (says_who, stretch);
+        digester.digest(rows, stamp(number, stretch), &mut digest);
+        let mut state = lock(&self.state);
+        state.digesters.push(digester);
+        state.waiting.insert(number, digest);
     }
 
     fn booked(&self, number: u64, is_written: bool) {
         let mut state = lock(&self.state);
         let digest = state.waiting.remove(&number);
-        if is_written {
-            match &digest {
-                Some(digest) if !state.is_void => state.builder.add(digest),
-                _ => state.is_void = true,
-            }
-        }
+        // What is not in the file may have been the first to have an address.
+        let is_added = match &digest {
+            Some(digest) if is_written && !state.is_void => state.builder.add(digest),
+            _ => false,
+        };
+        state.is_void |= !is_added;
         if let Some(mut digest) = digest {
             digest.clear();
             keep(&self.all.digests, digest);
@@ -236,7 +285,9 @@ impl store::Survey for Survey {
 
 impl Drop for Survey {
     fn drop(&mut self) {
-        self.all.octets.fetch_sub(lock(&self.state).octets, Relaxed);
+        let mut state = lock(&self.state);
+        self.all.octets.fetch_sub(state.octets, Relaxed);
+        state.digesters.drain(..).for_each(|digester| keep(&self.all.digesters, digester));
     }
 }
 

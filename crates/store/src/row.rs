@@ -2,8 +2,8 @@
 //! and 3 differ in how they are taken apart, not in how they are found again.
 //!
 //! Nearly all records of a file have one of a few sequences of elements. A record whose element
-//! headers are those of a sequence met before has that sequence's shape, and comparing them costs
-//! one load and one comparison an element; only a new sequence is taken apart.
+//! headers are those of a sequence met before has that sequence's shape: 64 octets are compared at
+//! once with what such a record has there, and only a new sequence is taken apart.
 
 use crate::layout::{record_type, split_record, u16_at, u32_at};
 use crate::layout3::record_type as record_type3;
@@ -12,6 +12,7 @@ use crate::v4;
 use record::v3::{self, Choice, Element, Extension};
 use record::{RowRef, Shape, ShapeTable};
 use std::collections::HashMap;
+use sys::lanes::{Lanes, Work, widest};
 
 /// What a walk passed over, by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,10 +72,20 @@ struct Form {
     elements: u16,
     /// Element headers, in layout 3 the words that stand for them, each with its offset.
     headers: Box<[(u16, u32)]>,
+    /// The same, to be compared at once.
+    windows: Box<[Window]>,
     shape: u16,
     unknown: u16,
     /// For sequences whose shape depends on values, what to look at.
     values: Option<Box<Values>>,
+}
+
+/// 64 octets of a record that has the elements of a form, and which of them have to be so.
+#[derive(Clone)]
+struct Window {
+    at: usize,
+    octets: [u8; 64],
+    mask: u64,
 }
 
 /// What the shape of a record depends on beside its elements.
@@ -119,39 +130,27 @@ impl Walker {
         if self.table.shapes().len() > SHAPES_KEPT {
             *self = Self::new();
         }
-        let mut records = 0;
-        let mut rest = payload;
-        while let Some((kind, record, next)) = split_record(rest) {
-            rest = next;
-            if kind == record_type3::META {
-                continue; // not counted by those who write it either
-            }
-            if matches!(kind, record_type::FLOW | record_type3::FLOW) {
-                let at = (payload.len() - rest.len() - record.len()) as u32;
-                if let Some(shape) = self.shape(record, found.skipped) {
-                    found.index.push(RowRef { at, len: record.len() as u16, shape });
-                }
-            } else {
-                other_record(kind, record, found);
-            }
-            records += 1;
-        }
-        found.skipped.tail += rest.len() as u64;
-        records
+        widest(Walk { walker: self, payload, found })
     }
 
-    /// Index of the record's shape; `None`, counted, if it is to be passed over.
-    #[inline]
-    fn shape(&mut self, record: &[u8], skipped: &mut Skipped) -> Option<u16> {
+    /// Index of the shape of the record that begins here; `None`, counted, if it is to be passed
+    /// over.
+    #[inline(always)]
+    fn shape<L: Lanes>(
+        &mut self,
+        lanes: L,
+        here: &[u8],
+        record: &[u8],
+        skipped: &mut Skipped,
+    ) -> Option<u16> {
         let (Some(head), Some(elements)) = (u32_at(record, 0), u16_at(record, v3::ELEMENTS)) else {
             skipped.malformed += 1;
             return None;
         };
-        let size = record.len() as u16;
-        let set = usize::from(size.wrapping_mul(31) ^ elements.wrapping_mul(7)) % SETS;
+        let set = set_of(record.len() as u16, elements);
         for way in self.sets.get(set).copied().unwrap_or([NO_FORM; WAYS]) {
             let Some(form) = self.forms.get(usize::from(way)) else { break };
-            if form.head == head && form.elements == elements && form.is_of(record) {
+            if form.head == head && form.elements == elements && form.is_of(lanes, here, record) {
                 skipped.unknown_elements += u64::from(form.unknown);
                 return match form.values {
                     None => Some(form.shape),
@@ -159,6 +158,12 @@ impl Walker {
                 };
             }
         }
+        self.new_shape(set, record, skipped)
+    }
+
+    /// The shape of a record that is of no form worth trying.
+    #[cold]
+    fn new_shape(&mut self, set: usize, record: &[u8], skipped: &mut Skipped) -> Option<u16> {
         let form = self.look_up(record, skipped)?;
         // The newest comes first; the oldest of a full set makes room.
         if let Some(ways) = self.sets.get_mut(set) {
@@ -222,6 +227,7 @@ impl Walker {
             head,
             elements: counted,
             headers: self.headers.as_slice().into(),
+            windows: windows(&self.headers),
             unknown: elements.iter().filter(|e| !is_known(e.id)).count() as u16,
             values: Values::of(kind, elements, &shape),
             shape: self.table.push(shape)?,
@@ -257,9 +263,82 @@ fn shape_of(kind: u16, elements: &[Element], choice: Choice) -> Shape {
     }
 }
 
+/// A payload and who walks it.
+struct Walk<'w, 'f> {
+    walker: &'w mut Walker,
+    payload: &'w [u8],
+    found: &'w mut Found<'f>,
+}
+
+impl Work for Walk<'_, '_> {
+    type Out = u32;
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) -> u32 {
+        let Self { walker, payload, found } = self;
+        let mut records = 0;
+        let mut rest = payload;
+        while let Some((kind, record, next)) = split_record(rest) {
+            let here = rest;
+            rest = next;
+            if kind == record_type3::META {
+                continue; // not counted by those who write it either
+            }
+            if matches!(kind, record_type::FLOW | record_type3::FLOW) {
+                let at = (payload.len() - here.len()) as u32;
+                if let Some(shape) = walker.shape(lanes, here, record, found.skipped) {
+                    found.index.push(RowRef { at, len: record.len() as u16, shape });
+                }
+            } else {
+                other_record(kind, record, found);
+            }
+            records += 1;
+        }
+        found.skipped.tail += rest.len() as u64;
+        records
+    }
+}
+
+/// Where forms of records of this size, with so many elements, are.
+#[inline(always)]
+fn set_of(size: u16, elements: u16) -> usize {
+    usize::from(size.wrapping_mul(31) ^ elements.wrapping_mul(7)) % SETS
+}
+
+/// The headers of elements, 64 octets at a time.
+fn windows(headers: &[(u16, u32)]) -> Box<[Window]> {
+    let mut sorted = headers.to_vec();
+    sorted.sort_unstable();
+    let mut windows: Vec<Window> = Vec::new();
+    for (at, word) in sorted {
+        let at = usize::from(at);
+        if windows.last().is_none_or(|last| at + 4 > last.at + 64) {
+            windows.push(Window { at, octets: [0; 64], mask: 0 });
+        }
+        let Some(window) = windows.last_mut() else { continue };
+        let from = at - window.at;
+        for (room, octet) in window.octets.iter_mut().skip(from).zip(word.to_le_bytes()) {
+            *room = octet;
+        }
+        window.mask |= 0xf << from;
+    }
+    windows.into()
+}
+
 impl Form {
-    #[inline]
-    fn is_of(&self, record: &[u8]) -> bool {
+    /// Whether the record that begins here, of this size, has these elements.
+    #[inline(always)]
+    fn is_of<L: Lanes>(&self, lanes: L, here: &[u8], record: &[u8]) -> bool {
+        self.windows.iter().all(|window| {
+            match here.get(window.at..).and_then(<[u8]>::first_chunk) {
+                Some(octets) => lanes.equal(octets, &window.octets) & window.mask == window.mask,
+                None => self.is_of_one_by_one(record), // at the end of the payload
+            }
+        })
+    }
+
+    /// The same, header by header.
+    fn is_of_one_by_one(&self, record: &[u8]) -> bool {
         self.headers.iter().all(|(at, header)| {
             let at = usize::from(*at);
             record.get(at..at + 4) == Some(&header.to_le_bytes())
@@ -358,6 +437,36 @@ mod tests {
         let mut out = vec![0; 48];
         out[..8].copy_from_slice(&first.to_le_bytes());
         out
+    }
+
+    #[test]
+    fn headers_at_once_say_what_headers_one_by_one_say() {
+        let long = [7; 90];
+        let elements: &[(u16, &[u8])] = &[
+            (1, &generic(5)),
+            (2, &[1; 8]),
+            (300, &long),
+            (5, &[3; 8]),
+            (6, &[2; 1]),
+            (7, &[0; 9]),
+        ];
+        let whole = record(elements);
+        // With much behind it, with a little, and with nothing.
+        for behind in [200, 3, 0] {
+            let mut w = walk(&[[whole.clone(), vec![0xff; behind]].concat()]);
+            assert_eq!(w.walker.forms.len(), 1);
+            for at in 0..whole.len() {
+                w.payload[at] ^= 0x10;
+                let form = &w.walker.forms[0];
+                let record = &w.payload[..whole.len()];
+                let one_by_one = form.is_of_one_by_one(record);
+                assert_eq!(form.is_of(sys::lanes::Plain, &w.payload, record), one_by_one, "{at}");
+                w.payload[at] ^= 0x10;
+            }
+            let windows = &w.walker.forms[0].windows;
+            let looked_at: u32 = windows.iter().map(|w| w.mask.count_ones()).sum();
+            assert_eq!((windows.len(), looked_at), (3, 4 * elements.len() as u32));
+        }
     }
 
     #[test]
