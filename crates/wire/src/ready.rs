@@ -319,7 +319,8 @@ fn turn<const N: usize, const W: usize>(
 ) -> Option<()> {
     for Move { from, to } in moves {
         let value = array(record, *from)?;
-        *row.get_mut(usize::from(*to)..)?.first_chunk_mut()? = turned(value);
+        let to = usize::from(*to);
+        *row.get_mut(to..to + W)?.first_chunk_mut()? = turned(value);
     }
     Some(())
 }
@@ -408,7 +409,9 @@ fn put(octets: &mut [u8], at: usize, value: &[u8]) {
 
 #[inline]
 fn array<const N: usize>(octets: &[u8], at: u16) -> Option<[u8; N]> {
-    octets.get(usize::from(at)..)?.first_chunk().copied()
+    // One comparison: sums of 16 bits do not wrap.
+    let at = usize::from(at);
+    octets.get(at..at + N)?.first_chunk().copied()
 }
 
 #[cfg(test)]
