@@ -59,15 +59,6 @@ impl Message {
         self.buf.get_mut(at..).unwrap_or_default()
     }
 
-    /// A whole record in set `id`.
-    #[inline]
-    pub(super) fn put(&mut self, id: u16, octets: &[u8]) {
-        if self.open.is_none_or(|(open, _)| open != id) {
-            self.begin(id);
-        }
-        self.buf.extend_from_slice(octets);
-    }
-
     /// As [`record`](Self::record), and no set may continue in it: some receivers read one options
     /// template a set.
     pub(super) fn record_of_its_own(&mut self, id: u16, octets: &[u8]) {

@@ -5,7 +5,7 @@ use super::message::Message;
 use super::{ExportConfig, ExportCounts, Version};
 use crate::template::{FieldSpec, VARIABLE};
 use record::code::Proto;
-use record::{Field, Kind, Row, Slot};
+use record::{Field, Kind, Row};
 
 /// What rows have to have in common to share a template.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -219,19 +219,12 @@ impl Plan {
         message: &mut Message,
         counts: &mut ExportCounts,
     ) {
-        let mut quick = [0; QUICK + 8];
-        let is_quick = self.fixed_len <= QUICK
-            && self.steps.iter().all(|step| step.quick(row, times, &mut quick));
-        if is_quick && let Some(record) = quick.get(..self.fixed_len) {
-            message.put(id, record);
-        } else {
-            let out = message.record(id, self.fixed_len);
-            let mut wide = 0;
-            for step in &self.steps {
-                wide += u64::from(!step.run(row, times, out));
-            }
-            counts.wide_values += wide;
+        let out = message.record(id, self.fixed_len);
+        let mut wide = 0;
+        for step in &self.steps {
+            wide += u64::from(!step.run(row, times, out));
         }
+        counts.wide_values += wide;
         for field in &self.variable {
             let value = value(row, *field);
             match (value.len() as u16).to_be_bytes() {
@@ -356,39 +349,7 @@ const fn number(len: u16) -> Op {
     }
 }
 
-/// Octets of a record that is tried to be written the short way.
-const QUICK: usize = 120;
-
 impl Step {
-    /// As [`run`](Self::run), for plain numbers and addresses; octets behind them may change. `false`
-    /// where it takes longer to tell. Steps go from the front to the back.
-    #[inline]
-    fn quick(&self, row: Row<'_>, (first, last): (u64, u64), out: &mut [u8; QUICK + 8]) -> bool {
-        let at = usize::from(self.at);
-        let (value, len) = match self.op {
-            Op::Number1 => (number_of(row, self.field), 1),
-            Op::Number2 => (number_of(row, self.field), 2),
-            Op::Number3 => (number_of(row, self.field), 3),
-            Op::Number4 => (number_of(row, self.field), 4),
-            Op::Number6 => (number_of(row, self.field), 6),
-            Op::Number8 => (number_of(row, self.field), 8),
-            Op::V4 => (number_of(row, self.field).filter(|_| has_len(row, self.field, 4)), 4),
-            Op::First4 => (Some(first), 4),
-            Op::First8 => (Some(first), 8),
-            Op::Last4 => (Some(last), 4),
-            Op::Last8 => (Some(last), 8),
-            Op::V6 => {
-                let Slot { at: from, len: 16 } = row.shape().slot(self.field) else { return false };
-                let (high, low) = (word_at(row, from, 0), word_at(row, from, 8));
-                put_quick(out, at, high.unwrap_or(0), 8);
-                put_quick(out, at + 8, low.unwrap_or(0), 8);
-                return high.is_some() && low.is_some();
-            }
-            Op::Octets(_) | Op::Segment | Op::Seconds | Op::Rest => return false,
-        };
-        value.is_some_and(|value| put_quick(out, at, value, len))
-    }
-
     /// Writes to its place in the record `out`. Returns whether the value fitted.
     #[inline]
     fn run(&self, row: Row<'_>, (first, last): (u64, u64), out: &mut [u8]) -> bool {
@@ -417,40 +378,6 @@ impl Step {
             Op::Rest => put::<4>(out, number() % 1_000_000),
         }
     }
-}
-
-/// The number that [`Row::number`] reads; `None` if it is not there, has an odd length, or lies too near
-/// the end of the row to be read at once.
-#[inline]
-fn number_of(row: Row<'_>, field: Field) -> Option<u64> {
-    let Slot { at, len } = row.shape().slot(field);
-    if len > 8 || !len.is_power_of_two() {
-        return None;
-    }
-    let unused = 64 - 8 * u32::from(len);
-    word_at(row, at, 0).map(|word| word << unused >> unused)
-}
-
-/// 8 octets of a row as a number.
-#[inline]
-fn word_at(row: Row<'_>, at: u16, skip: usize) -> Option<u64> {
-    let word = row.as_bytes().get(usize::from(at) + skip..)?.first_chunk::<8>()?;
-    Some(u64::from_le_bytes(*word))
-}
-
-#[inline]
-const fn has_len(row: Row<'_>, field: Field, len: u16) -> bool {
-    row.shape().slot(field).len == len
-}
-
-/// Writes a number of `len` octets, 1 to 8, big-endian, and zeros behind it; `false` if it has more.
-#[inline]
-fn put_quick(out: &mut [u8; QUICK + 8], at: usize, value: u64, len: u32) -> bool {
-    let top = value << (64 - 8 * len);
-    if let Some(place) = out.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<8>()) {
-        *place = top.to_be_bytes();
-    }
-    top >> (64 - 8 * len) == value
 }
 
 /// Writes a number of `N` octets, big-endian; 0 for one that has more.
@@ -493,73 +420,4 @@ fn segment(out: &mut [u8], number: u64) -> bool {
         return false;
     }
     put::<8>(out, VXLAN | number)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use record::{Flow, Shape};
-
-    /// Numbers that are the same in every run.
-    fn lots(state: &mut u64) -> u64 {
-        *state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        *state >> 16
-    }
-
-    /// Whether the row took the short way, which writes what the long one writes.
-    fn agrees(plan: &Plan, row: Row<'_>, times: (u64, u64)) -> bool {
-        if plan.fixed_len > QUICK {
-            return false;
-        }
-        let mut quick = [0; QUICK + 8];
-        if !plan.steps.iter().all(|step| step.quick(row, times, &mut quick)) {
-            return false;
-        }
-        let mut slow = vec![0; plan.fixed_len];
-        let fits = plan.steps.iter().all(|step| step.run(row, times, &mut slow));
-        assert!(fits && quick[..plan.fixed_len] == slow, "{plan:?}: {row:?}");
-        true
-    }
-
-    #[test]
-    fn the_short_way_writes_what_the_long_way_writes() {
-        let mut state = 1;
-        let mut quick = [0; 2];
-        for round in 0..20_000 {
-            let version = if round % 2 == 0 { Version::V9 } else { Version::Ipfix };
-            let mut flow = Flow::new();
-            for field in Field::ALL {
-                let n = lots(&mut state);
-                let value = n >> (8 * (n % 6));
-                match field.kind() {
-                    _ if !n.is_multiple_of(5) => {}
-                    Kind::Addr if n.is_multiple_of(2) => flow.set_addr(*field, record::Addr::V4(n as u32)),
-                    Kind::Addr => flow.set_addr(*field, record::Addr::V6(u128::from(n) << 60)),
-                    _ if n.is_multiple_of(7) => _ = flow.set_bytes(*field, &n.to_le_bytes()),
-                    _ => _ = flow.set(*field, value),
-                }
-            }
-            let times = (lots(&mut state) >> 20, lots(&mut state) >> 12);
-            let config = ExportConfig::new(version);
-            let key = Scope::new(version).key(flow.as_row(), round % 3 == 0);
-            let plan = Plan::compile(&config, &key);
-            quick[0] += u32::from(agrees(&plan, flow.as_row(), times));
-            // Fields that lie anywhere and are of any length.
-            let mut shape = flow.as_row().shape().clone();
-            for _ in 0..3 {
-                let n = lots(&mut state);
-                let field = Field::ALL[n as usize % Field::COUNT];
-                shape.set(field, (n >> 8) as u16 % 600, (n >> 24) as u16 % 20);
-            }
-            let octets: Vec<u8> = (0..1 + lots(&mut state) % 400).map(|n| n as u8 | 1).collect();
-            let rows = [Row::new(flow.as_row().as_bytes(), &shape), Row::new(&octets, &shape)];
-            rows.iter().for_each(|row| quick[1] += u32::from(agrees(&plan, *row, times)));
-        }
-        assert!(quick.iter().all(|n| *n > 200), "{quick:?}");
-        let mut shape = Shape::default();
-        shape.set(Field::SrcPort, 0, 2);
-        let cut = Row::new(&[1, 2, 3], &shape);
-        assert_eq!(number_of(cut, Field::SrcPort), None, "too near the end");
-    }
 }
