@@ -168,7 +168,9 @@ fn compare(args: &Args) -> anyhow::Result<()> {
 /// A program, its name, and whether it is ours.
 type Tool = (PathBuf, String, bool);
 
-/// Asks all in turn, round by round, so that what disturbs disturbs all.
+/// Asks one after the other, each round after round: the host of a virtual machine takes back what a
+/// program has freed, and whoever comes next, after a while, pays for its return. From its second
+/// round on a program finds as much memory as it needs.
 fn one(
     args: &Args,
     work: &Work,
@@ -180,8 +182,8 @@ fn one(
     if cache == Cache::Warm {
         measure::make_warm(Path::new(&files[1]))?;
     }
-    for _ in 0..args.rounds.max(1) {
-        for ((program, ..), best) in tools.iter().zip(&mut best) {
+    for ((program, ..), best) in tools.iter().zip(&mut best) {
+        for _ in 0..args.rounds.max(1) {
             if cache == Cache::Cold {
                 measure::make_cold()?;
             }
