@@ -48,6 +48,7 @@ pub fn main(name: &str, args: Vec<OsString>) -> anyhow::Result<Exit> {
 /// are handed over to `flowlake`.
 pub fn with(name: &str, args: Vec<OsString>, archive: Option<&Archive>) -> anyhow::Result<Exit> {
     sys::memory::give_back_large_areas();
+    sys::process::enlarge_output();
     // Where that is refused, the usual number does for all but the widest questions.
     let _ = sys::process::raise_file_limit();
     match crate::args::parse(name, args.clone())? {

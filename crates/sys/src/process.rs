@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -95,6 +95,20 @@ pub fn raise_file_limit() -> io::Result<u64> {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     }
     Ok(hard)
+}
+
+/// Asks for a pipe behind standard output that holds a megabyte, in place of 64 KiB: who writes much
+/// text waits for the reader less often, and wakes it less often. What is no pipe, or too much for
+/// what the user may have, stays as it is.
+pub fn enlarge_output() {
+    enlarge_pipe(io::stdout().as_fd());
+}
+
+fn enlarge_pipe(pipe: BorrowedFd<'_>) {
+    const ROOM: i32 = 1 << 20;
+    if fcntl(pipe, FcntlArg::F_GETPIPE_SZ).is_ok_and(|room| room < ROOM) {
+        let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(ROOM));
+    }
 }
 
 /// Keeps a descriptor from programs that this one starts.
@@ -444,7 +458,6 @@ fn find_group(name: &str) -> Result<Gid, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsFd;
     use std::process::{Command, Stdio};
 
     /// Runs the ignored test `name` in a process of its own, since it changes the process.
@@ -459,6 +472,25 @@ mod tests {
 
     fn test_dir() -> PathBuf {
         std::env::var_os("FLOWSUITE_TEST_DIR").expect("run by its parent test").into()
+    }
+
+    #[test]
+    fn pipes_get_larger_and_nothing_else_changes() {
+        let (reader, writer) = io::pipe().unwrap();
+        let room = |fd: BorrowedFd<'_>| fcntl(fd, FcntlArg::F_GETPIPE_SZ);
+        let before = room(writer.as_fd()).unwrap();
+        enlarge_pipe(writer.as_fd());
+        let after = room(reader.as_fd()).unwrap();
+        assert!(after >= before, "{before} became {after}");
+        // Who may have no larger ones keeps what there was.
+        assert!(after == 1 << 20 || !nix::unistd::geteuid().is_root(), "{before} became {after}");
+        fcntl(writer.as_fd(), FcntlArg::F_SETPIPE_SZ(4 << 20)).ok();
+        let large = room(writer.as_fd()).unwrap();
+        enlarge_pipe(writer.as_fd());
+        assert_eq!(room(writer.as_fd()), Ok(large), "a larger one stays");
+        let file = tempfile::tempfile().unwrap();
+        enlarge_pipe(file.as_fd());
+        assert_eq!(file.metadata().unwrap().len(), 0);
     }
 
     #[test]
