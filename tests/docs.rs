@@ -122,6 +122,7 @@ fn every_option_in_the_manual_exists() {
         "enable-nfprofile",
         "enable-nftrack",
         "exclude",
+        "features",
         "files",
         "flows",
         "id",
