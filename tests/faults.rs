@@ -288,9 +288,10 @@ fn a_disk_that_is_full_and_then_has_room_again() {
     const DATAGRAMS: u32 = 2000;
     let scene = Scene::new();
     let dir = scene.dir("flows");
-    let Some(_disk) = SmallDisk::mount(&dir, "1m") else { return };
+    let Some(_disk) = SmallDisk::mount(&dir, "16m") else { return };
     let ballast = dir.join("ballast");
-    std::fs::write(&ballast, vec![1; 700 << 10]).expect("ballast");
+    // Without it there is room for everything, also for what is under way when it goes.
+    std::fs::write(&ballast, vec![1; (16 << 20) - (300 << 10)]).expect("ballast");
     let to = dir.to_str().expect("text");
     let capd = Capd::start_with(&scene, "capd", dir.clone(), &["-w", to, DAY]);
     let datagram = |n: u32| v9(1, n, n * FLOWS..(n + 1) * FLOWS, true);
