@@ -9,12 +9,14 @@ use crate::counters::{CounterSlots, NOTHING, join, u64_at};
 use crate::direction::has_reverse;
 use crate::group::{Hasher, Origin};
 use crate::key::{BoundKey, Class, KeySpec};
+use crate::log::Joined;
 use crate::lookup::Lookups;
-use crate::partition::{Feed, Joined, Partitions};
+use crate::partition::{Feed, Partitions};
+use crate::scan::lock;
 use output::Counts;
 use record::code::Proto;
 use record::{AddressBook, Field, Row, Rows, Selection, Shape};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 impl<const W: usize> Feed<W> {
     #[inline]
@@ -246,22 +248,18 @@ impl Gathering {
 
     /// How many groups there are so far, at most.
     pub(crate) fn len(&self) -> usize {
-        self.classes().iter().map(|(_, shared)| shared.len()).sum()
+        lock(&self.classes).iter().map(|(_, shared)| shared.len()).sum()
     }
 
     /// The groups of a class, whose keys have so many words.
     fn class(&self, class: Class, words: usize) -> Shared {
-        let mut classes = self.classes();
+        let mut classes = lock(&self.classes);
         if let Some((_, shared)) = classes.iter().find(|(c, _)| *c == class) {
             return shared.clone();
         }
         let shared = Shared::new(words, self);
         classes.push((class, shared.clone()));
         shared
-    }
-
-    fn classes(&self) -> std::sync::MutexGuard<'_, Vec<(Class, Shared)>> {
-        self.classes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -453,7 +451,7 @@ impl<'s> Aggregator<'s> {
     }
 }
 
-/// The groups of all workers, merged.
+/// The groups that all workers have found.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     /// Ordered by class, so that results do not depend on what was met first.
@@ -466,7 +464,7 @@ impl Groups {
     /// Takes what workers have gathered, after all of them have finished.
     pub(crate) fn of(gathering: &Gathering, threads: usize) -> Self {
         let mut parts = Vec::new();
-        for (class, shared) in gathering.classes().drain(..) {
+        for (class, shared) in lock(&gathering.classes).drain(..) {
             let taken = shared.take(threads).into_iter().filter(|part| part.len() > 0);
             parts.extend(taken.map(|part| (class, part)));
         }

@@ -37,6 +37,7 @@ mod key;
 mod keyed;
 mod keyer;
 mod list;
+mod log;
 mod lookup;
 mod names;
 mod ordered;
