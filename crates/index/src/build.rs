@@ -73,7 +73,6 @@ impl Builder {
         }
         self.known.absorb(&digest.known);
         self.keys.extend_from_slice(&digest.keys);
-        self.all_keys.extend(&digest.of_file);
         self.blocks = self.blocks.saturating_add(1);
         if self.known.rows >= STRETCH {
             self.end_stretch();
@@ -86,6 +85,7 @@ impl Builder {
         let blocks = self.first_block..self.blocks;
         self.first_block = self.blocks;
         self.whole.absorb(&known);
+        self.all_keys.extend(&self.keys);
         self.distinct.clear();
         self.distinct.add(&self.keys);
         let shape = Shape::of(self.distinct.count(), OF_STRETCH);

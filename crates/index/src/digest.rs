@@ -8,7 +8,7 @@
 
 use crate::key::{Key, Role};
 use crate::known::{Known, RANGED};
-use crate::recent::{Other, Recent};
+use crate::recent::Recent;
 use record::{Addr, Field, Row, Rows, Shape};
 use sys::lanes::{self, Lanes, widest};
 
@@ -33,10 +33,8 @@ pub(crate) const ENDPOINTS: [(Field, Field); 2] =
 #[derive(Debug, Default)]
 pub(crate) struct Digest {
     pub(crate) known: Known,
-    /// Keys of its addresses, but for those that came earlier in its stretch.
+    /// Keys of its addresses, but for those that came a moment ago in its stretch.
     pub(crate) keys: Vec<Key>,
-    /// Keys of its addresses, but for those that came earlier in its file.
-    pub(crate) of_file: Vec<Key>,
     /// Number of its stretch, if that was known.
     pub(crate) stretch: Option<u32>,
     /// Whether the block says something about exporters.
@@ -47,14 +45,8 @@ impl Digest {
     pub(crate) fn clear(&mut self) {
         self.known.clear();
         self.keys.clear();
-        self.of_file.clear();
         self.stretch = None;
         self.says_who = false;
-    }
-
-    fn add(&mut self, key: Key) {
-        self.keys.push(key);
-        self.of_file.push(key);
     }
 }
 
@@ -136,12 +128,12 @@ pub(crate) fn add_addresses(row: Row<'_>, digest: &mut Digest) {
     for field in ADDRESSES {
         if let (Some(addr), Some(role)) = (row.addr(field), Role::of(field)) {
             digest.known.add_family(field, addr);
-            digest.add(role.host(addr));
+            digest.keys.push(role.host(addr));
         }
     }
     for (addr, port) in ENDPOINTS {
         if let (Some(addr), Some(port)) = (row.addr(addr), row.u64(port)) {
-            digest.add(Role::Translated.endpoint(addr, port as u16));
+            digest.keys.push(Role::Translated.endpoint(addr, port as u16));
         }
     }
 }
@@ -418,9 +410,13 @@ impl Work<'_> {
         let one = self.bytes.get(one..).unwrap_or_default();
         let other = self.bytes.get(other..).unwrap_or_default();
         for row in rows {
-            let (Some(a), Some(b)) = (chunk(one, *row), chunk(other, *row)) else { continue };
-            let [a, b] = [*a, *b].map(u64::from_le_bytes);
-            let numbers = [a as u32, (a >> 32) as u32, b as u32, (b >> 32) as u32];
+            let (Some(a), Some(b)) = (chunk::<8>(one, *row), chunk::<8>(other, *row)) else {
+                continue;
+            };
+            let (mut numbers, (a, _), (b, _)) = ([0; 4], a.as_chunks::<4>(), b.as_chunks::<4>());
+            for (room, octets) in numbers.iter_mut().zip(a.iter().chain(b)) {
+                *room = u32::from_le_bytes(*octets);
+            }
             for ((low, high), n) in low.iter_mut().zip(&mut high).zip(numbers) {
                 (*low, *high) = ((*low).min(n), (*high).max(n));
             }
@@ -446,47 +442,64 @@ impl Work<'_> {
             proto.each(self.bytes, rows, |n| known.add_proto(n));
         }
         if let Some(exporter) = plan.exporter {
-            // Mostly that of the row before.
-            let mut last = u64::MAX;
+            let (mut seen, mut all) = (0_u64, 0);
             exporter.each(self.bytes, rows, |n| {
-                if n != last {
-                    known.add_exporter(n as u16);
-                }
-                last = n;
+                seen |= 1 << (n % 64);
+                all |= n;
             });
+            match all < 64 {
+                true => (0..64).filter(|n| seen >> n & 1 == 1).for_each(|n| known.add_exporter(n)),
+                false => exporter.each(self.bytes, rows, |n| known.add_exporter(n as u16)),
+            }
         }
     }
 
     /// Sources and destinations.
     #[inline(always)]
     fn ends(&mut self, at: usize, rows: &[u32]) {
-        let mut recent = self.recent.v4(Role::End, self.stamp);
-        let new = &mut *self.new;
-        new.count = 0;
+        let (recent, new) = (self.recent.v4(Role::End, self.stamp), &mut *self.new);
+        let mut count = 0;
         each(self.bytes, rows, at, u64::from_le_bytes, |both| {
-            let (source, destination) = (both as u32, (both >> 32) as u32);
-            new.add(source, recent.swap(source));
-            new.add(destination, recent.swap(destination));
+            for addr in [both as u32, (both >> 32) as u32] {
+                // All are noted, and those that are known noted over: no branch to guess.
+                new.v4[count % MANY] = addr;
+                count += usize::from(recent.swap(addr));
+            }
         });
-        new.put(Role::End, self.digest);
+        let new = new.v4.iter().take(count).map(|addr| Role::End.host(Addr::V4(*addr)));
+        self.digest.keys.extend(new);
     }
 
     #[inline(always)]
     fn v4(&mut self, role: Role, at: usize, rows: &[u32]) {
-        let (mut recent, new) = (self.recent.v4(role, self.stamp), &mut *self.new);
-        new.count = 0;
-        each(self.bytes, rows, at, u32::from_le_bytes, |n| new.add(n, recent.swap(n)));
-        new.put(role, self.digest);
+        let (recent, new) = (self.recent.v4(role, self.stamp), &mut *self.new);
+        let mut is_new = false;
+        each(self.bytes, rows, at, u32::from_le_bytes, |addr| is_new |= !recent.has(addr));
+        if !is_new {
+            return; // mostly, of routers and next hops
+        }
+        let mut count = 0;
+        each(self.bytes, rows, at, u32::from_le_bytes, |addr| {
+            new.v4[count % MANY] = addr;
+            count += usize::from(recent.swap(addr));
+        });
+        let new = new.v4.iter().take(count).map(|addr| role.host(Addr::V4(*addr)));
+        self.digest.keys.extend(new);
     }
 
     #[inline(always)]
     fn v6(&mut self, role: Role, at: usize, rows: &[u32]) {
+        let (recent, new) = (self.recent.v6(role, self.stamp), &mut *self.new);
+        let mut count = 0;
         let read = |octets: [u8; 16]| Addr::from_row(&octets);
         each(self.bytes, rows, at, read, |addr| {
-            if let Some(addr) = addr {
-                self.recent.key(role.host(addr), self.stamp, self.digest);
+            if let Some(Addr::V6(addr)) = addr {
+                new.v6[count % MANY] = addr;
+                count += usize::from(recent.swap(addr));
             }
         });
+        let new = new.v6.iter().take(count).map(|addr| role.host(Addr::V6(*addr)));
+        self.digest.keys.extend(new);
     }
 
     fn endpoints(&mut self, addr: Address, port: Number, rows: &[u32]) {
@@ -497,7 +510,9 @@ impl Work<'_> {
                 continue;
             };
             let key = Role::Translated.endpoint(addr, port.of(self.bytes, *row) as u16);
-            self.recent.key(key, self.stamp, self.digest);
+            if self.recent.is_new_key(key, self.stamp) {
+                self.digest.keys.push(key);
+            }
         }
     }
 }
@@ -506,13 +521,8 @@ impl Work<'_> {
 /// would take longer than to use it.
 #[derive(Debug)]
 struct New {
-    addrs: [u32; MANY],
-    /// What came in place of each.
-    others: [Other; MANY],
-    count: usize,
-    /// Their keys, and those that are new in the file.
-    keys: [Key; MANY],
-    of_file: [Key; MANY],
+    v4: [u32; MANY],
+    v6: [u128; MANY],
 }
 
 /// Addresses that are looked at together.
@@ -520,30 +530,6 @@ const MANY: usize = 2 * TOGETHER;
 
 impl Default for New {
     fn default() -> Self {
-        let (addrs, others, keys) = ([0; MANY], [Other::NONE; MANY], [Key::default(); MANY]);
-        Self { addrs, others, count: 0, keys, of_file: keys }
-    }
-}
-
-impl New {
-    /// All are noted, and those that are known noted over: no branch to guess.
-    #[inline(always)]
-    fn add(&mut self, addr: u32, other: Other) {
-        self.addrs[self.count % MANY] = addr;
-        self.others[self.count % MANY] = other;
-        self.count += usize::from(other.is_new());
-    }
-
-    #[inline(always)]
-    fn put(&mut self, role: Role, digest: &mut Digest) {
-        let mut count = 0;
-        let new = self.addrs.iter().zip(&self.others).take(self.count);
-        for (key, (addr, other)) in self.keys.iter_mut().zip(new) {
-            *key = role.host(Addr::V4(*addr));
-            self.of_file[count % MANY] = *key;
-            count += usize::from(other.is_of_file());
-        }
-        digest.keys.extend_from_slice(self.keys.get(..self.count).unwrap_or_default());
-        digest.of_file.extend_from_slice(self.of_file.get(..count).unwrap_or_default());
+        Self { v4: [0; MANY], v6: [0; MANY] }
     }
 }

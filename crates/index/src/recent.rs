@@ -1,100 +1,145 @@
-//! Addresses that came lately in a file, by a few of their bits: whoever comes again costs no key.
+//! Addresses that came lately in a stretch, as they are: whoever comes again costs no key.
+//!
+//! Tables are small enough to stay in the innermost cache beside the rows. An address that another
+//! one has driven out gets its key once more, which does no harm.
 
-use crate::digest::Digest;
 use crate::key::{Key, Role};
+use std::fmt::Debug;
 
-/// What came, and under which stamp it came last.
-#[derive(Debug)]
+/// What came lately.
+#[derive(Debug, Default)]
 pub(crate) struct Recent {
-    /// Address, part (bits 32 to 35), stamp (from bit 36).
-    v4: Box<[u64; 1 << V4_BITS]>,
-    /// Keys, with their stamp.
-    keys: Box<[(Key, u32); 1 << KEY_BITS]>,
+    /// By the part that addresses play.
+    v4: [Lately<u32, { 1 << 12 }>; ROLES],
+    v6: [Lately<u128, { 1 << 10 }>; ROLES],
+    /// Keys of addresses with ports.
+    keys: Lately<u64, { 1 << 10 }>,
 }
 
-/// 256 KiB: more would not stay close to a core.
-const V4_BITS: u32 = 15;
-const KEY_BITS: u32 = 13;
-/// Of no part and no stamp that there is.
-const NOTHING: u64 = u64::MAX;
+/// Parts that there are.
+const ROLES: usize = 4;
 
-/// Addresses of one part.
-pub(crate) struct RecentV4<'r> {
-    table: &'r mut [u64; 1 << V4_BITS],
-    /// Part and stamp, at their places.
-    mark: u64,
+/// What came lately of one kind.
+#[derive(Debug)]
+pub(crate) struct Lately<T, const N: usize> {
+    /// Stretch that it is of.
+    stamp: u32,
+    slots: Box<[T; N]>,
+}
+
+/// What is remembered by its hash, of which there are as many as slots.
+pub(crate) trait Hashed: Copy + Eq + Debug {
+    /// Is put where it does not belong: that place is empty.
+    const ZERO: Self;
+    const ONE: Self;
+
+    /// The upper bits are those that count.
+    fn hash(self) -> u64;
 }
 
 impl Recent {
     /// Nothing came.
     pub(crate) fn clear(&mut self) {
-        self.v4.fill(NOTHING);
-        self.keys.fill((Key(0), 0));
+        self.v4.iter_mut().for_each(|lately| lately.stamp = 0);
+        self.v6.iter_mut().for_each(|lately| lately.stamp = 0);
+        self.keys.stamp = 0;
     }
 
-    /// Addresses of IPv4 that play this part, under this stamp.
+    /// Addresses of IPv4 that play this part, under this stamp, which is not 0.
     #[inline(always)]
-    pub(crate) fn v4(&mut self, role: Role, stamp: u32) -> RecentV4<'_> {
-        RecentV4 { table: &mut self.v4, mark: (role as u64) << 32 | u64::from(stamp) << 36 }
+    pub(crate) fn v4(&mut self, role: Role, stamp: u32) -> &mut Lately<u32, { 1 << 12 }> {
+        self.v4[role as usize % ROLES].under(stamp)
     }
 
-    /// Adds a key to a digest, where it did not come a moment ago.
+    /// The same of IPv6.
     #[inline(always)]
-    pub(crate) fn key(&mut self, key: Key, stamp: u32, digest: &mut Digest) {
-        let last = &mut self.keys[(key.0 >> (64 - KEY_BITS)) as usize];
-        if *last == (key, stamp) {
-            return;
+    pub(crate) fn v6(&mut self, role: Role, stamp: u32) -> &mut Lately<u128, { 1 << 10 }> {
+        self.v6[role as usize % ROLES].under(stamp)
+    }
+
+    /// Whether a key did not come a moment ago.
+    #[inline(always)]
+    pub(crate) fn is_new_key(&mut self, key: Key, stamp: u32) -> bool {
+        self.keys.under(stamp).swap(key.0)
+    }
+}
+
+impl<T: Hashed, const N: usize> Lately<T, N> {
+    /// Of another stamp, nothing came.
+    #[inline(always)]
+    fn under(&mut self, stamp: u32) -> &mut Self {
+        if self.stamp != stamp {
+            self.begin(stamp);
         }
-        digest.keys.push(key);
-        if last.0 != key || last.1 == 0 {
-            digest.of_file.push(key);
-        }
-        *last = (key, stamp);
+        self
+    }
+
+    #[cold]
+    fn begin(&mut self, stamp: u32) {
+        self.stamp = stamp;
+        self.slots.fill(T::ZERO);
+        self.slots[Self::slot(T::ZERO)] = T::ONE;
+    }
+
+    #[inline(always)]
+    fn slot(value: T) -> usize {
+        (value.hash() >> (64 - N.trailing_zeros())) as usize % N
+    }
+
+    /// Takes a value; whether it was not there.
+    #[inline(always)]
+    pub(crate) fn swap(&mut self, value: T) -> bool {
+        let last = &mut self.slots[Self::slot(value)];
+        std::mem::replace(last, value) != value
+    }
+
+    /// Whether a value is there.
+    #[inline(always)]
+    pub(crate) fn has(&self, value: T) -> bool {
+        self.slots[Self::slot(value)] == value
     }
 }
 
-/// How an address differs from that which was in its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Other(u64);
-
-impl Other {
-    /// The same one.
-    pub(crate) const NONE: Self = Self(0);
-
-    /// Whether the address is new under the stamp.
-    #[inline(always)]
-    pub(crate) const fn is_new(self) -> bool {
-        self.0 != 0
-    }
-
-    /// Whether it is new in the file.
-    #[inline(always)]
-    pub(crate) const fn is_of_file(self) -> bool {
-        self.0 << 28 != 0
-    }
-}
-
-impl RecentV4<'_> {
-    /// Takes an address.
-    #[inline(always)]
-    pub(crate) fn swap(&mut self, addr: u32) -> Other {
-        let last = &mut self.table[(addr.wrapping_mul(0x9e37_79b1) >> (32 - V4_BITS)) as usize];
-        let entry = u64::from(addr) | self.mark;
-        Other(std::mem::replace(last, entry) ^ entry)
-    }
-}
-
-impl Default for Recent {
+impl<T: Hashed, const N: usize> Default for Lately<T, N> {
     fn default() -> Self {
-        Self { v4: boxed(NOTHING), keys: boxed((Key(0), 0)) }
+        const { assert!(N.is_power_of_two() && N > 1) };
+        // Not by way of the stack.
+        let slots = vec![T::ZERO; N].try_into().unwrap_or_else(|_| Box::new([T::ZERO; N]));
+        Self { stamp: 0, slots }
     }
 }
 
-/// Not by way of the stack.
-fn boxed<T: Copy, const N: usize>(of: T) -> Box<[T; N]> {
-    match vec![of; N].try_into() {
-        Ok(room) => room,
-        Err(_) => Box::new([of; N]),
+/// An odd number with as many ones as zeros.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl Hashed for u32 {
+    const ZERO: Self = 0;
+    const ONE: Self = 1;
+
+    #[inline(always)]
+    fn hash(self) -> u64 {
+        u64::from(self).wrapping_mul(SPREAD)
+    }
+}
+
+impl Hashed for u64 {
+    const ZERO: Self = 0;
+    const ONE: Self = Self::MAX;
+
+    #[inline(always)]
+    fn hash(self) -> u64 {
+        self // a key is one
+    }
+}
+
+impl Hashed for u128 {
+    const ZERO: Self = 0;
+    const ONE: Self = 1;
+
+    #[inline(always)]
+    fn hash(self) -> u64 {
+        let (high, low) = ((self >> 64) as u64, self as u64);
+        (high.wrapping_mul(SPREAD).rotate_left(32) ^ low).wrapping_mul(SPREAD)
     }
 }
 
@@ -104,27 +149,35 @@ mod tests {
     use record::Addr;
 
     #[test]
-    fn what_comes_again_is_told_by_stretch_and_file() {
+    fn what_comes_again_is_told_by_part_and_stretch() {
         let mut recent = Recent::default();
         let address = 0x0a00_0001;
         for (what, role, stamp, addr, want) in [
-            ("first", Role::End, 1, address, (true, true)),
-            ("again", Role::End, 1, address, (false, false)),
-            ("in another stretch", Role::End, 2, address, (true, false)),
-            ("again there", Role::End, 2, address, (false, false)),
-            ("in another part", Role::Hop, 2, address, (true, true)),
-            ("zero", Role::End, 2, 0, (true, true)),
-            ("zero again", Role::End, 2, 0, (false, false)),
+            ("first", Role::End, 1, address, true),
+            ("again", Role::End, 1, address, false),
+            ("in another stretch", Role::End, 2, address, true),
+            ("again there", Role::End, 2, address, false),
+            ("in another part", Role::Hop, 2, address, true),
+            ("zero", Role::End, 2, 0, true),
+            ("zero again", Role::End, 2, 0, false),
+            ("one", Role::End, 2, 1, true),
+            ("all ones", Role::End, 2, u32::MAX, true),
+            ("the last part", Role::Tunnel, 2, 0, true),
         ] {
-            let other = recent.v4(role, stamp).swap(addr);
-            assert_eq!((other.is_new(), other.is_of_file()), want, "{what}");
-            let (mut digest, mut keys) = (Digest::default(), Recent::default());
-            keys.key(role.host(Addr::V4(addr)), stamp, &mut digest);
-            keys.key(role.host(Addr::V4(addr)), stamp + 1, &mut digest);
-            keys.key(role.host(Addr::V4(addr)), stamp + 1, &mut digest);
-            assert_eq!((digest.keys.len(), digest.of_file.len()), (2, 1));
+            assert_eq!(!recent.v4(role, stamp).has(addr), want, "{what}");
+            assert_eq!(recent.v4(role, stamp).swap(addr), want, "{what}");
+            assert!(recent.v4(role, stamp).has(addr), "{what}");
+            let wide = u128::from(addr) << 64;
+            for addr in [wide, wide >> 64 | 1 << 127] {
+                assert_eq!(recent.v6(role, stamp).swap(addr), want, "{what}");
+            }
+        }
+        assert!(recent.v6(Role::End, 3).swap(0) && !recent.v6(Role::End, 3).swap(0));
+        for key in [0, 1, u64::MAX, Role::End.host(Addr::V4(address)).0].map(Key) {
+            assert!(recent.is_new_key(key, 1) && !recent.is_new_key(key, 1), "{key:?}");
         }
         recent.clear();
-        assert!(recent.v4(Role::End, 2).swap(address).is_of_file());
+        assert!(recent.v4(Role::End, 2).swap(address) && recent.v6(Role::End, 2).swap(1 << 64));
+        assert!(recent.is_new_key(Key(7), 1));
     }
 }

@@ -133,8 +133,8 @@ impl Walker {
         widest(Walk { walker: self, payload, found })
     }
 
-    /// Index of the shape of the record that begins here; `None`, counted, if it is to be passed
-    /// over.
+    /// Index of the shape of the record that begins here, and its form if all records of that have
+    /// this shape; `None`, counted, if it is to be passed over.
     #[inline(always)]
     fn shape<L: Lanes>(
         &mut self,
@@ -142,7 +142,7 @@ impl Walker {
         here: &[u8],
         record: &[u8],
         skipped: &mut Skipped,
-    ) -> Option<u16> {
+    ) -> Option<(u16, Option<&Form>)> {
         let (Some(head), Some(elements)) = (u32_at(record, 0), u16_at(record, v3::ELEMENTS)) else {
             skipped.malformed += 1;
             return None;
@@ -152,13 +152,15 @@ impl Walker {
             let Some(form) = self.forms.get(usize::from(way)) else { break };
             if form.head == head && form.elements == elements && form.is_of(lanes, here, record) {
                 skipped.unknown_elements += u64::from(form.unknown);
-                return match form.values {
-                    None => Some(form.shape),
-                    Some(_) => self.shape_by_values(way, record, skipped),
-                };
+                if form.values.is_some() {
+                    return Some((self.shape_by_values(way, record, skipped)?, None));
+                }
+                // Looked up again: the borrow checker does not see that the loop ends here.
+                let form = self.forms.get(usize::from(way))?;
+                return Some((form.shape, Some(form)));
             }
         }
-        self.new_shape(set, record, skipped)
+        Some((self.new_shape(set, record, skipped)?, None))
     }
 
     /// The shape of a record that is of no form worth trying.
@@ -286,8 +288,16 @@ impl Work for Walk<'_, '_> {
             }
             if matches!(kind, record_type::FLOW | record_type3::FLOW) {
                 let at = (payload.len() - here.len()) as u32;
-                if let Some(shape) = walker.shape(lanes, here, record, found.skipped) {
-                    found.index.push(RowRef { at, len: record.len() as u16, shape });
+                let shape = walker.shape(lanes, here, record, found.skipped);
+                if let Some((shape, form)) = shape {
+                    let row = RowRef { at, len: record.len() as u16, shape };
+                    found.index.push(row);
+                    if let Some(form) = form {
+                        let more = form.repeats(lanes, rest, row, found.index);
+                        rest = rest.get(more * record.len()..).unwrap_or_default();
+                        found.skipped.unknown_elements += more as u64 * u64::from(form.unknown);
+                        records += more as u32;
+                    }
                 }
             } else {
                 other_record(kind, record, found);
@@ -335,6 +345,36 @@ impl Form {
                 None => self.is_of_one_by_one(record), // at the end of the payload
             }
         })
+    }
+
+    /// Appends the rows at the beginning of `rest` that are of this form, as `row` is, which ends
+    /// there; returns how many. Those close to the end of the payload may be left out.
+    #[inline(always)]
+    fn repeats<L: Lanes>(
+        &self,
+        lanes: L,
+        rest: &[u8],
+        row: RowRef,
+        index: &mut Vec<RowRef>,
+    ) -> usize {
+        let len = usize::from(row.len);
+        let reach = self.windows.last().map_or(0, |w| w.at + 64).max(len).max(8);
+        let start = u64::from(self.head) | u64::from(self.elements) << 32;
+        let (mut count, mut at) = (0, row.at);
+        while let Some(here) = rest.get(count * len..count * len + reach)
+            && let Some(octets) = here.first_chunk()
+            // Type, size, and number of elements are six octets.
+            && (u64::from_le_bytes(*octets) ^ start) << 16 == 0
+            && self.windows.iter().all(|window| {
+                let octets = here.get(window.at..).and_then(<[u8]>::first_chunk);
+                octets.is_some_and(|o| lanes.equal(o, &window.octets) & window.mask == window.mask)
+            })
+        {
+            count += 1;
+            at += u32::from(row.len);
+            index.push(RowRef { at, ..row });
+        }
+        count
     }
 
     /// The same, header by header.
@@ -466,6 +506,53 @@ mod tests {
             let windows = &w.walker.forms[0].windows;
             let looked_at: u32 = windows.iter().map(|w| w.mask.count_ones()).sum();
             assert_eq!((windows.len(), looked_at), (3, 4 * elements.len() as u32));
+        }
+    }
+
+    /// Each record by a walker of its own.
+    fn one_by_one(payload: &[u8]) -> (Vec<(u32, u16, Shape)>, Skipped, u32) {
+        let (mut rows, mut all, mut records, mut rest) =
+            (Vec::new(), Skipped::default(), 0, payload);
+        while let Some((_, record, next)) = split_record(rest) {
+            let at = (payload.len() - rest.len()) as u32;
+            let w = walk(&[record.to_vec()]);
+            let shapes = w.walker.table().shapes();
+            let row = |r: &RowRef| (at + r.at, r.len, shapes[usize::from(r.shape)].clone());
+            rows.extend(w.index.iter().map(row));
+            all.add(&w.skipped);
+            records += w.records;
+            rest = next;
+        }
+        all.tail += rest.len() as u64;
+        (rows, all, records)
+    }
+
+    #[test]
+    fn rows_that_repeat_are_found_as_one_by_one() {
+        let plain = record(&[(1, &generic(5)), (2, &[1; 8]), (5, &[3; 8])]);
+        let other = record(&[(1, &generic(6)), (5, &[3; 8]), (2, &[1; 8])]);
+        let unknown = record(&[(1, &generic(7)), (301, &[0; 30])]);
+        let miscounted = [&plain[..4], &[9, 0], &plain[6..]].concat();
+        let two_families = record(&[(2, &[0; 8]), (3, &[1; 32]), (1, &generic(9))]);
+        let stranger = [&[77, 0, 12, 0][..], &[0; 8]].concat();
+        let none = record(&[]);
+        let all = [plain, other, unknown, miscounted, two_families, stranger, none];
+        let mut seed = 7_usize;
+        for round in 0..20 {
+            let mut payload = Vec::new();
+            while payload.len() < 4000 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
+                let record = &all[(seed >> 40) % all.len()];
+                (0..1 + (seed >> 50) % 6).for_each(|_| payload.extend_from_slice(record));
+            }
+            // Also where one of the last records is cut.
+            for len in (payload.len() - 300 * usize::from(round == 0)..=payload.len()).rev() {
+                let w = walk(&[payload[..len].to_vec()]);
+                let shapes = w.walker.table().shapes();
+                let row = |r: &RowRef| (r.at, r.len, shapes[usize::from(r.shape)].clone());
+                let got = (w.index.iter().map(row).collect(), w.skipped, w.records);
+                assert!(got == one_by_one(&payload[..len]), "{round}, {len} octets");
+            }
         }
     }
 
