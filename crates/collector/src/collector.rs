@@ -261,6 +261,7 @@ impl Collector {
         let source = self.sources.get_mut(at).filter(|s| !s.wants_save(arrival.at_ms))?;
         self.pulse.beat();
         source.receive(peer, arrival, bytes, self.keep.as_mut());
+        source.pack_ahead();
         Some(source.wants_save(arrival.at_ms))
     }
 

@@ -220,6 +220,12 @@ impl Source {
         }
     }
 
+    /// Packs what has come lately, while it is in the cache of this core.
+    #[inline]
+    pub(crate) fn pack_ahead(&mut self) {
+        self.spool.pack_ahead();
+    }
+
     #[cold]
     fn fault(&mut self, peer: Addr, bytes: &[u8], outcome: &thread::Result<Outcome>) {
         match outcome.as_ref().map(|o| o.error) {

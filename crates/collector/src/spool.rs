@@ -146,6 +146,14 @@ impl Spool {
         self.note_samples(recorded);
     }
 
+    /// Packs what has come lately, while it is in the cache of this core.
+    #[inline]
+    pub(crate) fn pack_ahead(&mut self) {
+        if let Some(writer) = &mut self.writer {
+            writer.pack_ahead();
+        }
+    }
+
     fn note_samples(&mut self, recorded: Result<(), StoreError>) {
         if let Err(e) = recorded {
             self.complain(&e);

@@ -69,6 +69,13 @@ pub struct Packing {
     pub level: Option<u8>,
 }
 
+impl Packing {
+    /// Whether payloads are packed by rows, which can begin before all of them is there.
+    pub(crate) fn is_by_rows(self) -> bool {
+        self.method == Compression::Lz4 && self.level.is_none_or(|level| level < 2)
+    }
+}
+
 impl From<Compression> for Packing {
     fn from(method: Compression) -> Self {
         Self { method, level: None }
@@ -225,6 +232,8 @@ pub(crate) struct Packer {
     packing: Packing,
     state: State,
     out: Vec<u8>,
+    /// Whether a part of the payload that comes next is packed already.
+    is_begun: bool,
 }
 
 /// What each method keeps from block to block.
@@ -249,15 +258,14 @@ impl Packer {
             Compression::Lzo => State::Lzo(Box::default()),
             Compression::Bz2 => State::Bz2,
             Compression::Lz4 => {
-                let by_rows = packing.level.is_none_or(|level| level < 2);
-                State::Lz4(by_rows.then(Box::default), Lz4Encoder::default())
+                State::Lz4(packing.is_by_rows().then(Box::default), Lz4Encoder::default())
             }
             Compression::Zstd => {
                 let level = packing.level.unwrap_or(Self::ZSTD_LEVEL);
                 State::Zstd(zstd::bulk::Compressor::new(i32::from(level))?)
             }
         };
-        Ok(Self { packing, state, out: Vec::new() })
+        Ok(Self { packing, state, out: Vec::new(), is_begun: false })
     }
 
     pub(crate) const fn packing(&self) -> Packing {
@@ -267,6 +275,35 @@ impl Packer {
     /// Octets that no packed payload of `len` octets exceeds, whatever the method.
     pub(crate) const fn bound(len: usize) -> usize {
         len + len / 8 + 1024
+    }
+
+    /// Begins a payload of so many octets at most that is packed while it grows, into `out`, whose
+    /// length says nothing. `false` if this method cannot: `out` is lost then.
+    pub(crate) fn begin(&mut self, most: usize, out: Vec<u8>) -> bool {
+        let State::Lz4(Some(rows), _) = &mut self.state else { return false };
+        self.out = out;
+        room(&mut self.out, Lz4Encoder::bound(most));
+        rows.begin();
+        self.is_begun = true;
+        true
+    }
+
+    /// Packs what has come so far of a payload that was [begun](Self::begin), all of which is given
+    /// with each call.
+    pub(crate) fn go_on(&mut self, payload: &[u8]) {
+        if let (State::Lz4(Some(rows), _), true) = (&mut self.state, self.is_begun) {
+            rows.go_on(payload, &mut self.out);
+        }
+    }
+
+    /// Packs a payload, or the rest of one that was [begun](Self::begin), and gives the buffer away.
+    /// Returns it, and how many of its octets count.
+    ///
+    /// # Errors
+    /// As [`pack`](Self::pack).
+    pub(crate) fn finish(&mut self, payload: &[u8]) -> io::Result<(Vec<u8>, usize)> {
+        let len = self.pack(payload)?.len();
+        Ok((std::mem::take(&mut self.out), len))
     }
 
     /// Packs one payload into the front of `out`, whose length says nothing then, and returns how
@@ -287,6 +324,7 @@ impl Packer {
     /// If zstd runs out of memory.
     pub(crate) fn pack<'a>(&'a mut self, payload: &'a [u8]) -> io::Result<&'a [u8]> {
         let out = &mut self.out;
+        let is_begun = std::mem::take(&mut self.is_begun);
         let len = match &mut self.state {
             State::None => return Ok(payload),
             State::Lzo(encoder) => {
@@ -301,7 +339,12 @@ impl Packer {
             }
             State::Lz4(rows, encoder) => {
                 let out = room(out, Lz4Encoder::bound(payload.len()));
-                let len = rows.as_mut().and_then(|rows| rows.encode(payload, out));
+                let len = rows.as_mut().and_then(|rows| {
+                    if !is_begun {
+                        rows.begin();
+                    }
+                    rows.finish(payload, out)
+                });
                 let len = len.or_else(|| encoder.encode(payload, out));
                 len.ok_or_else(|| io::Error::other("LZ4 output exceeds its bound"))?
             }

@@ -11,8 +11,7 @@
 //! Payloads that are something else, or rows that hardly repeat a form, are left to
 //! [`Lz4Encoder`](crate::lz4_encode::Lz4Encoder).
 
-use crate::layout::u16_at;
-use crate::lz4_encode::{FAR, LAST_MATCH, LEAST_MATCH, Out};
+use crate::lz4_encode::{FAR, LEAST_MATCH, Out};
 use record::v3;
 use std::hint::select_unpredictable as select;
 use sys::lanes::{Lanes, Work, widest};
@@ -24,6 +23,24 @@ pub(crate) struct RowEncoder {
     places: Box<[u32; 1 << HASH_BITS]>,
     /// By length and elements; of those that fall together, the latest is first.
     forms: Box<[[Form; 2]; SETS]>,
+    progress: Progress,
+}
+
+/// How far a payload is packed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    /// The record that comes next.
+    row: usize,
+    /// What is before this has been looked at.
+    done: usize,
+    /// What is before this is packed.
+    packed: usize,
+    /// Octets that came of it.
+    len: usize,
+    /// Octets that were not looked at.
+    strange: usize,
+    /// Whether there was too little room.
+    is_over: bool,
 }
 
 /// What rows of one length, with so many elements, have where.
@@ -33,7 +50,7 @@ struct Form {
     key: u32,
     /// The last of these rows; 0 if there was none in this block.
     last: u32,
-    probes: [Probe; 3],
+    probes: [Probe; PROBES],
 }
 
 /// A value by which rows are found that have much in common: eight octets of a row, or some of
@@ -45,6 +62,8 @@ struct Probe {
 }
 
 const HASH_BITS: u32 = 12;
+/// By how many values rows are looked up.
+const PROBES: usize = 3;
 /// Sets of two forms that are known at once.
 const SETS: usize = 1 << SET_BITS;
 const SET_BITS: u32 = 6;
@@ -53,8 +72,21 @@ const SET_BITS: u32 = 6;
 const SPLIT: usize = 56;
 /// Octets that are compared at once.
 const WIDTH: usize = 64;
-/// Shorter rows are not looked at.
+/// Shorter rows are not looked at, nor are longer ones.
 const SHORTEST: usize = SPLIT + 8;
+const LONGEST: usize = 1024;
+/// Parts of the longest row, at most.
+const ROW_PARTS: usize = 1 + (LONGEST - SPLIT).div_ceil(WIDTH);
+/// Parts that are looked at before they are written: a loop for each, which keeps what it needs in
+/// registers.
+const PARTS: usize = 128;
+/// Octets before a part at which its literals may begin, if they are few.
+const BEHIND: usize = 32;
+/// Octets that are there behind each row that is looked at, for reads wider than they have to be;
+/// beyond what the end of a block has to keep free of matches.
+const BEYOND: usize = 256;
+/// Octets that a part needs at most, and more.
+const PART_ROOM: usize = 512;
 /// Payloads below this size are not worth forms of their own.
 const SMALLEST: usize = 4096;
 /// The part of a payload that may be something else than rows of known forms: one in so many
@@ -66,6 +98,7 @@ impl Default for RowEncoder {
         Self {
             places: Box::new([0; 1 << HASH_BITS]),
             forms: Box::new([[Form::default(); 2]; SETS]),
+            progress: Progress::default(),
         }
     }
 }
@@ -73,182 +106,278 @@ impl Default for RowEncoder {
 impl RowEncoder {
     /// Packs `input`, of less than 4 GiB, into the front of `out`, and returns how many octets
     /// count. `None` if it does not fit, or is not made of rows that repeat a form.
+    #[cfg(test)]
     pub(crate) fn encode(&mut self, input: &[u8], out: &mut [u8]) -> Option<usize> {
-        widest(Encode { encoder: self, input, out })
+        self.begin();
+        self.finish(input, out)
+    }
+
+    /// A payload begins.
+    pub(crate) fn begin(&mut self) {
+        self.places.fill(0);
+        *self.forms = [[Form::default(); 2]; SETS];
+        self.progress = Progress::default();
+    }
+
+    /// Packs what is there of a payload so far, into the front of `out`, as far as it can be told
+    /// without what follows. However often this is called, the same comes of it at the end.
+    ///
+    /// Each call gets all of the payload, which has only grown, and the same `out`.
+    pub(crate) fn go_on(&mut self, input: &[u8], out: &mut [u8]) {
+        widest(GoOn { encoder: self, input, out });
+    }
+
+    /// Packs the rest of `input`, of less than 4 GiB, and returns how many octets of `out` count.
+    /// `None` if it does not fit, or is not made of rows that repeat a form.
+    pub(crate) fn finish(&mut self, input: &[u8], out: &mut [u8]) -> Option<usize> {
+        if input.len() < SMALLEST {
+            return None;
+        }
+        self.go_on(input, out);
+        let Progress { row, packed, len, strange, is_over, .. } = self.progress;
+        let is_strange =
+            (strange + input.len() - row).saturating_sub(SMALLEST / 2) > input.len() / STRANGE;
+        if is_over || is_strange {
+            return None;
+        }
+        let mut out = Out { bytes: out, len };
+        out.last(input.get(packed..)?)?;
+        Some(out.len)
     }
 }
 
-struct Encode<'a> {
+struct GoOn<'a> {
     encoder: &'a mut RowEncoder,
     input: &'a [u8],
     out: &'a mut [u8],
 }
 
-impl Work for Encode<'_> {
-    type Out = Option<usize>;
+impl Work for GoOn<'_> {
+    type Out = ();
 
     #[inline(always)]
-    fn run<L: Lanes>(self, lanes: L) -> Option<usize> {
+    fn run<L: Lanes>(self, lanes: L) {
         let Self { encoder, input, out } = self;
-        if input.len() < SMALLEST {
-            return None;
+        let Progress { mut row, done, packed, len, strange, mut is_over } = encoder.progress;
+        let mut look = Look { lanes, encoder, input, done, strange };
+        let mut writing = Writing { input, out: Out { bytes: out, len }, packed };
+        let mut parts = [Part::default(); PARTS];
+        let mut is_end = is_over;
+        while !is_end && !is_over {
+            let count;
+            (count, is_end) = look.rows(&mut row, &mut parts);
+            is_over = parts.get(..count).is_none_or(|parts| writing.parts(parts).is_none());
         }
-        encoder.places.fill(0);
-        *encoder.forms = [[Form::default(); 2]; SETS];
-        let out = Out { bytes: out, len: 0 };
-        let mut pass = Pass { lanes, encoder, input, out, done: 0, packed: 0, strange: 0 };
-        let mut row = 0;
-        // The last row is left out: nothing is compared beyond the end.
-        while let Some(size) = size_at(input, row)
-            && row + size + WIDTH + LAST_MATCH <= input.len()
-        {
-            pass.row(row, size)?;
-            row += size;
-        }
-        if (pass.strange + input.len() - row).saturating_sub(SMALLEST / 2) > input.len() / STRANGE {
-            return None;
-        }
-        pass.out.last(input.get(pass.packed..)?)?;
-        Some(pass.out.len)
+        let Look { encoder, done, strange, .. } = look;
+        let Writing { packed, out: Out { len, .. }, .. } = writing;
+        encoder.progress = Progress { row, done, packed, len, strange, is_over };
     }
 }
 
-/// Length of the record at a place, if it is one.
-#[inline(always)]
-fn size_at(input: &[u8], at: usize) -> Option<usize> {
-    let size = usize::from(u16_at(input, at + 2)?);
-    (size >= 4).then_some(size)
+/// What octets of a row have in common with those so far back.
+#[derive(Clone, Copy, Debug, Default)]
+struct Part {
+    /// Which of the octets at `at` are the same, several in a row at least.
+    same: u64,
+    at: u32,
+    distance: u32,
 }
 
-/// A payload on its way.
-struct Pass<'a, L> {
+/// Rows on their way into parts. Nothing here branches on what cannot be foreseen.
+struct Look<'a, L> {
     lanes: L,
     encoder: &'a mut RowEncoder,
     input: &'a [u8],
-    out: Out<'a>,
     /// What is before this has been looked at.
     done: usize,
-    /// What is before this is in `out`.
-    packed: usize,
     /// Octets that were not looked at.
     strange: usize,
 }
 
-/// What a stretch has in common with another one.
-#[derive(Clone, Copy)]
-struct Common {
-    /// Which octets are the same, four in a row at least.
-    same: u64,
-    /// How far back the other one is.
-    distance: usize,
-    /// Octets that this saves, about, beyond what is no loss.
-    gain: u32,
-}
-
-impl<L: Lanes> Pass<'_, L> {
-    /// Packs the record at `row`.
+impl<L: Lanes> Look<'_, L> {
+    /// Looks at records from `row` on. Returns how many parts they have, and whether these are
+    /// all.
     #[inline(always)]
-    fn row(&mut self, row: usize, size: usize) -> Option<()> {
-        let (probes, before) = self.encoder.form(self.input, row, size)?;
-        let distance = row - before;
-        if before == 0 || distance > FAR || size < SHORTEST {
-            self.strange += size;
-            self.done = row + size;
-            return Some(());
+    fn rows(&mut self, row: &mut usize, parts: &mut [Part; PARTS]) -> (usize, bool) {
+        let mut room = parts.iter_mut();
+        let mut is_end = false;
+        while !is_end && room.len() >= ROW_PARTS {
+            match self.row(*row as u32, &mut room) {
+                Some(size) => *row += size,
+                None => is_end = true,
+            }
         }
-        let split = row + SPLIT;
+        (PARTS - room.len(), is_end)
+    }
+
+    /// Looks at the record at `row`, and returns its length. `None` if there is none, or the end is
+    /// near: nothing is read beyond it.
+    #[inline(always)]
+    fn row(&mut self, row: u32, room: &mut std::slice::IterMut<'_, Part>) -> Option<usize> {
+        let at = row as usize;
+        let head = u64::from_le_bytes(*self.input.get(at..at + 8)?.first_chunk()?);
+        let size = usize::from((head >> 16) as u16);
+        if size < 4 || at + size + BEYOND > self.input.len() {
+            return None;
+        }
+        // Length and number of elements follow each other.
+        let (probes, before) = self.encoder.form(self.input, row, (head >> 16) as u32)?;
+        let is_near = row - before <= FAR as u32;
+        if before == 0 || !is_near || !(SHORTEST..=LONGEST).contains(&size) {
+            self.strange += size;
+            self.done = at + size;
+            return Some(size);
+        }
+        let split = at + SPLIT;
         // What the last row left over, a few octets, goes with this one.
         let from = self.done.max(split - WIDTH);
-        let front = self.compare(from, split - from, distance)?;
-        self.put(from, front)?;
+        *room.next()? = self.part(from, split - from, row - before)?;
         let len = (size - SPLIT).min(WIDTH);
-        let rest = self.best(row, len, distance, probes)?;
-        self.put(split, rest)?;
+        let (same, other) = self.best(row, len, before, probes)?;
+        let distance = row - other;
+        *room.next()? = Part { same: fours(same), at: split as u32, distance };
         self.done = split + len;
-        while row + size - self.done > WIDTH - SPLIT {
-            let len = (row + size - self.done).min(WIDTH);
-            let more = self.compare(self.done, len, rest.distance)?;
-            self.put(self.done, more)?;
+        while at + size - self.done > WIDTH - SPLIT {
+            let len = (at + size - self.done).min(WIDTH);
+            *room.next()? = self.part(self.done, len, distance)?;
             self.done += len;
         }
-        Some(())
+        Some(size)
     }
 
     /// What the `len` octets at `at` have in common with those `distance` before; 64 at most.
     #[inline(always)]
-    fn compare(&self, at: usize, len: usize, distance: usize) -> Option<Common> {
+    fn part(&self, at: usize, len: usize, distance: u32) -> Option<Part> {
         let here = self.input.get(at..)?.first_chunk()?;
-        let there = self.input.get(at.wrapping_sub(distance)..)?.first_chunk()?;
-        let same = fours(self.lanes.equal(here, there) & u64::MAX >> (WIDTH - len));
-        let begins = same & !(same << 1);
-        let gain = WIDTH as u32 + same.count_ones() - 3 * begins.count_ones();
-        Some(Common { same, distance, gain })
+        let there = self.input.get(at.checked_sub(distance as usize)?..)?.first_chunk()?;
+        let same = fours(self.lanes.equal(here, there) & low(len));
+        Some(Part { same, at: at as u32, distance })
     }
 
-    /// The row that has most in common with the second part of this one: the one before, or one
-    /// that a probe finds.
+    /// Which octets of a second part are the same as those of the row at `place`.
+    #[inline(always)]
+    fn rest(&self, here: &[u8; WIDTH], place: u32) -> Option<u64> {
+        let there = place as usize + SPLIT;
+        let there = self.input.get(there..there + WIDTH)?.first_chunk()?;
+        Some(self.lanes.equal(here, there))
+    }
+
+    /// The row that has most in common with the second part of this one, the one before or one that
+    /// a probe finds: which octets are the same, and where it is.
     #[inline(always)]
     fn best(
         &mut self,
-        row: usize,
+        row: u32,
         len: usize,
-        before: usize,
-        probes: [Probe; 3],
-    ) -> Option<Common> {
-        let split = row + SPLIT;
-        let mut best = self.compare(split, len, before)?;
+        before: u32,
+        probes: [Probe; PROBES],
+    ) -> Option<(u64, u32)> {
+        let here = row as usize + SPLIT;
+        let here = self.input.get(here..here + WIDTH)?.first_chunk()?;
+        let part = low(len);
+        let mut best = (self.rest(here, before)? & part, before);
+        let mut most = best.0.count_ones();
         for (n, probe) in probes.into_iter().enumerate() {
-            let at = row + usize::from(probe.at);
-            let value = u64::from_le_bytes(*self.input.get(at..)?.first_chunk()?) & probe.mask;
+            let at = row as usize + usize::from(probe.at);
+            let value =
+                u64::from_le_bytes(*self.input.get(at..at + 8)?.first_chunk()?) & probe.mask;
             let hash = value.wrapping_add(n as u64).wrapping_mul(0x9E37_79B1_85EB_CA87);
             let place = self.encoder.places.get_mut((hash >> (64 - HASH_BITS)) as usize)?;
-            let distance = row - std::mem::replace(place, row as u32) as usize;
-            let is_near = distance.wrapping_sub(1) < FAR;
-            let other = self.compare(split, len, select(is_near, distance, before))?;
+            let place = std::mem::replace(place, row);
+            let is_near = row.wrapping_sub(place).wrapping_sub(1) < FAR as u32;
+            let place = select(is_near, place, before);
+            let same = self.rest(here, place)? & part;
+            let count = same.count_ones();
             // Which is better cannot be foreseen, so nothing branches.
-            let is_better = other.gain > best.gain;
-            best = Common {
-                same: select(is_better, other.same, best.same),
-                distance: select(is_better, other.distance, best.distance),
-                gain: select(is_better, other.gain, best.gain),
-            };
+            let is_better = count > most;
+            most = select(is_better, count, most);
+            best = (select(is_better, same, best.0), select(is_better, place, best.1));
         }
         Some(best)
     }
+}
 
-    /// Writes what a stretch at `at` has in common as matches, and what is before each as literals.
+/// The lowest bits, 1 to 64 of them.
+#[inline(always)]
+const fn low(count: usize) -> u64 {
+    u64::MAX >> ((WIDTH - count) & 63)
+}
+
+/// Parts on their way into a packed payload.
+struct Writing<'a> {
+    input: &'a [u8],
+    out: Out<'a>,
+    /// What is before this is in `out`.
+    packed: usize,
+}
+
+impl Writing<'_> {
+    /// Writes what is the same as matches, and what is before each as literals.
     #[inline(always)]
-    fn put(&mut self, at: usize, common: Common) -> Option<()> {
-        let Common { mut same, distance, .. } = common;
-        while same != 0 {
-            let begin = same.trailing_zeros() as usize;
-            // Adding to the lowest run of bits clears it and sets the one behind it.
-            let behind = same.wrapping_add(same & same.wrapping_neg());
-            let end = behind.trailing_zeros() as usize;
-            same &= behind;
-            self.sequence(at + begin, distance, end - begin - LEAST_MATCH)?;
-            self.packed = at + end;
+    fn parts(&mut self, parts: &[Part]) -> Option<()> {
+        for part in parts {
+            self.part(part)?;
         }
         Some(())
     }
 
-    /// Writes the literals up to `to`, and a match of `more` octets beyond the least, 64 at most.
     #[inline(always)]
-    fn sequence(&mut self, to: usize, distance: usize, more: usize) -> Option<()> {
-        let count = to - self.packed;
-        if count >= 15 {
-            return self.out.long(self.input.get(self.packed..to)?, distance, more);
+    fn part(&mut self, part: &Part) -> Option<()> {
+        // Windows of which each place below is known to be one, so that nothing is compared.
+        let base = (part.at as usize).checked_sub(BEHIND)?;
+        let near: &[u8; BEYOND] = self.input.get(base..)?.first_chunk()?;
+        let room: &mut [u8; PART_ROOM] =
+            self.out.bytes.get_mut(self.out.len..)?.first_chunk_mut()?;
+        let (mut rest, mut packed, mut len) = (part.same, self.packed.wrapping_sub(base), 0);
+        while rest != 0 {
+            let before = rest;
+            let (begin, end) = next_run(&mut rest);
+            let (begin, end) = (BEHIND + begin, BEHIND + end);
+            let count = begin.wrapping_sub(packed);
+            if count >= 15 {
+                return self.long(part, before, base.wrapping_add(packed), len);
+            }
+            let more = end - begin - LEAST_MATCH;
+            let literals: &[u8; 16] = near.get(packed % (BEYOND / 2)..)?.first_chunk()?;
+            let room: &mut [u8; 20] = room.get_mut(len % (PART_ROOM / 2)..)?.first_chunk_mut()?;
+            room[0] = (count as u8) << 4 | more.min(15) as u8;
+            room[1..17].copy_from_slice(literals);
+            // The distance, and what does not fit the token: written over where it is not needed.
+            let tail = part.distance | (more.wrapping_sub(15) as u32) << 16;
+            room[count + 1..count + 5].copy_from_slice(&tail.to_le_bytes());
+            len += count + 3 + usize::from(more >= 15);
+            packed = end;
         }
-        let chunk: &[u8; 16] = self.input.get(self.packed..)?.first_chunk()?;
-        let room: &mut [u8; 20] = self.out.bytes.get_mut(self.out.len..)?.first_chunk_mut()?;
-        room[0] = (count as u8) << 4 | more.min(15) as u8;
-        room[1..17].copy_from_slice(chunk);
-        // The distance, and what does not fit the token: written over where it is not needed.
-        let tail = distance as u32 | (more.wrapping_sub(15) as u32) << 16;
-        room[count + 1..count + 5].copy_from_slice(&tail.to_le_bytes());
-        self.out.len += count + 3 + usize::from(more >= 15);
+        self.packed = base.wrapping_add(packed);
+        self.out.len += len;
         Some(())
     }
+
+    /// The rest of a part, whatever the lengths are.
+    #[cold]
+    #[inline(never)]
+    fn long(&mut self, part: &Part, mut rest: u64, packed: usize, len: usize) -> Option<()> {
+        self.packed = packed;
+        self.out.len += len;
+        while rest != 0 {
+            let (begin, end) = next_run(&mut rest);
+            let to = part.at as usize + begin;
+            let literals = self.input.get(self.packed..to)?;
+            self.out.long(literals, part.distance as usize, end - begin - LEAST_MATCH)?;
+            self.packed = part.at as usize + end;
+        }
+        Some(())
+    }
+}
+
+/// Takes the lowest run out of `bits`: where it begins and ends.
+#[inline(always)]
+const fn next_run(bits: &mut u64) -> (usize, usize) {
+    let begin = bits.trailing_zeros();
+    // Adding to the lowest run of bits clears it and sets the one behind it.
+    let behind = bits.wrapping_add(*bits & bits.wrapping_neg());
+    *bits &= behind;
+    (begin as usize, behind.trailing_zeros() as usize)
 }
 
 /// Of these bits, those that have three neighbours in a row.
@@ -263,19 +392,18 @@ const fn fours(bits: u64) -> u64 {
 impl RowEncoder {
     /// Where to look in a row, and where the last row of its form is; 0 if there is none.
     #[inline(always)]
-    fn form(&mut self, input: &[u8], row: usize, size: usize) -> Option<([Probe; 3], usize)> {
-        let elements = u16_at(input, row + v3::ELEMENTS)?;
-        let key = (size as u32) << 16 | u32::from(elements);
+    fn form(&mut self, input: &[u8], row: u32, key: u32) -> Option<([Probe; PROBES], u32)> {
         let set = (key.wrapping_mul(0x9E37_79B1) >> (u32::BITS - SET_BITS)) as usize;
         let [form, other] = self.forms.get_mut(set)?;
         if form.key != key {
             std::mem::swap(form, other);
             if form.key != key {
-                *form = Form::new(key, input.get(row..row + size)?);
+                let (at, size) = (row as usize, usize::from(key as u16));
+                *form = Form::new(key, input.get(at..at + size)?);
             }
         }
-        let before = std::mem::replace(&mut form.last, row as u32);
-        Some((form.probes, before as usize))
+        let before = std::mem::replace(&mut form.last, row);
+        Some((form.probes, before))
     }
 }
 
@@ -284,7 +412,7 @@ impl Form {
     #[cold]
     fn new(key: u32, record: &[u8]) -> Self {
         // Without an element nothing is looked up: a mask of 0 finds the last row with such.
-        let mut probes = [Probe::default(); 3];
+        let mut probes = [Probe::default(); PROBES];
         for e in v3::elements(record).flatten() {
             let whole = |offset| Probe { at: e.at + offset, mask: u64::MAX };
             let half = |offset| Probe { at: e.at + offset, mask: u32::MAX.into() };
@@ -328,8 +456,8 @@ mod tests {
         let len = RowEncoder::default().encode(input, &mut packed);
         let mut plain = vec![0; packed.len()];
         let mut encoder = RowEncoder::default();
-        let twin = Encode { encoder: &mut encoder, input, out: &mut plain }.run(Plain);
-        assert_eq!(len, twin, "{what}");
+        GoOn { encoder: &mut encoder, input, out: &mut plain }.run(Plain);
+        assert_eq!(len, encoder.finish(input, &mut plain), "{what}");
         packed.truncate(len?);
         assert!(packed == plain[..packed.len()], "{what}");
         assert!(unpack(&packed, input.len()) == input, "{what}");
@@ -497,6 +625,29 @@ mod tests {
         let needed = pack("whole", &input).unwrap().len();
         for room in (0..needed).step_by(7).chain([needed - 1]) {
             assert_eq!(RowEncoder::default().encode(&input, &mut vec![0; room]), None, "{room}");
+        }
+    }
+
+    #[test]
+    fn what_comes_by_and_by_comes_to_the_same() {
+        let (mut next, mut encoder) = (random(13), RowEncoder::default());
+        let input = rows(700, 31);
+        let mut whole = vec![0; Lz4Encoder::bound(input.len())];
+        let len = encoder.encode(&input, &mut whole).unwrap();
+        for most in [1, 50, 130, 5000, 100_000] {
+            let mut out = vec![0; whole.len()];
+            encoder.begin();
+            let mut there = 0;
+            while there < input.len() {
+                there = input.len().min(there + 1 + next() as usize % most);
+                encoder.go_on(&input[..there], &mut out);
+            }
+            assert_eq!(encoder.finish(&input, &mut out), Some(len), "{most} at a time");
+            assert!(out[..len] == whole[..len], "{most} at a time");
+            // What had too little room once stays refused.
+            encoder.begin();
+            encoder.go_on(&input[..input.len() / 2], &mut out[..200]);
+            assert_eq!(encoder.finish(&input, &mut out), None);
         }
     }
 

@@ -75,6 +75,8 @@ pub(crate) struct Job {
     pub(crate) number: u64,
     pub(crate) payload: Vec<u8>,
     pub(crate) packing: Packing,
+    /// What has packed a part of it already.
+    pub(crate) begun: Option<Packer>,
 }
 
 impl Job {
@@ -141,6 +143,13 @@ impl Pool {
         buffer
     }
 
+    /// A packer for a payload of so many octets at most that is packed while it grows. `None` if
+    /// this method cannot, or there is no memory.
+    pub(crate) fn begin(&self, packing: Packing, most: usize) -> Option<Packer> {
+        let mut packer = packing.is_by_rows().then(|| self.shared.packer(packing).ok())??;
+        packer.begin(most, self.shared.buffer(Packer::bound(most))).then_some(packer)
+    }
+
     /// Lets `f` use a packer.
     ///
     /// # Errors
@@ -193,7 +202,7 @@ impl Shared {
         let mut surveyor = None;
         while let Some(job) = self.take() {
             let cost = job.cost();
-            let Job { outlet, number, payload, packing } = job;
+            let Job { outlet, number, payload, packing, begun } = job;
             if let Some(survey) = outlet.survey() {
                 let shown = catch_unwind(AssertUnwindSafe(|| {
                     let surveyor = surveyor.get_or_insert_with(Surveyor::new);
@@ -203,7 +212,11 @@ impl Shared {
                     surveyor = None; // a survey that misses a block says nothing of the file
                 }
             }
-            let packed = catch_unwind(AssertUnwindSafe(|| self.pack(payload, packing, cost)))
+            let pack = || match begun {
+                Some(packer) => self.pack_rest(payload, packer, cost),
+                None => self.pack(payload, packing, cost),
+            };
+            let packed = catch_unwind(AssertUnwindSafe(pack))
                 .unwrap_or_else(|_| Err(io::Error::other("compression panicked: please report")));
             if packed.is_err() {
                 self.release(cost, None); // nothing that could wait for its turn
@@ -230,6 +243,13 @@ impl Shared {
         Ok(Packed { buffer, len: len?, cost })
     }
 
+    fn pack_rest(&self, payload: Vec<u8>, mut begun: Packer, cost: usize) -> io::Result<Packed> {
+        let (buffer, len) = begun.finish(&payload)?;
+        self.keep(begun);
+        lock(&self.spares).put(payload);
+        Ok(Packed { buffer, len, cost })
+    }
+
     fn release(&self, cost: usize, buffer: Option<Vec<u8>>) {
         if let Some(buffer) = buffer {
             lock(&self.spares).put(buffer);
@@ -250,21 +270,26 @@ impl Shared {
     }
 
     fn with_packer<T>(&self, packing: Packing, f: impl FnOnce(&mut Packer) -> T) -> io::Result<T> {
+        let mut packer = self.packer(packing)?;
+        let result = f(&mut packer);
+        self.keep(packer);
+        Ok(result)
+    }
+
+    fn packer(&self, packing: Packing) -> io::Result<Packer> {
         let mut packers = lock(&self.packers);
         let known = packers.iter().position(|p| p.packing() == packing);
         let known = known.map(|at| packers.swap_remove(at));
         drop(packers);
-        let mut packer = match known {
-            Some(packer) => packer,
-            None => Packer::new(packing)?,
-        };
-        let result = f(&mut packer);
+        known.map_or_else(|| Packer::new(packing), Ok)
+    }
+
+    fn keep(&self, packer: Packer) {
         let mut packers = lock(&self.packers);
         if packers.len() >= PACKERS {
             packers.remove(0); // of a method that is not used any more, or one too many
         }
         packers.push(packer);
-        Ok(result)
     }
 }
 

@@ -132,7 +132,15 @@ enum Way {
     /// At once.
     Direct { packer: Box<Packer>, tally: Box<Tally>, list: Vec<(u16, u64)>, survey: Surveyed },
     /// By and by, by threads of a pool.
-    Pooled { pool: Arc<Pool>, outlet: Arc<Outlet> },
+    Pooled { pool: Arc<Pool>, outlet: Arc<Outlet>, begun: Begun },
+}
+
+/// What of the block at hand is packed before it is full.
+#[derive(Default)]
+struct Begun {
+    packer: Option<Packer>,
+    /// Octets of the block that it has seen.
+    seen: usize,
 }
 
 /// Who looks at blocks that are packed at once, what finds their rows, and the next one's number.
@@ -169,7 +177,7 @@ impl Writer {
         let file = create(&path).map_err(StoreError::io("create", &path))?;
         let file = Arc::new(file);
         let outlet = Arc::new(Outlet::new(Arc::clone(&file), FileHeader::LEN as u64));
-        let way = Way::Pooled { pool: Arc::clone(pool), outlet };
+        let way = Way::Pooled { pool: Arc::clone(pool), outlet, begun: Begun::default() };
         Self::begin(path.clone(), file, options, way).inspect_err(|_| discard(&path))
     }
 
@@ -346,6 +354,32 @@ impl Writer {
     pub fn meta_record(&mut self, record: &MetaRecord) {
         if let Some(meta) = meta_of(record) {
             self.meta(meta);
+        }
+    }
+
+    /// Packs what has come of the block at hand since the last time, if that is enough to be worth a
+    /// call, by LZ4 with a pool: now it is in the cache of this core. What the pool then writes is
+    /// the same. Of a file that gets little nothing is packed ahead, because it takes a buffer more.
+    #[inline]
+    pub fn pack_ahead(&mut self) {
+        /// Small enough for the inner caches, large enough for a call.
+        const PIECE: usize = 32 << 10;
+        let Way::Pooled { begun, .. } = &self.way else { return };
+        if self.block.len() >= begun.seen + PIECE && self.usual > self.block_size / 2 {
+            self.pack_piece();
+        }
+    }
+
+    #[inline(never)]
+    fn pack_piece(&mut self) {
+        let Way::Pooled { pool, begun, .. } = &mut self.way else { return };
+        begun.seen = self.block.len();
+        let packer = begun.packer.take();
+        // Not there again if this panics: the next one begins anew.
+        let packer = packer.or_else(|| pool.begin(self.packing, self.block_size));
+        if let Some(mut packer) = packer {
+            packer.go_on(&self.block);
+            begun.packer = Some(packer);
         }
     }
 
@@ -541,7 +575,7 @@ impl Writer {
                 self.block.copy_within(len.., 0);
                 self.block.truncate(self.block.len() - len);
             }
-            Way::Pooled { pool, outlet } => {
+            Way::Pooled { pool, outlet, begun } => {
                 note.exporters = outlet.list();
                 self.runs.take(&mut note.exporters);
                 let mut payload = mem::take(&mut self.block);
@@ -554,7 +588,8 @@ impl Writer {
                 }
                 payload.truncate(len);
                 let (outlet, number) = (Arc::clone(outlet), outlet.announce(note));
-                pool.submit(Job { outlet, number, payload, packing: self.packing });
+                let begun = mem::take(begun).packer;
+                pool.submit(Job { outlet, number, payload, packing: self.packing, begun });
             }
         }
     }

@@ -90,6 +90,33 @@ fn with_a_pool_files_are_the_same_octet_for_octet() {
 }
 
 #[test]
+fn what_is_packed_ahead_comes_to_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    for method in METHODS {
+        let pool = Arc::new(Pool::new(2).unwrap());
+        let write = |name: &str, ahead: u64| {
+            let mut writer = begin(Some(&pool), &dir.path().join(name), &options(method));
+            for n in 0..20_000 {
+                writer.flow(&flow(n));
+                // Also what is handed over before it is full.
+                if n % 7000 == 6999 {
+                    writer.flush().unwrap();
+                }
+                if ahead > 0 && n % ahead == 0 {
+                    writer.pack_ahead();
+                }
+            }
+            writer.close(&[]).unwrap();
+            fs::read(dir.path().join(name)).unwrap()
+        };
+        let want = write("want", 0);
+        for ahead in [1, 30, 400] {
+            assert!(write("ahead", ahead) == want, "{method}, every {ahead} flows");
+        }
+    }
+}
+
+#[test]
 fn flows_are_counted_by_exporter() {
     let dir = tempfile::tempdir().unwrap();
     let pool = Arc::new(Pool::new(2).unwrap());
