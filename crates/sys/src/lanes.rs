@@ -5,8 +5,68 @@
 
 /// What a processor can do with 64 octets at once.
 pub trait Lanes: Copy {
+    /// Whether [`spread`](Self::spread) takes a few instructions for all octets together.
+    const SPREADS: bool = false;
+
     /// Compares octet by octet: bit `n` is set if both have the same at `n`.
     fn equal(self, a: &[u8; 64], b: &[u8; 64]) -> u64;
+
+    /// Writes `octets` to where `by` wants them, and `ground`, which has to be 0 there, elsewhere.
+    #[inline(always)]
+    fn spread(self, octets: &[u8; 64], by: &Spread, ground: &[u8; 128], room: &mut [u8; 128]) {
+        for (n, (to, ground)) in room.iter_mut().zip(ground).enumerate() {
+            *to = by.from(n).and_then(|from| octets.get(from)).unwrap_or(ground) | ground;
+        }
+    }
+}
+
+/// Which of 64 octets goes to which of 128 places. An octet may go to several.
+#[derive(Clone, Debug)]
+pub struct Spread {
+    /// By quarters of the places and of the octets.
+    shuffles: [[Shuffle; 4]; 4],
+}
+
+/// For 32 places, which of 16 octets: with the highest bit set, none of them.
+#[derive(Clone, Copy, Debug)]
+struct Shuffle([u8; 32]);
+
+impl Shuffle {
+    const NONE: u8 = 0x80;
+}
+
+impl Spread {
+    /// One that moves nothing.
+    pub const fn new() -> Self {
+        Self { shuffles: [[Shuffle([Shuffle::NONE; 32]); 4]; 4] }
+    }
+
+    /// Lets the octet at `from` go to `to`. `None` if there is no such octet or place, or something
+    /// goes there already.
+    pub fn add(&mut self, from: usize, to: usize) -> Option<()> {
+        if self.from(to).is_some() {
+            return None;
+        }
+        let shuffle = self.shuffles.get_mut(to / 32)?.get_mut(from / 16)?;
+        *shuffle.0.get_mut(to % 32)? = (from % 16) as u8;
+        Some(())
+    }
+
+    /// Which octet goes to a place.
+    fn from(&self, to: usize) -> Option<usize> {
+        let shuffles = self.shuffles.get(to / 32)?.iter().enumerate();
+        let mut octets = shuffles.filter_map(|(n, shuffle)| {
+            let octet = shuffle.0.get(to % 32).filter(|octet| **octet != Shuffle::NONE)?;
+            Some(16 * n + usize::from(*octet))
+        });
+        octets.next()
+    }
+}
+
+impl Default for Spread {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// Something to be done by [`Lanes`].
@@ -58,10 +118,11 @@ const fn zeros(n: u64) -> u64 {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Lanes, Work};
+    use super::{Lanes, Shuffle, Spread, Work};
     use std::arch::x86_64::{
-        __m128i, __m256i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm256_cmpeq_epi8,
-        _mm256_loadu_si256, _mm256_movemask_epi8,
+        __m128i, __m256i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8,
+        _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8,
+        _mm256_or_si256, _mm256_shuffle_epi8, _mm256_storeu_si256,
     };
 
     pub(super) fn widest<W: Work>(work: W) -> W::Out {
@@ -117,6 +178,25 @@ mod x86 {
     }
 
     impl Lanes for Avx2 {
+        const SPREADS: bool = true;
+
+        #[inline(always)]
+        fn spread(self, octets: &[u8; 64], by: &Spread, ground: &[u8; 128], room: &mut [u8; 128]) {
+            let (octets, _) = octets.as_chunks();
+            let (ground, _) = ground.as_chunks();
+            let (room, _) = room.as_chunks_mut();
+            // Spelled out: iterators are not always inlined into what is compiled for one processor.
+            if let ([a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]) =
+                (octets, ground, &by.shuffles, room)
+            {
+                let octets = [self.twice(a), self.twice(b), self.twice(c), self.twice(d)];
+                self.shuffle(octets, i, e, m);
+                self.shuffle(octets, j, f, n);
+                self.shuffle(octets, k, g, o);
+                self.shuffle(octets, l, h, p);
+            }
+        }
+
         #[inline(always)]
         fn equal(self, a: &[u8; 64], b: &[u8; 64]) -> u64 {
             let (a, _) = a.as_chunks::<32>();
@@ -137,6 +217,39 @@ mod x86 {
         }
     }
 
+    impl Avx2 {
+        #[inline(always)]
+        fn twice(self, octets: &[u8; 16]) -> __m256i {
+            // SAFETY: 16 octets are read, which need not be aligned; that there is one of this type
+            // means that the processor has AVX2.
+            unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(octets.as_ptr().cast())) }
+        }
+
+        /// Writes to 32 places.
+        #[inline(always)]
+        fn shuffle(
+            self,
+            [a, b, c, d]: [__m256i; 4],
+            by: &[Shuffle; 4],
+            ground: &[u8; 32],
+            room: &mut [u8; 32],
+        ) {
+            let [e, f, g, h] = by;
+            // SAFETY: each pointer is to 32 octets, which need not be aligned; that there is one of
+            // this type means that the processor has AVX2.
+            unsafe {
+                let ground = _mm256_loadu_si256(ground.as_ptr().cast());
+                let a = _mm256_shuffle_epi8(a, _mm256_loadu_si256(e.0.as_ptr().cast()));
+                let b = _mm256_shuffle_epi8(b, _mm256_loadu_si256(f.0.as_ptr().cast()));
+                let c = _mm256_shuffle_epi8(c, _mm256_loadu_si256(g.0.as_ptr().cast()));
+                let d = _mm256_shuffle_epi8(d, _mm256_loadu_si256(h.0.as_ptr().cast()));
+                let halves = (_mm256_or_si256(a, b), _mm256_or_si256(c, d));
+                let all = _mm256_or_si256(_mm256_or_si256(halves.0, halves.1), ground);
+                _mm256_storeu_si256(room.as_mut_ptr().cast(), all);
+            }
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn all(a: &[u8; 64], b: &[u8; 64]) -> Vec<(&'static str, u64)> {
         let mut all = vec![("SSE2", Sse2.equal(a, b))];
@@ -154,6 +267,46 @@ mod tests {
     /// Octet by octet.
     fn obvious(a: &[u8; 64], b: &[u8; 64]) -> u64 {
         a.iter().zip(b).rev().fold(0, |mask, (a, b)| mask << 1 | u64::from(a == b))
+    }
+
+    struct Spreading<'a>(&'a [u8; 64], &'a Spread, &'a [u8; 128]);
+
+    impl Work for Spreading<'_> {
+        type Out = [u8; 128];
+
+        #[inline(always)]
+        fn run<L: Lanes>(self, lanes: L) -> [u8; 128] {
+            let mut room = [0xEE; 128];
+            lanes.spread(self.0, self.1, self.2, &mut room);
+            room
+        }
+    }
+
+    #[test]
+    fn octets_go_where_they_should_by_all_lanes() {
+        let mut x = 88_172_645_463_325_252u64;
+        let mut next = || {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            x as usize
+        };
+        for round in 0..500 {
+            let octets: [u8; 64] = std::array::from_fn(|_| next() as u8);
+            let mut ground: [u8; 128] = std::array::from_fn(|_| next() as u8);
+            let (mut spread, mut want) = (Spread::new(), ground);
+            for _ in 0..next() % 200 {
+                let (from, to) = (next() % 66, next() % 130);
+                let is_free = from < 64 && to < 128 && spread.from(to).is_none();
+                assert_eq!(spread.add(from, to).is_some(), is_free, "{from} to {to}");
+                if is_free {
+                    (ground[to], want[to]) = (0, octets[from]);
+                }
+            }
+            let plain = Spreading(&octets, &spread, &ground).run(Plain);
+            assert_eq!(plain, want, "round {round}");
+            assert_eq!(widest(Spreading(&octets, &spread, &ground)), want, "round {round}");
+        }
     }
 
     struct Compare<'a>(&'a [u8; 64], &'a [u8; 64]);

@@ -7,7 +7,7 @@ use crate::options::learn_sampler;
 use crate::ready::{Batch, Ready, Source, Times};
 use crate::sequence::{Step, Unit, Uptime};
 use crate::template::Memory;
-use crate::{Counters, Datagram, DecodeError, Decoder, Protocol};
+use crate::{Counters, Datagram, DecodeError, Decoder, Protocol, v5};
 use record::time::from_uptime;
 use record::{Addr, Field, Flow, FlowSink, Sampler};
 use std::cell::OnceCell;
@@ -135,13 +135,20 @@ pub(crate) fn records<F: Format<LEN>, const LEN: usize, S: FlowSink + ?Sized>(
     let is_short = F::IS_V5 && sampler.is_none() && sink.takes_records();
     let Decoder { batch, flow, counters, ready_v5, .. } = &mut *decoder;
     let mut short = is_short.then(|| Short::new(batch, ready_v5, &origin));
-    for record in records.iter().take(wanted) {
+    let read = wanted.min(records.len());
+    let mut next = 0;
+    while let Some(record) = records.get(next).filter(|_| next < read) {
         if let Some(short) = &mut short {
-            if let Some(is_sane) = short.write(record, &origin, batch) {
-                counters.odd_uptimes += u64::from(!is_sane);
+            let body = body.get(next * LEN..).unwrap_or_default();
+            let (count, odd) = short.write(body, read - next, &origin, batch);
+            counters.odd_uptimes += odd;
+            next += count;
+            if count == 0 || batch.is_full() {
+                batch.deliver(origin.sysid, sink); // before the next one
+            }
+            if count > 0 {
                 continue;
             }
-            batch.deliver(origin.sysid, sink); // before this one
         }
         let is_sane = read_record::<F, LEN>(record, &origin, flow);
         counters.odd_uptimes += u64::from(!is_sane);
@@ -149,12 +156,12 @@ pub(crate) fn records<F: Format<LEN>, const LEN: usize, S: FlowSink + ?Sized>(
             derive::scale(flow, sampler);
         }
         sink.flow(flow);
+        next += 1;
     }
     batch.deliver(origin.sysid, sink);
     if let Some(short) = short {
         batch.heads = short.heads;
     }
-    let read = wanted.min(records.len());
     decoder.counters.flows += read as u64;
     if read < wanted {
         decoder.counters.truncated_messages += 1;
@@ -189,20 +196,38 @@ impl<'a> Short<'a> {
         Self { ready: [None; LAYOUTS], cells, heads: std::mem::take(&mut batch.heads) }
     }
 
-    /// Appends a record to the batch. Returns whether its uptimes were plausible; `None` if it is
-    /// not plain.
+    /// Appends the records that `records` begins with, `most` of them at most, as long as they are
+    /// plain and of one layout. Returns how many these are, and how many of them had uptimes that are
+    /// not plausible.
     #[inline]
-    fn write(&mut self, record: &[u8], origin: &Origin, batch: &mut Batch) -> Option<bool> {
-        let next_hop = record.get(at::NEXT_HOP..)?.first_chunk::<4>()?;
-        let systems = record.get(at::SRC_AS..)?.first_chunk::<4>()?;
-        let layout = usize::from(*next_hop != [0; 4]) + 2 * usize::from(*systems != [0; 4]);
-        let (ready, head) = (self.ready.get_mut(layout)?, self.heads.get_mut(layout)?);
-        let ready = match *ready {
-            Some(ready) => ready,
-            None => *ready.insert(begin(self.cells.get(layout)?, layout, origin, head)?),
+    fn write(
+        &mut self,
+        records: &[u8],
+        most: usize,
+        origin: &Origin,
+        batch: &mut Batch,
+    ) -> (usize, u64) {
+        let layout = layout_of(records);
+        let (Some(ready), Some(head), Some(cell)) =
+            (self.ready.get_mut(layout), self.heads.get_mut(layout), self.cells.get(layout))
+        else {
+            return (0, 0);
         };
-        ready.write(record, origin, head, batch)
+        if ready.is_none() {
+            *ready = begin(cell, layout, origin, head);
+        }
+        let Some(ready) = *ready else { return (0, 0) };
+        let is_one = |records: &[u8]| layout_of(records) == layout;
+        ready.write((records, v5::RECORD_LEN, most), is_one, origin, head, batch)
     }
+}
+
+/// The layout of a record of v5; of what is shorter none.
+#[inline(always)]
+fn layout_of(records: &[u8]) -> usize {
+    let Some(record) = records.first_chunk::<{ v5::RECORD_LEN }>() else { return LAYOUTS };
+    let has = |at: usize| record.get(at..at + 4) != Some(&[0; 4]);
+    usize::from(has(at::NEXT_HOP)) + 2 * usize::from(has(at::SRC_AS))
 }
 
 /// How to write records of a layout, with the head of the message in place. `None` if they are not

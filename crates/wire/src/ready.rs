@@ -10,6 +10,7 @@ use crate::derive::{self, Clock, Origin};
 use record::code::Proto;
 use record::time::from_uptime;
 use record::{Addr, Field, FlowSink, Group, Kind, Totals, v3};
+use sys::lanes::{Lanes, Spread, Work, widest};
 
 /// How plain records of one layout become records of a file.
 #[derive(Debug)]
@@ -54,8 +55,13 @@ struct Moves {
     eight: Vec<Move>,
     two_to_four: Vec<Move>,
     four_to_eight: Vec<Move>,
-    /// Any other lengths: those of the value, and those of the room for it.
+    /// Other lengths: those of the value, and those of the room for it.
     other: Vec<(Move, u8, u8)>,
+    /// Values that may not fit: they are longer than the room for them.
+    long: Vec<(Move, u8, u8)>,
+    /// All of them but the long ones at once, for processors that can do it, if records and rows are
+    /// short.
+    spread: Option<Box<Spread>>,
 }
 
 /// Where a value is in a record, and where it goes in the row.
@@ -126,7 +132,8 @@ impl Ready {
         }
         let (template, places) = lay_out(present, v6)?;
         let place = |field: Field| places.iter().find(|(f, _)| *f == field).map(|(_, at)| *at);
-        let mut moves = Moves::default();
+        let is_short = len <= SHORT && template.len() <= WIDE;
+        let mut moves = Moves { spread: is_short.then(Box::default), ..Moves::default() };
         for source in sources {
             moves.add(source, place(source.field)?);
         }
@@ -143,7 +150,7 @@ impl Ready {
 
     /// Octets it occupies in memory for a template of so many steps, roughly.
     pub(crate) const fn cost(steps: usize) -> usize {
-        size_of::<Self>() + 192 + 2 * steps * size_of::<(Move, u8, u8)>()
+        size_of::<Self>() + size_of::<Spread>() + 192 + 2 * steps * size_of::<(Move, u8, u8)>()
     }
 
     /// The record with all in place that the records of one message share. `false` if they are not
@@ -166,6 +173,7 @@ impl Ready {
         let router = origin.router.to_row();
         let width = origin.router.width();
         put(head, usize::from(self.router_at), router.get(..width).unwrap_or_default());
+        head.resize(head.len().max(WIDE), 0);
         true
     }
 
@@ -174,25 +182,53 @@ impl Ready {
         self.len
     }
 
-    /// Appends the record that `record` begins with. Returns whether its uptimes were plausible;
-    /// `None`, with nothing appended, if it is not plain.
-    #[inline]
+    /// Appends the records that `records` begins with, of `stride` octets each, to a batch that is not
+    /// full: `most` of them at most, as long as it is not full, `fits` says yes and they are plain.
+    /// Returns how many these are, and how many of them had uptimes that are not plausible.
     pub(crate) fn write(
         &self,
-        record: &[u8],
+        (records, stride, most): (&[u8], usize, usize),
+        fits: impl Fn(&[u8]) -> bool,
+        origin: &Origin,
+        head: &[u8],
+        batch: &mut Batch,
+    ) -> (usize, u64) {
+        batch.make_room(self.template.len());
+        widest(Write { ready: self, records, stride, most, fits, origin, head, batch })
+    }
+
+    /// Appends the record that `rest` begins with. Returns whether its uptimes were plausible;
+    /// `None`, with nothing appended, if it is not plain.
+    #[inline(always)]
+    fn write_one<L: Lanes>(
+        &self,
+        lanes: L,
+        rest: &[u8],
         origin: &Origin,
         head: &[u8],
         batch: &mut Batch,
     ) -> Option<bool> {
-        let record = record.get(..self.len)?;
+        let record = rest.get(..self.len)?;
         let (first, last, is_sane) = self.times(record, origin)?;
-        let start = batch.octets.len();
-        batch.octets.extend_from_slice(head);
-        let row = batch.octets.get_mut(start..)?;
-        let Some((proto, packets, bytes)) = self.finish(record, row, first, last) else {
-            batch.octets.truncate(start);
-            return None;
-        };
+        let (room, len) = (batch.octets.get_mut(batch.used..)?, self.template.len());
+        if let (true, Some(spread)) = (L::SPREADS, &self.moves.spread) {
+            let room: &mut [u8; WIDE] = room.first_chunk_mut()?;
+            let padded;
+            let octets = match rest.first_chunk() {
+                Some(octets) => octets,
+                None => {
+                    padded = pad(record);
+                    &padded
+                }
+            };
+            lanes.spread(octets, spread, head.first_chunk()?, room);
+        } else {
+            let row = room.get_mut(..len)?;
+            row.copy_from_slice(head.get(..len)?);
+            self.moves.fill(record, row)?;
+        }
+        fill_odd(&self.moves.long, record, room)?;
+        let (proto, packets, bytes) = self.finish(room, first, last)?;
         let sums = &mut batch.totals;
         let group = Group::of(proto) as usize;
         for (counters, n) in
@@ -205,20 +241,14 @@ impl Ready {
         sums.first_ms = sums.first_ms.min(first);
         sums.last_ms = sums.last_ms.max(last);
         batch.count += 1;
+        batch.used += len;
         Some(is_sane)
     }
 
-    /// Completes a row that is a copy of the head, and returns what is counted of it. `None` if it is
-    /// not plain.
-    #[inline]
-    fn finish(
-        &self,
-        record: &[u8],
-        row: &mut [u8],
-        first: u64,
-        last: u64,
-    ) -> Option<(Proto, u64, u64)> {
-        self.moves.fill(record, row)?;
+    /// Completes a row that has its values, and returns what is counted of it. `None` if it is not
+    /// plain.
+    #[inline(always)]
+    fn finish(&self, row: &mut [u8], first: u64, last: u64) -> Option<(Proto, u64, u64)> {
         let generic: &mut [u8; GENERIC_LEN] = row.get_mut(GENERIC..)?.first_chunk_mut()?;
         let proto = Proto(generic[PROTO]);
         if proto.is_icmp() {
@@ -234,7 +264,7 @@ impl Ready {
         Some((proto, number(PACKETS), number(BYTES)))
     }
 
-    #[inline]
+    #[inline(always)]
     fn times(&self, record: &[u8], origin: &Origin) -> Option<(u64, u64, bool)> {
         match (self.times, origin.clock) {
             (Times::Uptime(first, last), Clock::Uptime(uptime)) => {
@@ -254,6 +284,46 @@ impl Ready {
     }
 }
 
+struct Write<'a, F> {
+    ready: &'a Ready,
+    records: &'a [u8],
+    stride: usize,
+    most: usize,
+    fits: F,
+    origin: &'a Origin,
+    head: &'a [u8],
+    batch: &'a mut Batch,
+}
+
+impl<F: Fn(&[u8]) -> bool> Work for Write<'_, F> {
+    type Out = (usize, u64);
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) -> (usize, u64) {
+        let Self { ready, records, stride, most, fits, origin, head, batch } = self;
+        let (mut rest, mut count, mut odd) = (records, 0, 0);
+        while count < most && !batch.is_full() && fits(rest) {
+            let Some(is_sane) = ready.write_one(lanes, rest, origin, head, batch) else { break };
+            count += 1;
+            odd += u64::from(!is_sane);
+            rest = rest.get(stride..).unwrap_or_default();
+        }
+        (count, odd)
+    }
+}
+
+/// Octets of records, and of rows, that are spread at once.
+const SHORT: usize = 64;
+const WIDE: usize = 128;
+
+/// A record at the end of what there is.
+#[cold]
+fn pad(record: &[u8]) -> [u8; SHORT] {
+    let mut padded = [0; SHORT];
+    padded.iter_mut().zip(record).for_each(|(to, octet)| *to = *octet);
+    padded
+}
+
 impl Moves {
     /// `to` is where the field lies in the row.
     fn add(&mut self, source: &Source, to: u16) {
@@ -261,12 +331,23 @@ impl Moves {
         let this = Move { from, to };
         if field.kind() == Kind::Addr {
             if len == 4 {
-                return self.four.push(this);
+                return self.put(this, 4, 4);
             }
             // Two little-endian halves, the high one first.
-            return self.eight.extend([this, Move { from: from + 8, to: to + 8 }]);
+            self.put(this, 8, 8);
+            return self.put(Move { from: from + 8, to: to + 8 }, 8, 8);
         }
-        let width = field.kind().width().unwrap_or(0);
+        self.put(this, len, field.kind().width().unwrap_or(0));
+    }
+
+    fn put(&mut self, this: Move, len: u16, width: u16) {
+        let Move { from, to } = this;
+        let mut octets = (0..len).map(|n| (usize::from(from + len - 1 - n), usize::from(to + n)));
+        if let Some(spread) = self.spread.as_mut().filter(|_| len <= width)
+            && !octets.all(|(from, to)| spread.add(from, to).is_some())
+        {
+            self.spread = None;
+        }
         match (len, width) {
             (1, 1) => self.one.push(this),
             (2, 2) => self.two.push(this),
@@ -274,23 +355,15 @@ impl Moves {
             (8, 8) => self.eight.push(this),
             (2, 4) => self.two_to_four.push(this),
             (4, 8) => self.four_to_eight.push(this),
+            _ if len > width => self.long.push((this, len as u8, width as u8)),
             _ => self.other.push((this, len as u8, width as u8)),
         }
     }
 
-    /// `None` as soon as a value does not fit.
-    #[inline]
+    /// `None` as soon as something is not there.
+    #[inline(always)]
     fn fill(&self, record: &[u8], row: &mut [u8]) -> Option<()> {
-        for (Move { from, to }, len, width) in &self.other {
-            let from = usize::from(*from);
-            let value = record.get(from..from + usize::from(*len))?;
-            let n = value.iter().fold(0, |n, b| n << 8 | u64::from(*b));
-            if *width < 8 && n >> (8 * width) != 0 {
-                return None;
-            }
-            let room = row.get_mut(usize::from(*to)..)?.get_mut(..usize::from(*width))?;
-            room.iter_mut().zip(n.to_le_bytes()).for_each(|(to, octet)| *to = octet);
-        }
+        fill_odd(&self.other, record, row)?;
         turn(&self.one, record, row, |v: [u8; 1]| v)?;
         turn(&self.two, record, row, |v| u16::from_be_bytes(v).to_le_bytes())?;
         turn(&self.four, record, row, |v| u32::from_be_bytes(v).to_le_bytes())?;
@@ -298,6 +371,22 @@ impl Moves {
         turn(&self.two_to_four, record, row, |v| u32::from(u16::from_be_bytes(v)).to_le_bytes())?;
         turn(&self.four_to_eight, record, row, |v| u64::from(u32::from_be_bytes(v)).to_le_bytes())
     }
+}
+
+/// Values whose lengths are not those of numbers. `None` as soon as one does not fit.
+#[inline(always)]
+fn fill_odd(moves: &[(Move, u8, u8)], record: &[u8], row: &mut [u8]) -> Option<()> {
+    for (Move { from, to }, len, width) in moves {
+        let from = usize::from(*from);
+        let value = record.get(from..from + usize::from(*len))?;
+        let n = value.iter().fold(0, |n, b| n << 8 | u64::from(*b));
+        if *width < 8 && n >> (8 * width) != 0 {
+            return None;
+        }
+        let room = row.get_mut(usize::from(*to)..)?.get_mut(..usize::from(*width))?;
+        room.iter_mut().zip(n.to_le_bytes()).for_each(|(to, octet)| *to = octet);
+    }
+    Some(())
 }
 
 /// Makes type and code of ports, as [`derive::icmp_ports`] does: mostly they are in the second one,
@@ -365,7 +454,9 @@ fn lay_out(present: u128, v6: u128) -> Option<(Vec<u8>, Places)> {
 /// Records of one exporter on their way to the sink.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
+    /// Those in use, and room for what comes next.
     octets: Vec<u8>,
+    used: usize,
     count: u32,
     totals: Totals,
     /// What the records of the message share: one for each layout.
@@ -377,12 +468,20 @@ impl Batch {
     const FULL: usize = 16 << 10;
 
     pub(crate) const fn is_full(&self) -> bool {
-        self.octets.len() >= Self::FULL
+        self.used >= Self::FULL
+    }
+
+    /// Makes room for all that comes until it is full, rows of `len` octets.
+    fn make_room(&mut self, len: usize) {
+        let room = Self::FULL + len.max(WIDE);
+        if self.octets.len() < room {
+            self.octets.resize(room, 0);
+        }
     }
 
     /// Forgets what nobody has taken.
     pub(crate) fn clear(&mut self) {
-        self.octets.clear();
+        self.used = 0;
         self.count = 0;
         self.totals = Totals::default();
     }
@@ -391,7 +490,7 @@ impl Batch {
     pub(crate) fn deliver<S: FlowSink + ?Sized>(&mut self, sysid: u32, sink: &mut S) {
         if self.count > 0 {
             sink.records(&record::Ready {
-                records: &self.octets,
+                records: self.octets.get(..self.used).unwrap_or_default(),
                 count: self.count,
                 exporter: sysid as u16,
                 totals: &self.totals,
@@ -420,6 +519,7 @@ mod tests {
     use crate::testing::{Collect, IpfixBuilder, V5Builder, V9Builder};
     use crate::{Config, Decoder, ipfix, v5, v9};
     use record::{Flow, Meta, Row};
+    use sys::lanes::Plain;
 
     const NOW_MS: u64 = 1_795_000_000_123;
 
@@ -624,6 +724,66 @@ mod tests {
             short += taken;
         }
         assert!(all > 4000 && short > all / 4 && short < all, "{short} of {all}");
+    }
+
+    /// Writes records one way or the other, and shows what is said of it.
+    fn written(ready: &Ready, records: &[u8], is_wide: bool) -> (usize, u64, Batch) {
+        let origin = Origin {
+            export_ms: NOW_MS,
+            clock: Clock::Uptime(50_000),
+            received_ms: NOW_MS,
+            router: PEERS[0],
+            sysid: 7,
+            source: 5,
+            engine: (1, 2),
+            domain: 0,
+        };
+        let (mut head, mut batch) = (Vec::new(), Batch::default());
+        assert!(ready.begin(&origin, &mut head));
+        let (stride, most) = (ready.len(), records.len());
+        let (count, odd) = if is_wide {
+            ready.write((records, stride, most), |_| true, &origin, &head, &mut batch)
+        } else {
+            batch.make_room(ready.template.len());
+            let (origin, head, batch) = (&origin, &head[..], &mut batch);
+            Write { ready, records, stride, most, fits: |_: &[u8]| true, origin, head, batch }
+                .run(Plain)
+        };
+        (count, odd, batch)
+    }
+
+    #[test]
+    fn processors_without_wide_instructions_write_the_same() {
+        let mut next = random();
+        let mut rows = 0;
+        for _ in 0..300 {
+            let source = |field, at, len| Source { field, at, len };
+            let mut sources = vec![
+                source(Field::SrcAddr, 8, 4),
+                source(Field::DstAddr, 12, 4),
+                source(Field::Bytes, 16, 1 + next() as u16 % 8),
+                source(Field::Packets, 24, 1 + next() as u16 % 8),
+                source(Field::Proto, 32, 1),
+                source(Field::SrcPort, 33, 2),
+                source(Field::DstPort, 35, 1 + next() as u16 % 3),
+                source(Field::Input, 38, 1 + next() as u16 % 6),
+                source(Field::NextHop, 44, 4),
+                source(Field::SrcAs, 48, 2 + next() as u16 % 6),
+            ];
+            sources.retain(|_| !next().is_multiple_of(8));
+            let len = 56 + next() % 12;
+            let ready = Ready::new(&sources, Times::Uptime(0, 4), len, (false, true)).unwrap();
+            let records: Vec<u8> = (0..len * 20 + 5)
+                .map(|n| if n % len >= 32 && n % len < 44 { 0 } else { next() as u8 })
+                .collect();
+            let (count, odd, plain) = written(&ready, &records, false);
+            let (wide_count, wide_odd, wide) = written(&ready, &records, true);
+            assert_eq!((count, odd, plain.used), (wide_count, wide_odd, wide.used));
+            assert_eq!(plain.octets[..plain.used], wide.octets[..wide.used]);
+            assert_eq!((plain.count, plain.totals), (wide.count, wide.totals));
+            rows += count;
+        }
+        assert!(rows > 2000, "{rows}");
     }
 
     #[test]

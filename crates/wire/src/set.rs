@@ -214,10 +214,12 @@ impl Decoder {
         // What is left at the end and shorter than any record is padding (RFC 7011, 3.3.1).
         while rest.len() >= *min_len {
             if let Some(ready) = ready {
-                if let Some(is_sane) = ready.write(rest, origin, &head, batch) {
-                    self.counters.odd_uptimes += u64::from(!is_sane);
-                    read += 1;
-                    rest = rest.get(ready.len()..).unwrap_or_default();
+                let records = (rest, ready.len(), usize::MAX);
+                let (count, odd) = ready.write(records, |_| true, origin, &head, batch);
+                if count > 0 {
+                    self.counters.odd_uptimes += odd;
+                    read += count as u64;
+                    rest = rest.get(count * ready.len()..).unwrap_or_default();
                     if batch.is_full() {
                         batch.deliver(origin.sysid, sink);
                     }

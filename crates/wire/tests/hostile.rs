@@ -16,7 +16,7 @@ fn header(sequence: u32, source_id: u32) -> v9::Header {
 
 /// A decoder whose limits a single sender could reach in a moment if they were not its own.
 fn decoder() -> Decoder {
-    let limits = Limits { bytes_per_sender: 64 << 10, ..Limits::default() };
+    let limits = Limits { bytes_per_sender: 96 << 10, ..Limits::default() };
     Decoder::new(Config { limits, ..Config::default() })
 }
 
@@ -49,7 +49,7 @@ fn template_bombs() {
         }
     }
     let held = decoder.templates().count();
-    assert!(held < 1000, "{held} templates in 64 KiB");
+    assert!(held < 1000, "{held} templates in 96 KiB");
     let c = decoder.counters();
     assert_eq!(c.templates_over_memory, 50 * 20 * 50 - held as u64);
     let refused: u64 = decoder.exporters().map(|e| e.totals.refused).sum();
@@ -77,7 +77,7 @@ fn as_many_domains_as_there_are() {
 fn forged_senders_have_their_place_for_a_day() {
     const DAY_MS: u64 = 24 * 60 * 60 * 1000;
     // Room for the templates of 100 exporters, not of 200.
-    let template_bytes = 100 << 10;
+    let template_bytes = 150 << 10;
     let limits = Limits { exporters: 100, template_bytes, ..Limits::default() };
     let (mut decoder, mut sink) =
         (Decoder::new(Config { limits, ..Config::default() }), Collect::default());
