@@ -19,7 +19,7 @@ mod tests;
 
 pub use listen::{Family, Listen, listen_tcp, receive_buffer_limit};
 pub use receive::{Datagram, DropMark, Received, Receiver};
-pub use send::{Sender, is_too_long, is_without_room};
+pub use send::{MANY, Sender, is_too_long, is_without_room};
 pub use steer::Steering;
 
 /// Datagrams that one system call takes at most.

@@ -50,7 +50,7 @@ pub(super) struct Batch {
 
 impl Way {
     pub(super) fn own(to: SocketAddr, leave: &Leave) -> Result<Self, sys::Error> {
-        let sender = udp::Sender::open(to, leave)?;
+        let sender = udp::Sender::open(to, leave)?.joining();
         Ok(Self::Own(Batch { sender, waiting: Vec::new(), used: 0 }))
     }
 

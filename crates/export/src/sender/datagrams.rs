@@ -130,7 +130,7 @@ impl Datagrams {
         }
         self.tried = Some(now);
         let source = |way: &udp::Sender| way.local_addr().map(|at| at.ip()).ok();
-        match udp::Sender::open(to, &self.leave) {
+        match udp::Sender::open(to, &self.leave).map(udp::Sender::joining) {
             Ok(way) => {
                 if is_bad || self.way.as_ref().and_then(source) != source(&way) {
                     log::debug!("Exporting to {} at {to} from {:?}", self.name, source(&way));

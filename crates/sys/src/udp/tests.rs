@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use super::control::Drops;
@@ -51,6 +51,107 @@ fn batches_keep_order_lengths_and_sender() {
     for ((peer, bytes), want) in got.iter().zip(&datagrams) {
         assert_eq!((peer, bytes), (&me, want));
     }
+}
+
+/// Datagrams of these lengths, each unlike all others.
+fn datagrams(lens: impl IntoIterator<Item = usize>) -> Vec<Vec<u8>> {
+    let lens = lens.into_iter().enumerate();
+    lens.map(|(n, len)| (0..len).map(|i| (i * 7 + n * 13) as u8).collect()).collect()
+}
+
+#[test]
+fn datagrams_of_one_length_arrive_one_by_one() {
+    let long = |n| if n % 21 == 20 { 600 } else { 1400 };
+    let mixed = |n: usize| [1400, 1400, 1400, 40, 1400, 0, 0, 7, 7, 8][n % 10];
+    let batches: [(&str, Vec<Vec<u8>>); 7] = [
+        ("too few to go as one", datagrams([100; MANY - 1])),
+        ("just enough", datagrams([100; MANY])),
+        ("a batch and more", datagrams([1464; 150])),
+        ("as few as the octets allow", datagrams([9000; 50])),
+        ("a shorter one behind", datagrams((0..100).map(long))),
+        ("all kinds", datagrams((0..130).map(mixed))),
+        ("ever longer and ever shorter", datagrams((0..64).map(|n: usize| n.abs_diff(32)))),
+    ];
+    for (to, family) in [(LO4, Family::V4), (LO6, Family::V6)] {
+        for (name, batch) in &batches {
+            let listen = Listen { bind: Some(to), family, ..Listen::default() };
+            let Ok(mut rx) = Receiver::bind(&listen) else { continue }; // a host without IPv6
+            let tx = sender(to, &rx).joining();
+            // Emptied each time: buffers of systems hold only so much.
+            for some in batch.chunks(MANY) {
+                send_all(&tx, some);
+                let got: Vec<Vec<u8>> = drain(&mut rx).into_iter().map(|(_, b)| b).collect();
+                assert!(
+                    got == some,
+                    "{name} to {to}: {:?}",
+                    got.iter().map(Vec::len).collect::<Vec<_>>()
+                );
+            }
+            assert!(tx.joins(), "{name} to {to}");
+        }
+    }
+}
+
+#[test]
+fn runs_are_of_one_length() {
+    for (lens, want) in [
+        (&[5][..], 1),
+        (&[5, 5, 5], 3),
+        (&[5, 5, 3, 3], 3),
+        (&[5, 6], 1),
+        (&[5, 0, 5], 1),
+        (&[0, 0], 1),
+        (&[5, 5, 0], 2),
+        (&[65_507, 65_507], 1),
+        (&[32_500, 32_500, 1], 2),
+        (&[32_501, 32_501], 1),
+        (&[1000; 64], 64),
+        (&[1400; 64], 46),
+    ] {
+        assert_eq!(send::run(&datagrams(lens.iter().copied())), want, "{lens:?}");
+    }
+}
+
+#[test]
+fn what_must_not_go_as_one_goes_alone() {
+    let mut rx = listen(Some(LO4), Family::V4);
+    let socket = UdpSocket::bind((LO4, 0)).unwrap();
+    socket.connect(rx.local_addr().unwrap()).unwrap();
+    // The kernel cuts nothing without check sums.
+    let (level, one) = (libc::SOL_SOCKET, 1i32);
+    let len = size_of_val(&one) as libc::socklen_t;
+    // SAFETY: the socket is open, and `len` is the size of the number that is passed with it.
+    let set = unsafe {
+        let value = (&raw const one).cast();
+        libc::setsockopt(socket.as_raw_fd(), level, libc::SO_NO_CHECK, value, len)
+    };
+    assert_eq!(set, 0);
+    let tx = Sender::from(socket).joining();
+    let all = datagrams([100; 40]);
+    send_all(&tx, &all);
+    assert!(drain(&mut rx).into_iter().map(|(_, bytes)| bytes).eq(all));
+    assert!(!tx.joins());
+}
+
+#[test]
+fn one_that_is_too_long_costs_itself_also_in_a_batch() {
+    let mut rx = listen(Some(LO4), Family::V4);
+    let tx = sender(LO4, &rx).joining();
+    let mut all = datagrams([100; 40]);
+    all[20] = vec![0; 65_508];
+    let (mut rest, mut refused) = (all.as_slice(), 0);
+    while !rest.is_empty() {
+        match tx.send_batch(rest) {
+            Ok(n) => rest = &rest[n..],
+            Err(e) => {
+                assert!(is_too_long(&e), "{e}");
+                (rest, refused) = (&rest[1..], refused + 1);
+            }
+        }
+    }
+    all.remove(20);
+    assert!(drain(&mut rx).into_iter().map(|(_, bytes)| bytes).eq(all));
+    assert_eq!((refused, tx.joins()), (1, true));
 }
 
 #[test]
