@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use record::Row;
+use record::{Flow, Row};
 use wire::export::{
-    Carries, DatagramSink, Encoder, ExportConfig, ExportCounts, InterfaceName, Version,
+    Carries, DatagramSink, Encoder, ExportConfig, ExportCounts, InterfaceName, PlainFlow, Version,
 };
 
 use crate::destination::Transport;
@@ -22,6 +22,8 @@ pub struct Dispatch {
     spread: Spread,
     /// Whose turn it is, where one of several gets a flow.
     turn: usize,
+    /// For plain flows that go the way of others.
+    general: Flow,
 }
 
 /// Which encoders get a row, and which destinations what it makes.
@@ -64,23 +66,33 @@ impl Dispatch {
         let sender = Sender::start(SendConfig { version: export.version, ..send })?;
         let lanes = if spread == Spread::Together { 1 } else { count };
         let encoders = (0..lanes).map(|_| Encoder::new(export.clone())).collect();
-        Ok(Self { encoders, sender, version: export.version, spread, turn: 0 })
+        let (version, general) = (export.version, Flow::new());
+        Ok(Self { encoders, sender, version, spread, turn: 0, general })
     }
 
     /// Takes one flow, as [`Encoder::flow`] does.
     pub fn flow(&mut self, now_ms: u64, row: Row<'_>, times_ns: Option<(u64, u64)>) {
         // Not only at each tick: what waits may wait for that.
         self.open(now_ms);
-        if self.spread != Spread::Shares {
-            self.each(|encoder, out| encoder.flow(now_ms, row, times_ns, out));
+        let Self { encoders, sender, spread, turn, .. } = self;
+        give(encoders, sender, *spread, turn, |encoder, out| {
+            encoder.flow(now_ms, row, times_ns, out);
+        });
+    }
+
+    /// Takes one flow of a probe, as [`Encoder::plain`] does where datagrams go to all destinations.
+    pub fn plain(&mut self, now_ms: u64, flow: &PlainFlow) {
+        if self.spread == Spread::Together {
+            self.encoders.iter_mut().for_each(|e| e.plain(now_ms, flow, &mut self.sender));
             return;
         }
-        let Some(encoder) = self.encoders.get_mut(self.turn) else { return };
-        let mut out = Watched { sender: &mut self.sender, at: self.turn, has_sent: false };
-        encoder.flow(now_ms, row, times_ns, &mut out);
-        if out.has_sent {
-            self.turn = (self.turn + 1) % self.encoders.len().max(1);
-        }
+        self.open(now_ms);
+        let Self { encoders, sender, spread, turn, general, .. } = self;
+        flow.fill(general);
+        let times = Some((flow.first_ns, flow.last_ns));
+        give(encoders, sender, *spread, turn, |encoder, out| {
+            encoder.flow(now_ms, general.as_row(), times, out);
+        });
     }
 
     /// To be called some times a second: sends what is due, and what new connections and recovered
@@ -122,14 +134,8 @@ impl Dispatch {
         self.encoders.iter_mut().for_each(|encoder| encoder.set_interfaces(interfaces.to_vec()));
     }
 
-    fn each(&mut self, mut f: impl FnMut(&mut Encoder, &mut dyn DatagramSink)) {
-        if self.spread == Spread::Together {
-            self.encoders.iter_mut().for_each(|encoder| f(encoder, &mut self.sender));
-            return;
-        }
-        for (at, encoder) in self.encoders.iter_mut().enumerate() {
-            f(encoder, &mut |bytes: &[u8], what: Carries| self.sender.put(at, bytes, what));
-        }
+    fn each(&mut self, f: impl FnMut(&mut Encoder, &mut dyn DatagramSink)) {
+        each(&mut self.encoders, &mut self.sender, self.spread, f);
     }
 
     /// From now on flows wait for destinations that are there and slower, so long at most for all of
@@ -177,6 +183,43 @@ impl Dispatch {
     /// do; `None` is never, unless flows come.
     pub fn next_due(&self) -> Option<u64> {
         self.encoders.iter().filter_map(Encoder::next_due).min()
+    }
+}
+
+/// Lets all encoders work.
+#[inline]
+fn each(
+    encoders: &mut [Encoder],
+    sender: &mut Sender,
+    spread: Spread,
+    mut f: impl FnMut(&mut Encoder, &mut dyn DatagramSink),
+) {
+    for (at, encoder) in encoders.iter_mut().enumerate() {
+        match spread {
+            Spread::Together => f(encoder, sender),
+            _ => f(encoder, &mut |bytes: &[u8], what: Carries| sender.put(at, bytes, what)),
+        }
+    }
+}
+
+/// Lets those encoders work that get the next flow.
+#[inline]
+fn give(
+    encoders: &mut [Encoder],
+    sender: &mut Sender,
+    spread: Spread,
+    turn: &mut usize,
+    mut f: impl FnMut(&mut Encoder, &mut dyn DatagramSink),
+) {
+    if spread != Spread::Shares {
+        return each(encoders, sender, spread, f);
+    }
+    let count = encoders.len().max(1);
+    let Some(encoder) = encoders.get_mut(*turn) else { return };
+    let mut out = Watched { sender, at: *turn, has_sent: false };
+    f(encoder, &mut out);
+    if out.has_sent {
+        *turn = (*turn + 1) % count;
     }
 }
 

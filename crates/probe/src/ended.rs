@@ -3,6 +3,7 @@
 use capture::Direction;
 use record::code::Proto;
 use record::{Addr, Field, Flow, Mac};
+use wire::export::PlainFlow;
 use wire::packet::{LABELS, MAX_LABELS, MplsLabel, Tunnel, TunnelKind};
 
 /// Why a conversation was handed over.
@@ -196,6 +197,60 @@ impl Ended {
             Way::Backward => backward,
             Way::Both => forward || backward,
         }
+    }
+
+    /// The flow of one direction in the form that is exported the short way; `None` if there is more
+    /// to say. It says nothing of MAC addresses.
+    #[inline]
+    pub fn plain(&self, way: Way) -> Option<PlainFlow> {
+        let (side, src, dst, (src_port, dst_port), (input, output)) = match way {
+            Way::Forward => (
+                &self.forward,
+                self.initiator,
+                self.responder,
+                (self.src_port, self.dst_port),
+                (self.input, self.output),
+            ),
+            Way::Backward => (
+                &self.backward,
+                self.responder,
+                self.initiator,
+                (self.dst_port, self.src_port),
+                (self.output, self.input),
+            ),
+            Way::Both => return None,
+        };
+        let is_more = self.tunnel.is_some() || side.inner_vlan != 0 || side.labels.count != 0;
+        if is_more || side.packets == 0 {
+            return None;
+        }
+        Some(PlainFlow {
+            src,
+            dst,
+            first_ns: self.first_ns,
+            last_ns: self.last_ns,
+            packets: side.packets,
+            bytes: side.octets,
+            input,
+            output,
+            ports: match side.icmp {
+                Some((kind, code)) => Some((0, u16::from_be_bytes([kind, code]))),
+                None => has_ports(self.proto).then_some((src_port, dst_port)),
+            },
+            vlan: side.vlan,
+            proto: self.proto,
+            tcp_flags: side.tcp_flags,
+            tos: side.tos,
+            min_ttl: side.min_ttl,
+            max_ttl: side.max_ttl,
+            fragment_flags: side.fragment_flags,
+            end_reason: self.reason.end_reason(),
+            direction: match side.direction {
+                Direction::Unknown => None,
+                Direction::Inbound => Some(0),
+                Direction::Outbound => Some(1),
+            },
+        })
     }
 
     /// Makes `flow` the flow of this way, replacing what it was. Fields are set where something is

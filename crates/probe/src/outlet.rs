@@ -149,7 +149,13 @@ impl Outlet {
         if let Some(Export { dispatch, biflow, labels }) = &mut self.export {
             let times = Some((ended.first_ns, ended.last_ns));
             let before = dispatch.records();
+            // What MAC addresses say has no place on the short way.
+            let is_short = !*biflow && self.macs == Macs::default();
             for way in ways(*biflow).iter().filter(|way| ended.has(**way)) {
+                if let Some(plain) = is_short.then(|| ended.plain(*way)).flatten() {
+                    dispatch.plain(now_ms, &plain);
+                    continue;
+                }
                 ended.fill(*way, flow);
                 self.macs.apply(flow);
                 LABELS.iter().skip(*labels).for_each(|field| flow.unset(*field));

@@ -2,7 +2,8 @@
 
 mod traffic;
 
-use probe::{Cache, CacheConfig, Ended, Level, Reason, Timeouts};
+use capture::Direction;
+use probe::{Cache, CacheConfig, Ended, Level, Reason, Timeouts, Way};
 use record::Addr;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -446,4 +447,41 @@ fn a_full_table_lets_the_most_idle_go() {
         assert_eq!(stats.by_reason(Reason::MaxFlows), stats.forced);
         assert_eq!((stats.active, stats.forced + stats.active), (max_flows as u64, stats.begun));
     }
+}
+
+#[test]
+fn plain_flows_are_those_that_fields_are_set_of() {
+    use record::{Field, Flow};
+    let (mut plain_ones, mut others) = (0, 0);
+    for seed in 2000..2020 {
+        let mut lots = Lots(seed);
+        let mut cache = Cache::new(random_config(&mut lots));
+        let mut all = observe(&mut cache, &random_traffic(&mut lots, 1000), 64);
+        cache.expire_all(Reason::Flushed, &mut |ended| all.push(*ended));
+        for mut ended in all {
+            (ended.input, ended.output) = (lots.below(2) as u32, lots.below(3) as u32);
+            ended.backward.direction =
+                lots.pick(&[Direction::Unknown, Direction::Inbound, Direction::Outbound]);
+            ended.forward.inner_vlan = lots.below(3) as u16 / 2;
+            for way in [Way::Forward, Way::Backward].into_iter().filter(|way| ended.has(*way)) {
+                let (mut got, mut want) = (Flow::new(), Flow::new());
+                ended.fill(way, &mut want);
+                let macs = [Field::InSrcMac, Field::InDstMac, Field::OutDstMac];
+                macs.iter().for_each(|field| want.unset(*field));
+                let Some(plain) = ended.plain(way) else {
+                    assert!(want.has(Field::CustomerVlanId), "{ended:?}");
+                    others += 1;
+                    continue;
+                };
+                plain.fill(&mut got);
+                let (got, want) = (got.as_row(), want.as_row());
+                assert!(got.shape().fields().eq(want.shape().fields()), "{ended:?}");
+                assert!(got.shape().fields().all(|f| got.bytes(f) == want.bytes(f)), "{ended:?}");
+                assert_eq!((plain.first_ns, plain.last_ns), (ended.first_ns, ended.last_ns));
+                plain_ones += 1;
+            }
+            assert!(ended.plain(Way::Both).is_none());
+        }
+    }
+    assert!(plain_ones > 1000 && others > 1000, "{plain_ones} {others}");
 }

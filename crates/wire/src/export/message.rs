@@ -28,6 +28,11 @@ impl Message {
         Self { buf, header_len, max_len, open: None, carries: Carries::default(), since: None }
     }
 
+    /// Octets of the header, and of the longest datagram.
+    pub(super) const fn bounds(&self) -> (usize, usize) {
+        (self.header_len, self.max_len)
+    }
+
     /// Whether nothing is in it.
     pub(super) const fn is_empty(&self) -> bool {
         self.carries.total() == 0

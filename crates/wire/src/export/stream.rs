@@ -2,11 +2,13 @@
 
 use super::clock::{Boot, Fit, absolute};
 use super::message::Message;
+use super::plain::{Form, PlainFlow, Plains};
 use super::plan::{Plan, Scope};
 use super::template::{self, Templates};
 use super::{Carries, Context, TimeFormat, Transport, Version, options};
+use crate::cursor::SET_HEADER_LEN;
 use crate::{ipfix, v9};
-use record::{Field, Row};
+use record::{Field, Flow, Row};
 
 /// A v9 or IPFIX stream.
 #[derive(Debug)]
@@ -14,6 +16,7 @@ pub(super) struct Stream {
     scope: Scope,
     templates: Templates,
     message: Message,
+    plains: Plains,
     boot: Boot,
     /// Datagrams (v9) or data records (IPFIX) sent before the datagram that is being built.
     sequence: u32,
@@ -37,6 +40,7 @@ impl Stream {
             scope: Scope::new(config.version),
             templates: Templates::new(config.max_templates),
             message: empty(config),
+            plains: Plains::new(),
             boot: Boot::new(config.boot_ms),
             sequence: 0,
             is_requested: true,
@@ -72,6 +76,107 @@ impl Stream {
         self.message.since.get_or_insert(cx.now);
         if cx.config.max_delay_ms == 0 {
             self.send(cx);
+        }
+    }
+
+    /// Takes a flow the short way. `false` if it has to go the other one.
+    pub(super) fn plain(&mut self, flow: &PlainFlow, cx: &mut Context<'_>) -> bool {
+        self.send_if_waiting(cx);
+        let is_current = |form: &Form| {
+            self.templates.get(form.at).is_some_and(|template| template.made == form.made)
+        };
+        let known = self.plains.find(flow);
+        let known = known.filter(|at| self.plains.forms.get(*at).is_some_and(is_current));
+        let place = match known {
+            Some(place) => place,
+            None => match self.form(flow, cx) {
+                Ok(place) => place,
+                Err(is_counted) => return is_counted,
+            },
+        };
+        let Some(has_times) = self.plains.forms.get(place).map(|form| form.has_times) else {
+            return false;
+        };
+        let times_ns = (flow.first_ns, flow.last_ns);
+        let Some(times) = self.times_of(has_times, times_ns, cx) else { return true };
+        let Some(form) = self.plains.forms.get_mut(place) else { return false };
+        self.templates.touch(form.at);
+        cx.counts.fields_left_out += u64::from(form.left_out);
+        cx.counts.records += 1;
+        if self.plains.since.is_none() && self.was_idle(cx) {
+            self.refresh(cx);
+        }
+        self.plains.since.get_or_insert(cx.now);
+        let Some(form) = self.plains.forms.get_mut(place) else { return true };
+        if form.add(flow, times) {
+            self.send_run(place, cx);
+        }
+        if cx.config.max_delay_ms == 0 {
+            self.send(cx);
+        }
+        true
+    }
+
+    /// Makes the form of flows like this one: its place. Without one, says whether the flow was
+    /// counted as left out.
+    #[cold]
+    fn form(&mut self, flow: &PlainFlow, cx: &mut Context<'_>) -> Result<usize, bool> {
+        // One that is out of date has nothing waiting: all was sent when its template made room.
+        let mut sample = Flow::new();
+        flow.fill(&mut sample);
+        let at = self.template_for(sample.as_row(), true, cx).ok_or(true)?;
+        let template = self.templates.get(at).ok_or(false)?;
+        let left_out = template.plan.left_out + self.scope.left_out(sample.as_row());
+        let which = (at, template.made, template.id);
+        let form = Form::new(&template.plan, which, left_out, self.message.bounds());
+        form.and_then(|form| self.plains.keep(flow, form)).ok_or(false)
+    }
+
+    /// Sends the full datagrams of a form.
+    fn send_run(&mut self, place: usize, cx: &mut Context<'_>) {
+        let Some(form) = self.plains.forms.get_mut(place) else { return };
+        let (at, id, mut run) = (form.at, form.id, std::mem::take(&mut form.run));
+        let carries = Carries { records: run.most as u32, ..Carries::default() };
+        for datagram in run.full() {
+            self.refresh_if_due(cx);
+            if !self.templates.is_known(at) {
+                self.announce(at, cx);
+            }
+            self.send_message(cx);
+            let (header_len, len) = (self.message.bounds().0, datagram.len());
+            self.header(cx)(datagram, carries, len);
+            let set = [id, (len - header_len) as u16];
+            if let Some(octets) = datagram.get_mut(header_len..header_len + SET_HEADER_LEN) {
+                let numbers = set.iter().flat_map(|n| n.to_be_bytes());
+                octets.iter_mut().zip(numbers).for_each(|(octet, n)| *octet = n);
+            }
+            cx.counts.datagrams += 1;
+            cx.counts.octets += len as u64;
+            cx.out.datagram(datagram, carries);
+            self.note_sent(carries, cx);
+        }
+        run.clear_full();
+        if let Some(form) = self.plains.forms.get_mut(place) {
+            form.run = run;
+        }
+    }
+
+    /// Sends all that waits on the short way: what fills no datagram goes with the rest of others.
+    fn send_plains(&mut self, cx: &mut Context<'_>) {
+        self.plains.since = None;
+        for place in 0..self.plains.forms.len() {
+            self.send_run(place, cx);
+            let Some(form) = self.plains.forms.get_mut(place) else { return };
+            let (at, id, mut run) = (form.at, form.id, std::mem::take(&mut form.run));
+            for record in run.rest() {
+                self.make_room(at, id, record.len(), cx);
+                self.message.record(id, record.len()).copy_from_slice(record);
+                self.message.carries.records += 1;
+            }
+            run.clear();
+            if let Some(form) = self.plains.forms.get_mut(place) {
+                form.run = run;
+            }
         }
     }
 
@@ -120,31 +225,51 @@ impl Stream {
         times_ns: Option<(u64, u64)>,
         cx: &mut Context<'_>,
     ) -> Option<(u64, u64)> {
-        if !self.templates.get(at)?.plan.has_times {
+        let has_times = self.templates.get(at)?.plan.has_times;
+        if let Some(times_ns) = times_ns {
+            return self.times_of(has_times, times_ns, cx);
+        }
+        if !has_times {
             return Some((0, 0));
         }
         let (first, last) = (row.number(Field::First), row.number(Field::Last));
-        let format = cx.config.time;
-        match (format, times_ns) {
-            (TimeFormat::UptimeMs, _) => {
-                let (first, last) = match times_ns {
-                    Some((first, last)) => (first / 1_000_000, last / 1_000_000),
-                    // A row may have one of them.
-                    None if last == 0 => (first, first),
-                    None if first == 0 => (last, last),
-                    None => (first, last),
-                };
-                self.set_boot(first, last, cx)?;
-                Some((self.boot.uptime(first).into(), self.boot.uptime(last).into()))
-            }
-            (TimeFormat::Millis, None) => Some((first, last)),
-            (TimeFormat::Seconds, None) => Some((first / 1000, last / 1000)),
-            (_, None) => {
+        match cx.config.time {
+            TimeFormat::UptimeMs => self.uptimes(
+                // A row may have one of them.
+                match (first, last) {
+                    (_, 0) => (first, first),
+                    (0, _) => (last, last),
+                    both => both,
+                },
+                cx,
+            ),
+            TimeFormat::Millis => Some((first, last)),
+            TimeFormat::Seconds => Some((first / 1000, last / 1000)),
+            format => {
                 let ns = |ms: u64| absolute(format, ms.saturating_mul(1_000_000));
                 Some((ns(first), ns(last)))
             }
-            (_, Some((first, last))) => Some((absolute(format, first), absolute(format, last))),
         }
+    }
+
+    /// Start and end, in nanoseconds since 1970, as they are sent; `None` if they cannot be.
+    #[inline]
+    fn times_of(
+        &mut self,
+        has_times: bool,
+        (first, last): (u64, u64),
+        cx: &mut Context<'_>,
+    ) -> Option<(u64, u64)> {
+        match cx.config.time {
+            _ if !has_times => Some((0, 0)),
+            TimeFormat::UptimeMs => self.uptimes((first / 1_000_000, last / 1_000_000), cx),
+            format => Some((absolute(format, first), absolute(format, last))),
+        }
+    }
+
+    fn uptimes(&mut self, (first, last): (u64, u64), cx: &mut Context<'_>) -> Option<(u64, u64)> {
+        self.set_boot(first, last, cx)?;
+        Some((self.boot.uptime(first).into(), self.boot.uptime(last).into()))
     }
 
     /// Sees to it that uptimes of these times can be written.
@@ -173,10 +298,10 @@ impl Stream {
             self.announce(at, cx);
         }
         if !self.message.has_room(id, len) {
-            self.send(cx);
+            self.send_message(cx);
             self.refresh_if_due(cx);
             if !self.message.has_room(id, len) {
-                self.send(cx);
+                self.send_message(cx);
             }
         }
     }
@@ -201,7 +326,8 @@ impl Stream {
 
     fn was_idle(&self, cx: &Context<'_>) -> bool {
         let idle = u64::from(cx.config.template_after_idle_secs) * 1000;
-        let is_idle = idle != 0 && self.message.is_empty() && self.sent_at != 0;
+        let is_empty = self.message.is_empty() && self.plains.since.is_none();
+        let is_idle = idle != 0 && is_empty && self.sent_at != 0;
         is_idle && cx.now.abs_diff(self.sent_at) >= idle && !is_stream(cx)
     }
 
@@ -249,7 +375,7 @@ impl Stream {
         self.define(&options.template, sets(cx.config.version).1, true, cx);
         for record in &options.records {
             if !self.message.has_room(options.id, record.len()) {
-                self.send(cx);
+                self.send_message(cx);
             }
             self.message.record(options.id, record.len()).copy_from_slice(record);
             self.message.carries.options += 1;
@@ -260,7 +386,7 @@ impl Stream {
     /// Writes a template or a withdrawal.
     fn define(&mut self, record: &[u8], set: u16, is_alone: bool, cx: &mut Context<'_>) {
         if !self.message.has_room(set, record.len()) {
-            self.send(cx);
+            self.send_message(cx);
         }
         if is_alone {
             self.message.record_of_its_own(set, record);
@@ -272,23 +398,41 @@ impl Stream {
     }
 
     fn send_if_waiting(&mut self, cx: &mut Context<'_>) {
-        if self.message.since.is_some_and(|t| cx.now.abs_diff(t) >= cx.config.max_delay_ms) {
+        let waits = |t: u64| cx.now.abs_diff(t) >= cx.config.max_delay_ms;
+        if self.message.since.is_some_and(waits) || self.plains.since.is_some_and(waits) {
             self.send(cx);
         }
     }
 
     /// Sends what there is.
     pub(super) fn send(&mut self, cx: &mut Context<'_>) {
+        if self.plains.since.is_some() {
+            self.send_plains(cx);
+        }
+        self.send_message(cx);
+    }
+
+    /// Sends the datagram that is being built.
+    fn send_message(&mut self, cx: &mut Context<'_>) {
         if self.message.is_empty() {
             return;
         }
-        let (sequence, domain) = (self.sequence, cx.config.domain);
+        let header = self.header(cx);
+        let (sink, counts) = (&mut *cx.out, &mut *cx.counts);
         let carries = self.message.carries;
-        let step = match cx.config.version {
-            Version::Ipfix => carries.records + carries.options,
-            _ => 1,
-        };
-        if self.boot.ms().is_none() && cx.config.version == Version::V9 {
+        self.message.finish(header, |bytes, carries| {
+            counts.datagrams += 1;
+            counts.octets += bytes.len() as u64;
+            sink.datagram(bytes, carries);
+        });
+        self.note_sent(carries, cx);
+    }
+
+    /// What writes the header of the next datagram.
+    #[inline]
+    fn header(&mut self, cx: &Context<'_>) -> impl FnOnce(&mut [u8], Carries, usize) + use<> {
+        let (version, sequence, domain) = (cx.config.version, self.sequence, cx.config.domain);
+        if self.boot.ms().is_none() && version == Version::V9 {
             // Headers have an uptime even if nothing else has.
             self.boot.move_to((cx.now / 1000).saturating_sub(1) * 1000);
         }
@@ -296,17 +440,19 @@ impl Stream {
         let secs = (export_ms / 1000) as u32;
         // Whole seconds and uptime tell the same moment.
         let uptime = (export_ms / 1000 * 1000).wrapping_sub(self.boot.ms().unwrap_or(0)) as u32;
-        let version = cx.config.version;
-        let header = |out: &mut [u8], carries: Carries, len: usize| match version {
+        move |out: &mut [u8], carries: Carries, len: usize| match version {
             Version::Ipfix => put(out, &[10 << 16 | len as u32, secs, sequence, domain]),
             _ => put(out, &[9 << 16 | carries.total(), uptime, secs, sequence, domain]),
+        }
+    }
+
+    /// A datagram was sent.
+    #[inline]
+    fn note_sent(&mut self, carries: Carries, cx: &Context<'_>) {
+        let step = match cx.config.version {
+            Version::Ipfix => carries.records + carries.options,
+            _ => 1,
         };
-        let (sink, counts) = (&mut *cx.out, &mut *cx.counts);
-        self.message.finish(header, |bytes, carries| {
-            counts.datagrams += 1;
-            counts.octets += bytes.len() as u64;
-            sink.datagram(bytes, carries);
-        });
         self.sequence = self.sequence.wrapping_add(step);
         self.since_refresh += 1;
         self.sent_at = cx.now;
@@ -326,12 +472,13 @@ impl Stream {
         let boot = self.boot.ms();
         if self.templates.len() != 0 || !options::options(cx.config, boot, true).is_empty() {
             self.refresh(cx);
-            self.send(cx);
+            self.send_message(cx);
         }
     }
 
     pub(super) fn next_due(&self, config: &super::ExportConfig) -> Option<u64> {
-        let waits_until = self.message.since.map(|t| t.saturating_add(config.max_delay_ms));
+        let since = [self.message.since, self.plains.since].into_iter().flatten().min();
+        let waits_until = since.map(|t| t.saturating_add(config.max_delay_ms));
         let repeats = config.template_every_secs != 0 && config.transport == Transport::Datagrams;
         let refresh = (repeats && self.has_begun).then_some(self.refresh_at);
         waits_until.into_iter().chain(refresh).min()
@@ -352,7 +499,7 @@ impl Stream {
                 self.announce(at, cx);
             }
         }
-        self.send(cx);
+        self.send_message(cx);
         self.message = waiting;
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Template {
     key: Key,
     pub(super) id: u16,
     pub(super) plan: Plan,
+    /// No two have the same.
+    pub(super) made: u64,
     /// In which epoch it was sent last, 0 for never.
     sent: u32,
     /// In which period it was used last.
@@ -81,13 +83,19 @@ impl Templates {
                 at
             }
         };
+        self.touch(at);
+        Some(at)
+    }
+
+    /// Notes that it is used, without looking for it.
+    #[inline]
+    pub(super) fn touch(&mut self, at: usize) {
         if let Some(template) = self.all.get_mut(at) {
             self.clock += 1;
             template.age = self.clock;
             template.used = self.period;
         }
         self.is_busy = true;
-        Some(at)
     }
 
     #[inline]
@@ -115,7 +123,7 @@ impl Templates {
         self.clock += 1;
         self.is_busy = true;
         let (used, age) = (self.period, self.clock);
-        let template = |id| Template { key, id, plan, sent: 0, used, age };
+        let template = |id| Template { key, id, plan, made: age, sent: 0, used, age };
         let oldest = self.all.iter().enumerate().min_by_key(|(_, t)| t.age).map(|(at, _)| at);
         let Some(at) = oldest.filter(|_| self.is_full()) else {
             let id = self.new_id(now);

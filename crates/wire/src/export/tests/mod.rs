@@ -1,6 +1,7 @@
 //! Tests: what is written against what the decoder reads, and against the text of the RFCs.
 
 mod fields;
+mod plain;
 mod random;
 mod rules;
 mod streams;
