@@ -86,9 +86,7 @@ impl Builder {
         self.first_block = self.blocks;
         self.whole.absorb(&known);
         self.all_keys.extend(&self.keys);
-        self.distinct.clear();
-        self.distinct.add(&self.keys);
-        let shape = Shape::of(self.distinct.count(), OF_STRETCH);
+        let shape = Shape::of(self.distinct.of(&self.keys), OF_STRETCH);
         let section = Section::put(blocks, known, &mut self.data, |data| {
             pages::build(&self.keys, shape, data);
             shape

@@ -9,7 +9,7 @@
 use crate::key::{Key, Role};
 use crate::known::{Known, RANGED};
 use crate::recent::Recent;
-use record::{Addr, Field, Row, Rows, Shape};
+use record::{Addr, Field, Row, RowRef, Rows, Shape};
 use sys::lanes::{self, Lanes, widest};
 
 /// Addresses, in the order of the table.
@@ -55,6 +55,7 @@ impl Digest {
 pub(crate) struct Digester {
     /// Plans by table of shapes: a thread that reads has one.
     tables: Vec<(u64, Vec<Lane>)>,
+    dealt: Dealt,
     recent: Recent,
     new: Box<New>,
 }
@@ -82,13 +83,7 @@ impl Digester {
     /// and more than 0, are kept together: what came earlier under it is not there again.
     pub(crate) fn digest(&mut self, rows: &Rows<'_>, stamp: u32, digest: &mut Digest) {
         let lanes = lanes_of(&mut self.tables, rows);
-        let mut others = Vec::new();
-        for r in rows.index {
-            match lanes.get_mut(usize::from(r.shape)) {
-                Some(lane) if usize::from(r.len) >= lane.plan.reach => lane.at.push(r.at),
-                _ => others.push(r),
-            }
-        }
+        let others = self.dealt.deal(lanes, rows.index);
         for lane in lanes.iter_mut().filter(|lane| !lane.at.is_empty()) {
             let (recent, new) = (&mut self.recent, &mut *self.new);
             let seen = [false; 256];
@@ -104,6 +99,51 @@ impl Digester {
                 add_addresses(Row::new(octets, shape), digest);
             }
         }
+    }
+}
+
+/// Room for dealing rows out by their shape.
+#[derive(Debug, Default)]
+struct Dealt(Vec<RowRef>);
+
+impl Dealt {
+    /// Deals rows out; returns those that end before what their shape has.
+    fn deal(&mut self, lanes: &mut [Lane], index: &[RowRef]) -> Vec<RowRef> {
+        let first = index.first().map_or(0, |r| r.shape);
+        let others = match lanes.get_mut(usize::from(first)) {
+            Some(lane) => self.split(lane, first, index),
+            None => index,
+        };
+        let mut cut = Vec::new();
+        for r in others {
+            match lanes.get_mut(usize::from(r.shape)) {
+                Some(lane) if usize::from(r.len) >= lane.plan.reach => lane.at.push(r.at),
+                _ => cut.push(*r),
+            }
+        }
+        cut
+    }
+
+    /// Puts the rows of a shape, which most are of, into their lane; returns the others.
+    fn split(&mut self, lane: &mut Lane, shape: u16, index: &[RowRef]) -> &[RowRef] {
+        let Self(others) = self;
+        if others.len() < index.len() {
+            others.resize(index.len(), RowRef { at: 0, len: 0, shape: 0 });
+        }
+        lane.at.resize(index.len(), 0);
+        let (mut mine, mut not_mine) = (0, 0);
+        let reach = lane.plan.reach;
+        for r in index {
+            // Each is put with both, and counts where it belongs: no branch to guess.
+            if let (Some(at), Some(other)) = (lane.at.get_mut(mine), others.get_mut(not_mine)) {
+                (*at, *other) = (r.at, *r);
+            }
+            let is_mine = r.shape == shape && usize::from(r.len) >= reach;
+            mine += usize::from(is_mine);
+            not_mine += usize::from(!is_mine);
+        }
+        lane.at.truncate(mine);
+        others.get(..not_mine).unwrap_or_default()
     }
 }
 

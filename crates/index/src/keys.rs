@@ -23,6 +23,21 @@ impl Distinct {
     /// Keys of a sample at most.
     const MOST: usize = 512;
 
+    /// How many of these are distinct. Begins at the level below that of the keys before: mostly
+    /// they are about as many, and most of those of lower levels would not be kept.
+    pub(crate) fn of(&mut self, keys: &[Key]) -> usize {
+        let below = self.level.saturating_sub(1);
+        self.clear();
+        self.level = below;
+        self.add(keys);
+        if self.level == below && below > 0 {
+            // It may be too high.
+            self.clear();
+            self.add(keys);
+        }
+        self.count()
+    }
+
     pub(crate) fn add(&mut self, keys: &[Key]) {
         let mut mask = (1 << self.level) - 1;
         for key in keys {
@@ -216,6 +231,11 @@ mod tests {
             assert!((got - want).abs() <= want * 0.15, "{got} for {want}");
             assert!(distinct > 512 || got == want, "{got} for {want}");
             assert_eq!(back.count(), there.count());
+            let mut after_others = Distinct::default();
+            for others in [100_000, 1, 513] {
+                assert_eq!(after_others.of(&keys), there.count());
+                after_others.of(&(0..others).map(key).collect::<Vec<_>>());
+            }
             there.clear();
             assert_eq!(there.count(), 0);
             there.add(&[key(7)]);
