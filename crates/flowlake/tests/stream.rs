@@ -400,7 +400,8 @@ fn clickhouse_has_each_flow_once_whoever_is_killed() {
         }
         killed += 1;
     };
-    assert!(output.status.success(), "{}", said(&output));
+    let open = server.ask("SELECT command, parts_to_do FROM system.mutations WHERE is_done = 0");
+    assert!(output.status.success(), "{}\n{open:?}", said(&output));
     assert!(killed > 0 || turn > 0, "nobody was killed");
     let answer = server.ask("SELECT count(), uniqExact(bytes), sum(bytes), max(bytes) FROM flows");
     let sum = FLOWS * (FLOWS - 1) / 2;

@@ -118,8 +118,10 @@ enum There {
     Part(u64),
 }
 
-/// An insert, and a removal, may take as long as this.
+/// An insert may take as long as this.
 const LIMIT: Duration = Duration::from_secs(300);
+/// A removal waits for those before it, and for merges.
+const LONGEST_REMOVAL: Duration = Duration::from_secs(3600);
 /// Octets of the largest answer to a question.
 const LARGEST: u64 = 1 << 20;
 
@@ -228,24 +230,30 @@ impl<'o> Table<'o> {
         self.post(&parameters, &batch.encoded.octets).map(drop)
     }
 
-    /// What is there of a batch that may have been sent, once the server is at rest with it.
+    /// What is there of a batch that may have been sent, once the server is at rest with it. What
+    /// was sent by who is dead now may only begin to work: less than all is believed if it was the
+    /// same a moment before, with no such insert in between.
     fn look(&self, batch: &Batch) -> Result<There, SinkError> {
         let mut patience = Patience::new(self.stop, self.patience);
         let name = query_id(batch);
         let running = format!("SELECT count() FROM system.processes WHERE query_id = '{name}'");
-        while self.number(&running)? > 0 {
+        let count = format!("SELECT count() FROM {}", self.rows(batch));
+        let mut before = None;
+        loop {
+            let is_at_work = self.number(&running)? > 0;
+            let there = self.number(&count)?;
+            match there {
+                n if n >= batch.encoded.rows => return Ok(There::All),
+                _ if is_at_work || before != Some(there) => before = Some(there),
+                0 => return Ok(There::Nothing),
+                n => return Ok(There::Part(n)),
+            }
             patience.wait(&self.target(), "the last insert is still at work")?;
         }
-        let there = self.number(&format!("SELECT count() {}", self.from(batch)))?;
-        Ok(match there {
-            0 => There::Nothing,
-            n if n >= batch.encoded.rows => There::All,
-            n => There::Part(n),
-        })
     }
 
     /// The rows of a batch. The times say where to look.
-    fn from(&self, batch: &Batch) -> String {
+    fn rows(&self, batch: &Batch) -> String {
         let (first, last) = batch.encoded.starts.unwrap_or_default();
         let (table, id) = (&self.address.table, batch.id);
         // Both a DateTime64 and a number: seconds of either.
@@ -257,7 +265,7 @@ impl<'o> Table<'o> {
             ),
             false => format!("flow_start >= {first} AND flow_start <= {last}"),
         };
-        format!("FROM {table} WHERE {BATCH} = {id} AND {times}")
+        format!("{table} WHERE {BATCH} = {id} AND {times}")
     }
 
     fn number(&self, sql: &str) -> Result<u64, SinkError> {
@@ -266,9 +274,9 @@ impl<'o> Table<'o> {
         number.map_err(|_| self.refused(format!("'{}' is no number: {sql}", text.trim())))
     }
 
-    /// Removes what is there of a batch, and waits until it is gone.
-    fn remove(&mut self, batch: &Batch, there: u64) -> Result<(), SinkError> {
-        let table = &self.address.table;
+    /// Removes what is there of a batch, and waits until that is done. Says what is there then: all
+    /// of it, if it arrived after all.
+    fn remove(&mut self, batch: &Batch, there: u64) -> Result<There, SinkError> {
         let partial = |reason: String| SinkError::Partial {
             target: self.target(),
             batch: batch.id,
@@ -276,14 +284,33 @@ impl<'o> Table<'o> {
             rows: batch.encoded.rows,
             reason,
         };
-        let remove = format!("ALTER TABLE {table} DELETE WHERE {BATCH} = {}", batch.id);
-        self.answer(&remove).map_err(|e| partial(e.to_string()))?;
-        let mut patience = Patience::new(self.stop, Some(LIMIT));
-        while !matches!(self.look(batch)?, There::Nothing) {
-            patience.wait(&self.target(), "a removal is still at work")?;
+        let rows = self.rows(batch).replacen(" WHERE", " DELETE WHERE", 1);
+        let (database, table) = match self.address.table.split_once('.') {
+            Some((database, table)) => (format!("'{database}'"), table),
+            None => ("currentDatabase()".to_owned(), self.address.table.as_str()),
+        };
+        let at_work = format!(
+            "SELECT count() FROM system.mutations WHERE database = {database} AND \
+             table = '{table}' AND is_done = 0 AND position(command, '{}') > 0",
+            batch.id
+        );
+        let mut patience = Patience::new(self.stop, Some(LONGEST_REMOVAL));
+        loop {
+            // Rows that came after it stay.
+            self.answer(&format!("ALTER TABLE {rows}")).map_err(|e| partial(e.to_string()))?;
+            while self.number(&at_work)? > 0 {
+                patience.wait(&self.target(), "a removal is at work, see system.mutations")?;
+            }
+            match self.look(batch)? {
+                There::Part(_) => {
+                    patience.wait(&self.target(), "rows come while they are removed")?
+                }
+                there => {
+                    self.removed += 1;
+                    return Ok(there);
+                }
+            }
         }
-        self.removed += 1;
-        Ok(())
     }
 }
 
@@ -294,12 +321,12 @@ impl Sink for Table<'_> {
         let mut is_in_doubt = in_doubt;
         loop {
             if is_in_doubt {
-                match self.look(batch)? {
-                    There::Nothing => {}
-                    There::All => {
-                        return Ok(Delivered { was_there: in_doubt, ..Delivered::default() });
-                    }
+                let there = match self.look(batch)? {
                     There::Part(n) => self.remove(batch, n)?,
+                    there => there,
+                };
+                if matches!(there, There::All) {
+                    return Ok(Delivered { was_there: in_doubt, ..Delivered::default() });
                 }
             }
             match self.insert(batch, version) {
