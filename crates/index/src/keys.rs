@@ -93,10 +93,12 @@ impl Distinct {
     }
 }
 
-/// The keys of a file, as they come from its blocks.
+/// The keys of a file, as they come from its stretches.
 #[derive(Debug, Default)]
 pub(crate) struct FileKeys {
     keys: Vec<Key>,
+    /// What came lately, from the second stretch on.
+    lately: Vec<Key>,
     distinct: Distinct,
     /// So many keys make room by keeping each once.
     limit: usize,
@@ -111,8 +113,12 @@ impl FileKeys {
         if self.is_too_many {
             return;
         }
-        self.keys.extend_from_slice(keys);
-        self.distinct.add(keys);
+        let at = self.keys.len();
+        match at {
+            0 => self.keys.extend_from_slice(keys),
+            _ => self.extend_by_new(keys),
+        }
+        self.distinct.add(self.keys.get(at..).unwrap_or_default());
         if self.keys.len() > self.limit.max(2 * Self::MOST) {
             self.keys.sort_unstable();
             self.keys.dedup();
@@ -120,8 +126,30 @@ impl FileKeys {
         }
         // What was counted once may be counted a little lower later.
         if self.distinct.count() > 2 * Self::MOST {
-            (self.is_too_many, self.keys) = (true, Vec::new());
+            (self.is_too_many, self.keys, self.lately) = (true, Vec::new(), Vec::new());
         }
+    }
+
+    /// Takes those that did not come lately: nearly all hosts come again in the next stretch, and a
+    /// look at 256 KiB takes less than to set their bits once more.
+    fn extend_by_new(&mut self, keys: &[Key]) {
+        if self.lately.is_empty() {
+            self.lately.resize(1 << LATELY_BITS, Key(0));
+            // Does not belong there: the place is empty.
+            self.lately.iter_mut().take(1).for_each(|first| *first = Key(u64::MAX));
+        }
+        let at = self.keys.len();
+        self.keys.resize(at + keys.len(), Key(0));
+        let room = self.keys.get_mut(at..).unwrap_or_default();
+        let mut count = 0;
+        for key in keys {
+            let last = self.lately.get_mut((key.own() >> (32 - LATELY_BITS)) as usize);
+            if let (Some(last), Some(room)) = (last, room.get_mut(count)) {
+                *room = *key;
+                count += usize::from(mem::replace(last, *key) != *key);
+            }
+        }
+        self.keys.truncate(at + count);
     }
 
     /// About how many there are; `None` if they are too many to be kept.
@@ -137,9 +165,11 @@ impl FileKeys {
 
     /// Octets that they take.
     pub(crate) const fn octets(&self) -> usize {
-        8 * self.keys.capacity()
+        8 * (self.keys.capacity() + self.lately.capacity())
     }
 }
+
+const LATELY_BITS: u32 = 15;
 
 /// The keys of the files of a group: as they are while they are few, as the pages of the largest set
 /// that there may be from then on. It is folded to the size that it needs.
@@ -248,13 +278,16 @@ mod tests {
         let (mut keys, mut want) = (FileKeys::default(), HashSet::new());
         for stretch in 0..200_u32 {
             let popular = (0..1000).chain(stretch * 500..stretch * 500 + 500);
-            let part: Vec<Key> = popular.map(key).collect();
+            let mut part: Vec<Key> = popular.map(key).collect();
+            part.extend([0, u64::MAX].map(Key).iter().filter(|_| stretch > 0));
             keys.extend(&part);
             want.extend(part);
         }
         assert_eq!(keys.all().iter().copied().collect::<HashSet<_>>(), want);
         let count = keys.count().unwrap_or_default();
         assert!(count.abs_diff(want.len()) < want.len() / 7, "{count}");
+        // Those of the first two stretches are there twice, of others few.
+        assert!(keys.all().len() < want.len() + 20_000, "{}", keys.all().len());
     }
 
     #[test]
