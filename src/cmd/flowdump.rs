@@ -35,7 +35,9 @@ pub(super) use print::damage;
 use query::{Fields, Query};
 use setup::Setup;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 pub(super) use write::Target;
 
@@ -236,7 +238,9 @@ fn ask(
             report?
         }
         None => {
-            let mut out = BufWriter::with_capacity(1 << 16, progress::Cleared(io::stdout()));
+            // Not through the buffer for lines of the standard library, which cuts what it gets in two.
+            let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+            let mut out = BufWriter::with_capacity(1 << 16, progress::Cleared(output));
             let report = answer(&query, &plan, &mut out);
             progress::clear();
             let report = report?;

@@ -73,6 +73,8 @@ impl TimeZone {
 pub struct Clock {
     zone: TimeZone,
     slots: [Slot; SLOTS],
+    /// Empty until a second is asked for.
+    seconds: Vec<Second>,
 }
 
 /// First, last and received of a record lie in few quarters.
@@ -88,11 +90,26 @@ struct Slot {
     date: [u8; 10],
 }
 
+/// Seconds whose text is kept: first, last and received of the flows of a block lie in few
+/// minutes. A power of two.
+const SECONDS: usize = 256;
+
+/// Octets of `YYYY-MM-DD`, and of `YYYY-MM-DD HH:MM:SS`.
+pub(crate) const DATE: usize = 10;
+pub(crate) const SECOND: usize = 19;
+
+/// The text of one second, with octets behind it that mean nothing.
+#[derive(Clone, Copy, Debug)]
+struct Second {
+    secs: u64,
+    text: [u8; 24],
+}
+
 impl Clock {
     /// A clock of `zone` that has looked up nothing yet.
     pub const fn new(zone: TimeZone) -> Self {
         let empty = Slot { quarter: i64::MIN, offset: 0, day: i64::MIN, date: [0; 10] };
-        Self { zone, slots: [empty; SLOTS] }
+        Self { zone, slots: [empty; SLOTS], seconds: Vec::new() }
     }
 
     /// Appends `YYYY-MM-DD HH:MM:SS.mmm` with `between` date and time.
@@ -101,6 +118,32 @@ impl Clock {
         self.push_seconds(out, ms / 1000, between);
         let [a, b, c] = three(ms % 1000);
         out.extend_from_slice(&[b'.', a, b, c]);
+    }
+
+    /// `YYYY-MM-DD HH:MM:SS` and octets that mean nothing, from what was asked before if it can be.
+    /// `None` if the year does not have four digits.
+    #[inline(always)]
+    pub(crate) fn second(&mut self, secs: u64) -> Option<&[u8; 24]> {
+        let place = secs as usize % SECONDS;
+        if self.seconds.get(place).is_none_or(|known| known.secs != secs) {
+            self.look_up(secs, place)?;
+        }
+        self.seconds.get(place).map(|known| &known.text)
+    }
+
+    #[cold]
+    fn look_up(&mut self, secs: u64, place: usize) -> Option<()> {
+        let mut text = Vec::with_capacity(24);
+        self.push_seconds(&mut text, secs, b' ');
+        if text.len() != SECOND {
+            return None;
+        }
+        text.resize(24, 0);
+        // No time has so many seconds.
+        self.seconds.resize(SECONDS, Second { secs: u64::MAX, text: [0; 24] });
+        let known = self.seconds.get_mut(place)?;
+        *known = Second { secs, text: text.try_into().ok()? };
+        Some(())
     }
 
     /// Appends `YYYY-MM-DD HH:MM:SS` with `between` date and time.

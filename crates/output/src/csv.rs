@@ -3,17 +3,22 @@
 use crate::RecordContext;
 use crate::column::{Cell, MPLS};
 use crate::digits::{push_addr, push_hex, push_mac, push_thousandths, push_u64};
+use crate::draft::{Draft, Ink, Word};
 use crate::escape::push_csv;
 use crate::format::{Format, Op};
 use crate::human::per_second_float;
 use crate::names::{pf_action, pf_direction, pf_reason, xevent};
 use crate::tls;
 use crate::value::{
-    Source, State, acl_ids, event_number, event_time, is_icmp, listed_duration, listed_flags,
-    listed_flows, packet_size, proto, push_app_id, push_country, push_fragment, push_icmp,
-    push_mpls, push_time, tor,
+    NO_TIME, Source, State, acl_ids, event_number, event_time, is_icmp, listed_duration,
+    listed_flags, listed_flows, number_of, packet_size, proto, push_app_id, push_country,
+    push_fragment, push_mpls, push_time, tor,
 };
 use record::{Addr, Field, Mac, Row};
+
+static COMMA: Word = Word::new(",");
+static DOT: Word = Word::new(".");
+static LINE_END: Word = Word::new("\n");
 
 /// One line. What the record may not show is an empty field.
 pub(crate) fn record(
@@ -23,19 +28,9 @@ pub(crate) fn record(
     context: &RecordContext<'_>,
     out: &mut Vec<u8>,
 ) {
-    let mut line = Line { format, state, row, context, out };
-    let is_sum = context.is_sum();
-    for (i, op) in format.ops.iter().enumerate() {
-        if i > 0 {
-            line.out.push(b',');
-        }
-        if let Op::Column(token) = op
-            && (!is_sum || context.shows_any(token.cell.bits()))
-        {
-            line.cell(token.cell);
-        }
-    }
-    out.push(b'\n');
+    let mut paper = state.paper.take().unwrap_or_default();
+    Line { format, state, row, context, ink: Draft::new(&mut paper, out) }.write().finish();
+    state.paper = Some(paper);
 }
 
 /// Header line of the fixed columns.
@@ -43,102 +38,172 @@ pub(crate) const FAST_HEADER: &str = "cnt,af,firstSeen,lastSeen,proto,srcAddr,sr
 
 /// One line of the fixed columns: times in milliseconds, ICMP type and code as one number. What the
 /// record may not show is an empty field.
-pub(crate) fn fast_record(row: Row<'_>, context: &RecordContext<'_>, out: &mut Vec<u8>) {
-    if context.is_sum() {
-        fast_line::<true>(row, context, out);
-    } else {
-        fast_line::<false>(row, context, out);
+pub(crate) fn fast_record(
+    state: &mut State,
+    row: Row<'_>,
+    context: &RecordContext<'_>,
+    out: &mut Vec<u8>,
+) {
+    let mut paper = state.paper.take().unwrap_or_default();
+    let ink = Draft::new(&mut paper, out);
+    match context.is_sum() {
+        false => FastLine::<_, false> { row, context, ink }.write().finish(),
+        true => FastLine::<_, true> { row, context, ink }.write().finish(),
+    }
+    state.paper = Some(paper);
+}
+
+struct FastLine<'a, I, const SUM: bool> {
+    row: Row<'a>,
+    context: &'a RecordContext<'a>,
+    ink: I,
+}
+
+impl<I: Ink, const SUM: bool> FastLine<'_, I, SUM> {
+    #[inline(always)]
+    fn write(mut self) -> I {
+        use Field as F;
+        let row = self.row;
+        self.ink.number(self.context.count);
+        // Address families as Linux numbers them; 0 is a record without addresses.
+        self.ink.put(match row.addr(F::SrcAddr).or_else(|| row.addr(F::DstAddr)) {
+            Some(Addr::V4(_)) => b",2",
+            Some(Addr::V6(_)) => b",10",
+            None => b",0",
+        });
+        self.number(F::First);
+        self.number(F::Last);
+        self.number(F::Proto);
+        self.address(F::SrcAddr);
+        self.number(F::SrcPort);
+        self.address(F::DstAddr);
+        self.number(F::DstPort);
+        self.number(F::SrcAs);
+        self.number(F::DstAs);
+        self.number(F::Input);
+        self.number(F::Output);
+        self.ink.word(&COMMA);
+        if !SUM || self.context.shows(F::TcpFlags) {
+            self.ink.flags(listed_flags(row));
+        }
+        self.number(F::SrcTos);
+        self.number(F::Packets);
+        self.number(F::Bytes);
+        self.ink.word(&LINE_END);
+        self.ink
+    }
+
+    #[inline(always)]
+    fn number(&mut self, field: Field) {
+        self.ink.word(&COMMA);
+        if !SUM || self.context.shows(field) {
+            self.ink.number(number_of(self.row, field));
+        }
+    }
+
+    #[inline(always)]
+    fn address(&mut self, field: Field) {
+        self.ink.word(&COMMA);
+        if !SUM || self.context.shows(field) {
+            self.ink.address(self.row.addr(field).unwrap_or(Addr::V4(0)));
+        }
     }
 }
 
-fn fast_line<const SUM: bool>(row: Row<'_>, context: &RecordContext<'_>, out: &mut Vec<u8>) {
-    use Field as F;
-    let number = |out: &mut Vec<u8>, field| {
-        out.push(b',');
-        if !SUM || context.shows(field) {
-            push_u64(out, row.number(field));
-        }
-    };
-    let addr = |out: &mut Vec<u8>, field| {
-        out.push(b',');
-        if !SUM || context.shows(field) {
-            push_addr(out, row.addr(field).unwrap_or(Addr::V4(0)));
-        }
-    };
-    push_u64(out, context.count);
-    // Address families as Linux numbers them; 0 is a record without addresses.
-    out.extend_from_slice(match row.addr(F::SrcAddr).or_else(|| row.addr(F::DstAddr)) {
-        Some(Addr::V4(_)) => b",2",
-        Some(Addr::V6(_)) => b",10",
-        None => b",0",
-    });
-    for field in [F::First, F::Last, F::Proto] {
-        number(out, field);
-    }
-    addr(out, F::SrcAddr);
-    number(out, F::SrcPort);
-    addr(out, F::DstAddr);
-    number(out, F::DstPort);
-    for field in [F::SrcAs, F::DstAs, F::Input, F::Output] {
-        number(out, field);
-    }
-    out.push(b',');
-    if !SUM || context.shows(F::TcpFlags) {
-        out.extend_from_slice(&listed_flags(row).letters());
-    }
-    for field in [F::SrcTos, F::Packets, F::Bytes] {
-        number(out, field);
-    }
-    out.push(b'\n');
-}
-
-struct Line<'a> {
+struct Line<'a, I> {
     format: &'a Format,
+    state: &'a mut State,
+    row: Row<'a>,
+    context: &'a RecordContext<'a>,
+    ink: I,
+}
+
+impl<I: Ink> Line<'_, I> {
+    #[inline(always)]
+    fn write(mut self) -> I {
+        let is_sum = self.context.is_sum();
+        for (i, op) in self.format.ops.iter().enumerate() {
+            if i > 0 {
+                self.ink.word(&COMMA);
+            }
+            if let Op::Column(token) = op
+                && (!is_sum || self.context.shows_any(token.cell.bits()))
+            {
+                self.ink.make_room();
+                self.cell(token.cell);
+            }
+        }
+        self.ink.word(&LINE_END);
+        self.ink
+    }
+
+    #[inline(always)] // the one call is in the loop over columns
+    fn cell(&mut self, cell: Cell) {
+        let row = self.row;
+        match cell {
+            Cell::Number(field, _) | Cell::AfterBlank(field) | Cell::Scaled(field) => {
+                self.ink.number(row.number(field));
+            }
+            Cell::Flows => self.ink.number(listed_flows(row)),
+            Cell::Time(field) => match row.number(field) {
+                0 => self.ink.put(NO_TIME),
+                ms => self.ink.time(&mut self.state.local, ms, b' '),
+            },
+            Cell::TimeUtc(field) => match row.number(field) {
+                0 => self.ink.put(NO_TIME),
+                ms => self.ink.time(&mut self.state.utc, ms, b' '),
+            },
+            Cell::Duration | Cell::Seconds => self.ink.thousandths(listed_duration(row)),
+            Cell::Proto => match proto(row).name().filter(|_| self.format.options.names) {
+                Some(name) => self.ink.put(name.as_bytes()),
+                None => self.ink.number(row.number(Field::Proto)),
+            },
+            Cell::Addr(field) => self.ink.address(row.addr(field).unwrap_or(Addr::V4(0))),
+            Cell::DstPort if is_icmp(row) => {
+                self.ink.number(row.number(Field::IcmpType));
+                self.ink.word(&DOT);
+                self.ink.number(row.number(Field::IcmpCode));
+            }
+            Cell::DstPort => self.port(Field::DstPort),
+            Cell::Port(field) => self.port(field),
+            Cell::Flags => self.ink.flags(listed_flags(row)),
+            Cell::BitRate => {
+                let bits = row.number(Field::Bytes).saturating_mul(8);
+                self.ink.number(per_second_float(bits, listed_duration(row)));
+            }
+            Cell::PacketRate => {
+                let packets = row.number(Field::Packets);
+                self.ink.number(per_second_float(packets, listed_duration(row)));
+            }
+            Cell::PacketSize => self.ink.number(packet_size(row)),
+            other => {
+                let (state, context) = (&mut *self.state, self.context);
+                Rare { state, row, context, out: self.ink.long() }.cell(other);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn port(&mut self, field: Field) {
+        let port = self.row.number(field);
+        match self.format.services().and_then(|s| s.name(proto(self.row), port as u16)) {
+            Some(name) => push_csv(self.ink.long(), name.as_bytes()),
+            None => self.ink.number(port),
+        }
+    }
+}
+
+/// Cells that few formats have.
+struct Rare<'a> {
     state: &'a mut State,
     row: Row<'a>,
     context: &'a RecordContext<'a>,
     out: &'a mut Vec<u8>,
 }
 
-impl Line<'_> {
-    #[inline(always)] // the one call is in the loop over columns
+impl Rare<'_> {
+    #[inline(never)]
     fn cell(&mut self, cell: Cell) {
-        let row = self.row;
-        match cell {
-            Cell::Number(field, _) | Cell::AfterBlank(field) | Cell::Scaled(field) => {
-                push_u64(self.out, row.number(field));
-            }
-            Cell::Flows => push_u64(self.out, listed_flows(row)),
-            Cell::Time(field) => self.time(row.number(field)),
-            Cell::TimeUtc(field) => {
-                push_time(&mut self.state.utc, self.out, row.number(field));
-            }
-            Cell::Duration | Cell::Seconds => {
-                push_thousandths(self.out, listed_duration(row), 0);
-            }
-            Cell::Proto => match proto(row).name().filter(|_| self.format.options.names) {
-                Some(name) => self.out.extend_from_slice(name.as_bytes()),
-                None => push_u64(self.out, row.number(Field::Proto)),
-            },
-            Cell::Addr(field) => push_addr(self.out, row.addr(field).unwrap_or(Addr::V4(0))),
-            Cell::DstPort if is_icmp(row) => push_icmp(self.out, row),
-            Cell::DstPort => self.port(Field::DstPort),
-            Cell::Port(field) => self.port(field),
-            Cell::Flags => self.out.extend_from_slice(&listed_flags(row).letters()),
-            Cell::BitRate => {
-                let bits = row.number(Field::Bytes).saturating_mul(8);
-                push_u64(self.out, per_second_float(bits, listed_duration(row)));
-            }
-            Cell::PacketRate => {
-                let packets = row.number(Field::Packets);
-                push_u64(self.out, per_second_float(packets, listed_duration(row)));
-            }
-            Cell::PacketSize => push_u64(self.out, packet_size(row)),
-            other => self.rare_cell(other),
-        }
-    }
-
-    fn rare_cell(&mut self, cell: Cell) {
         let row = self.row;
         match cell {
             Cell::Version => self.version(),
@@ -185,11 +250,11 @@ impl Line<'_> {
                 let name = self.state.organisation(row, self.context, own, addr);
                 push_csv(self.out, name.unwrap_or("none").as_bytes());
             }
-            other => self.rarest_cell(other),
+            other => self.rarer_cell(other),
         }
     }
 
-    fn rarest_cell(&mut self, cell: Cell) {
+    fn rarer_cell(&mut self, cell: Cell) {
         let row = self.row;
         let out = &mut *self.out;
         match cell {
@@ -250,15 +315,6 @@ impl Line<'_> {
         }
     }
 
-    #[inline]
-    fn port(&mut self, field: Field) {
-        let port = self.row.number(field);
-        match self.format.services().and_then(|s| s.name(proto(self.row), port as u16)) {
-            Some(name) => push_csv(self.out, name.as_bytes()),
-            None => push_u64(self.out, port),
-        }
-    }
-
     fn version(&mut self) {
         let source = Source::of(self.row);
         let name: &[u8] = match source {
@@ -316,6 +372,52 @@ cnt,af,firstSeen,lastSeen,proto,srcAddr,srcPort,dstAddr,dstPort,srcAS,dstAS,inpu
 4,0,0,0,0,0.0.0.0,0,0.0.0.0,0,0,0,0,0,........,0,0,0
 "
         );
+    }
+
+    /// A record written the obvious way.
+    fn plain(format: &Format, state: &mut State, row: Row<'_>, c: &RecordContext<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        let (context, ink) = (c, &mut out);
+        match (format.kind(), c.is_sum()) {
+            (crate::Kind::CsvFast, false) => {
+                FastLine::<_, false> { row, context, ink }.write();
+            }
+            (crate::Kind::CsvFast, true) => {
+                FastLine::<_, true> { row, context, ink }.write();
+            }
+            _ => {
+                Line { format, state, row, context, ink }.write();
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn drafts_are_what_the_obvious_way_writes() {
+        let tokens: Vec<_> = TOKENS.iter().filter(|t| !t.csv.is_empty()).collect();
+        let all: Vec<_> = tokens.iter().map(|t| format!("%{}", t.name)).collect();
+        // Longer than any room that is not made anew.
+        let many = format!("csv:{}{}", all.join(","), ",%da,%ts".repeat(900));
+        let names = crate::FormatOptions { names: true, ..Default::default() };
+        let services = crate::Services::parse("http-alt 8080/tcp\ndomain 53/udp\n");
+        let sums = crate::shown_of_sums([Field::SrcAddr, Field::DstPort]);
+        let flows: Vec<_> = random(300).into_iter().chain(six()).chain(four()).collect();
+        for spec in ["csv", "csv-fast", "csv:%pps,%bps,%bpp,%flg,%dp,%pr,%ra", &many] {
+            let format = Format::parse(spec, &crate::FormatOptions::default()).unwrap();
+            let named = Format::parse(spec, &names).unwrap().with_services(services.clone().into());
+            for format in [format, named] {
+                let (mut printer, mut state) = (format.printer(), State::new(Default::default()));
+                for (i, flow) in flows.iter().enumerate() {
+                    let mut context = RecordContext::new("lab", (i as u64).pow(i as u32 % 5));
+                    context.shown = if i % 5 == 0 { sums } else { u128::MAX };
+                    let mut out = Vec::new();
+                    printer.record(flow.as_row(), &context, &mut out);
+                    let want = plain(&format, &mut state, flow.as_row(), &context);
+                    let (out, want) = (out.escape_ascii(), want.escape_ascii());
+                    assert_eq!(out.to_string(), want.to_string(), "flow {i}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -184,6 +184,17 @@ fn longest_gap(groups: &[u16; 8]) -> (usize, usize) {
     if best_len < 2 { (0, 0) } else { (best, best_len) }
 }
 
+/// Each octet as two hexadecimal digits.
+pub(crate) static HEX_PAIRS: [[u8; 2]; 256] = {
+    let mut table = [[0; 2]; 256];
+    let mut n = 0;
+    while n < 256 {
+        table[n] = [HEX[n >> 4], HEX[n & 15]];
+        n += 1;
+    }
+    table
+};
+
 /// Each octet in decimal: up to three digits, and how many.
 static OCTETS: [[u8; 4]; 256] = {
     let mut table = [[0; 4]; 256];

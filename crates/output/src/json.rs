@@ -4,24 +4,18 @@
 //! extensions in files. Which those are is one look at the presence bits of the record's shape.
 
 mod keys;
+mod rare;
 
 use crate::RecordContext;
 use crate::column::{MPLS, bits};
-use crate::digits::{push_addr, push_hex, push_mac, push_thousandths, push_u64};
+use crate::draft::{Draft, Ink, Word};
 use crate::escape::push_json;
 use crate::format::Format;
-use crate::summary::push_fmt;
-use crate::tls;
-use crate::value::{State, acl_ids, event_time, is_icmp, proto, push_mpls};
+use crate::value::{State, event_time, number_of, proto};
 use Field as F;
-use keys::{
-    ADJACENT_AS, AS, COUNTERS, FIREWALL, FLOW_ID, Key, LAYER2, Numbers, OBSERVATION, PORT_BLOCK,
-    SERVICES, TTL, VLAN, VRF, key,
-};
-use payload::Transport;
+use keys::{Key, bits_of, key, numbers};
 use record::code::{FwEvent, NatEvent, TcpFlags, record_flags};
-use record::{Addr, Field, Mac, Row};
-use std::fmt::Display;
+use record::{Addr, Field, Kind, Row};
 
 /// Appends a record as one object of an array. The line end that separates it from the bracket or
 /// the comma before comes first.
@@ -32,9 +26,7 @@ pub(crate) fn record(
     context: &RecordContext<'_>,
     out: &mut Vec<u8>,
 ) {
-    out.extend_from_slice(b"\n {\n  \"cnt\" : ");
-    Object::<true>::new(format, state, row, context, out).write();
-    out.extend_from_slice(b"\n }");
+    on_draft::<true>(format, state, row, context, out);
 }
 
 /// Appends a record as one line.
@@ -45,102 +37,152 @@ pub(crate) fn line(
     context: &RecordContext<'_>,
     out: &mut Vec<u8>,
 ) {
-    out.extend_from_slice(b"{\"cnt\":");
-    Object::<false>::new(format, state, row, context, out).write();
-    out.extend_from_slice(b"}\n");
+    on_draft::<false>(format, state, row, context, out);
 }
 
-struct Object<'a, const PRETTY: bool> {
+fn on_draft<const PRETTY: bool>(
+    format: &Format,
+    state: &mut State,
+    row: Row<'_>,
+    context: &RecordContext<'_>,
+    out: &mut Vec<u8>,
+) {
+    let mut paper = state.paper.take().unwrap_or_default();
+    let draft = Draft::new(&mut paper, out);
+    match context.is_sum() {
+        false => {
+            Object::<_, PRETTY, false>::new(format, state, row, context, draft).write().finish()
+        }
+        true => Object::<_, PRETTY, true>::new(format, state, row, context, draft).write().finish(),
+    }
+    state.paper = Some(paper);
+}
+
+/// One record. What most records have is all inlined; what few have goes another way ([`rare`]).
+///
+/// [`rare`]: Object::rare
+struct Object<'a, I, const PRETTY: bool, const SUM: bool> {
     format: &'a Format,
     state: &'a mut State,
     row: Row<'a>,
     context: &'a RecordContext<'a>,
     /// Presence bits of what the record has and may show.
     present: u128,
-    is_sum: bool,
-    out: &'a mut Vec<u8>,
+    ink: I,
 }
 
-impl<'a, const PRETTY: bool> Object<'a, PRETTY> {
+/// An object of which parts go onto the end of what is there.
+type Rare<'a, const PRETTY: bool, const SUM: bool> = Object<'a, &'a mut Vec<u8>, PRETTY, SUM>;
+
+impl<'a, I: Ink, const PRETTY: bool, const SUM: bool> Object<'a, I, PRETTY, SUM> {
+    #[inline(always)]
     fn new(
         format: &'a Format,
         state: &'a mut State,
         row: Row<'a>,
         context: &'a RecordContext<'a>,
-        out: &'a mut Vec<u8>,
+        ink: I,
     ) -> Self {
         let present = row.shape().present() & context.shown;
-        Self { format, state, row, context, present, is_sum: context.is_sum(), out }
+        Self { format, state, row, context, present, ink }
     }
 
-    fn write(&mut self) {
-        let context = self.context;
-        let flags = self.row.number(F::RecordFlags) as u8;
-        push_u64(self.out, context.count);
-        let is_event = flags & record_flags::EVENT != 0 && self.has(F::RecordFlags);
-        let kind = if is_event { "EVENT" } else { "FLOW" };
-        self.word(key!("type"), kind);
-        if !context.ident.is_empty() {
-            self.text(key!("ident"), context.ident.as_bytes());
-        }
-        self.number(key!("export_sysid"), F::ExporterId);
+    #[inline(always)]
+    fn write(mut self) -> I {
+        self.ink.word(if PRETTY { &OPEN } else { &OPEN_LINE });
+        self.ink.number(self.context.count);
+        let flags = number_of(self.row, F::RecordFlags) as u8;
+        self.origin(flags);
         self.generic();
         self.addresses();
         self.misc();
-        self.numbers(&COUNTERS);
-        self.numbers(&VLAN);
-        self.numbers(&AS);
+        numbers!(self, "out_packets" OutPackets, "out_bytes" OutBytes, "aggr_flows" Flows);
+        numbers!(self, "src_vlan" SrcVlan, "dst_vlan" DstVlan);
+        numbers!(self, "src_as" SrcAs, "dst_as" DstAs);
         self.next_hops();
-        self.link();
-        self.latency();
+        self.rare(const { bits(&MPLS) }, |o| o.labels());
+        self.rare(bits_of!(InSrcMac, OutDstMac, InDstMac, OutSrcMac), |o| o.macs());
+        numbers!(self, "next_as" NextAs, "prev_as" PrevAs);
+        self.rare(bits_of!(ClientLatency, ServerLatency, AppLatency), |o| o.latency());
         self.firewall_event();
         self.translation();
-        self.acls_and_user();
+        self.rare(bits_of!(IngressAcl, EgressAcl), |o| o.acls());
+        self.rare(bits_of!(Username), |o| o.user());
         self.nat_event();
-        self.numbers(&PORT_BLOCK);
-        self.payloads();
-        self.tunnel();
-        self.numbers(&OBSERVATION);
-        self.numbers(&VRF);
-        self.numbers(&LAYER2);
-        self.numbers(&FLOW_ID);
-        self.numbers(&SERVICES);
-        if let Some(text) = self.row.text(F::NatString).filter(|_| self.has(F::NatString)) {
-            self.text(key!("natString"), text);
-        }
+        numbers!(
+            self,
+            "pblock_start" PblockStart,
+            "pblock_end" PblockEnd,
+            "pblock_step" PblockStep,
+            "pblock_size" PblockSize,
+        );
+        self.rare(bits_of!(InPayload, OutPayload), |o| o.payloads());
+        self.rare(bits_of!(TunSrcAddr, TunDstAddr, TunProto), |o| o.tunnel());
+        self.numbered();
+        self.rare(bits_of!(NatString), |o| o.nat_string());
         self.ip_info();
         if self.has(F::RecordFlags) {
-            self.value(key!("sampled"), u64::from(flags & record_flags::SAMPLED != 0));
+            self.key(key!("sampled"));
+            self.ink.octet(u8::from(flags & record_flags::SAMPLED != 0));
+        }
+        self.ink.word(if PRETTY { &CLOSE } else { &CLOSE_LINE });
+        self.ink
+    }
+
+    /// What few records have goes straight to the end of the text: what is written there needs no
+    /// room of a known size, and is not inlined.
+    #[inline(always)]
+    fn rare(&mut self, bits: u128, write: impl FnOnce(&mut Rare<'_, PRETTY, SUM>)) {
+        if self.has_any(bits) {
+            write(&mut Object {
+                format: self.format,
+                state: self.state,
+                row: self.row,
+                context: self.context,
+                present: self.present,
+                ink: self.ink.long(),
+            });
         }
     }
 
+    /// What kind of record it is, and where it came from.
+    #[inline(always)]
+    fn origin(&mut self, flags: u8) {
+        self.key(key!("type"));
+        let is_event = flags & record_flags::EVENT != 0 && self.has(F::RecordFlags);
+        self.ink.word(if is_event { &EVENT } else { &FLOW });
+        if !self.context.ident.is_empty() {
+            self.key(key!("ident"));
+            self.ink.put(self.state.ident.quoted(self.context.ident));
+        }
+        self.number(key!("export_sysid"), F::ExporterId);
+    }
+
     /// Extension 1.
+    #[inline(always)]
     fn generic(&mut self) {
-        if !self.has_any(const { bits(&[F::First, F::Last, F::Packets, F::Proto]) }) {
+        if !self.has_any(bits_of!(First, Last, Packets, Proto)) {
             return;
         }
-        for (key, field) in
-            [(key!("first"), F::First), (key!("last"), F::Last), (key!("received"), F::Received)]
-        {
-            if self.has(field) {
-                self.time(key, self.row.number(field));
-            }
-        }
+        self.time(key!("first"), F::First);
+        self.time(key!("last"), F::Last);
+        self.time(key!("received"), F::Received);
         self.number(key!("in_packets"), F::Packets);
         self.number(key!("in_bytes"), F::Bytes);
         self.proto();
-        if is_icmp(self.row) && self.has(F::Proto) {
+        if proto(self.row).is_icmp() && self.has(F::Proto) {
             if self.has(F::DstPort) {
-                self.value(key!("icmp_type"), self.row.number(F::IcmpType));
-                self.value(key!("icmp_code"), self.row.number(F::IcmpCode));
+                self.key(key!("icmp_type"));
+                self.digits(F::IcmpType);
+                self.key(key!("icmp_code"));
+                self.digits(F::IcmpCode);
             }
         } else {
             if self.has(F::TcpFlags) {
                 self.key(key!("tcp_flags"));
-                self.out.push(b'"');
-                let flags = TcpFlags(self.row.number(F::TcpFlags) as u8);
-                self.out.extend_from_slice(&flags.letters());
-                self.out.push(b'"');
+                self.ink.word(&QUOTE);
+                self.ink.flags(TcpFlags(number_of(self.row, F::TcpFlags) as u8));
+                self.ink.word(&QUOTE);
             }
             self.port(key!("src_port"), F::SrcPort);
             self.port(key!("dst_port"), F::DstPort);
@@ -150,175 +192,135 @@ impl<'a, const PRETTY: bool> Object<'a, PRETTY> {
     }
 
     /// The protocol: its number, or a text if names are asked for.
+    #[inline(always)]
     fn proto(&mut self) {
         if !self.format.options.names {
             return self.number(key!("proto"), F::Proto);
         }
         if self.has(F::Proto) {
             self.key(key!("proto"));
-            self.out.push(b'"');
+            self.ink.word(&QUOTE);
             match proto(self.row).name() {
-                Some(name) => self.out.extend_from_slice(name.as_bytes()),
-                None => push_u64(self.out, self.row.number(F::Proto)),
+                Some(name) => self.ink.put(name.as_bytes()),
+                None => self.digits(F::Proto),
             }
-            self.out.push(b'"');
+            self.ink.word(&QUOTE);
         }
     }
 
     /// A port: its number, or a text if there are names.
-    fn port(&mut self, key: Key, field: Field) {
+    #[inline(always)]
+    fn port(&mut self, key: &Key, field: Field) {
         let Some(services) = self.format.services() else { return self.number(key, field) };
         if !self.has(field) {
             return;
         }
-        let port = self.row.number(field);
         self.key(key);
-        match services.name(proto(self.row), port as u16) {
-            Some(name) => push_json(self.out, name.as_bytes()),
+        match services.name(proto(self.row), number_of(self.row, field) as u16) {
+            Some(name) => push_json(self.ink.long(), name.as_bytes()),
             None => {
-                self.out.push(b'"');
-                push_u64(self.out, port);
-                self.out.push(b'"');
+                self.ink.word(&QUOTE);
+                self.digits(field);
+                self.ink.word(&QUOTE);
             }
         }
     }
 
     /// Extensions 2 and 3, and where the addresses are; empty if that is not known. Of flows that
     /// were grouped by country the country is all there is.
+    #[inline(always)]
     fn addresses(&mut self) {
-        let keys = ([key!("src4_addr"), key!("dst4_addr")], [key!("src6_addr"), key!("dst6_addr")]);
-        let geo = match self.pair(keys, F::SrcAddr, F::DstAddr) {
-            Some(Addr::V4(_)) => [key!("src4_geo"), key!("dst4_geo")],
-            Some(Addr::V6(_)) => [key!("src6_geo"), key!("dst6_geo")],
-            None => [key!("src_geo"), key!("dst_geo")],
-        };
-        for (key, own, addr) in
-            [(geo[0], F::SrcCountry, F::SrcAddr), (geo[1], F::DstCountry, F::DstAddr)]
-        {
-            let is_own = self.row.has(own);
-            if is_own
-                || (self.has(addr) && self.present & const { bits(&[F::SrcAddr, F::DstAddr]) } != 0)
-            {
-                let country = self.state.country(self.row, self.context, own, addr);
-                self.key(key);
-                self.out.push(b'"');
-                if let Some(letters) = country.letters() {
-                    self.out.extend_from_slice(&letters);
-                }
-                self.out.push(b'"');
+        match self.family(F::SrcAddr, F::DstAddr) {
+            Some(Addr::V4(_)) => {
+                self.pair([key!("src4_addr"), key!("dst4_addr")], [F::SrcAddr, F::DstAddr], V4);
+                self.countries(key!("src4_geo"), key!("dst4_geo"));
             }
+            Some(Addr::V6(_)) => {
+                self.pair([key!("src6_addr"), key!("dst6_addr")], [F::SrcAddr, F::DstAddr], V6);
+                self.countries(key!("src6_geo"), key!("dst6_geo"));
+            }
+            None => self.countries(key!("src_geo"), key!("dst_geo")),
         }
     }
 
+    #[inline(always)]
+    fn countries(&mut self, src: &Key, dst: &Key) {
+        self.country(src, F::SrcCountry, F::SrcAddr);
+        self.country(dst, F::DstCountry, F::DstAddr);
+    }
+
+    #[inline(always)]
+    fn country(&mut self, key: &Key, own: Field, addr: Field) {
+        let is_own = self.row.has(own);
+        if !(is_own || self.has(addr) && self.has_any(bits_of!(SrcAddr, DstAddr))) {
+            return;
+        }
+        self.key(key);
+        self.ink.word(&QUOTE);
+        if (is_own || self.context.book.is_some())
+            && let Some(letters) = self.state.country(self.row, self.context, own, addr).letters()
+        {
+            self.ink.put(&letters);
+        }
+        self.ink.word(&QUOTE);
+    }
+
     /// Extension 4.
+    #[inline(always)]
     fn misc(&mut self) {
-        if !self.has_any(
-            const { bits(&[F::Input, F::Output, F::SrcMask, F::DstMask, F::Direction, F::DstTos]) },
-        ) {
+        if !self.has_any(bits_of!(Input, Output, SrcMask, DstMask, Direction, DstTos)) {
             return;
         }
         self.number(key!("input_snmp"), F::Input);
         self.number(key!("output_snmp"), F::Output);
         self.number(key!("src_mask"), F::SrcMask);
         self.number(key!("dst_mask"), F::DstMask);
-        for (key, addr, mask) in
-            [(key!("src_net"), F::SrcAddr, F::SrcMask), (key!("dst_net"), F::DstAddr, F::DstMask)]
-        {
-            if self.has(mask) {
-                self.net(key, addr, mask);
-            }
-        }
+        let (src, dst) = (number_of(self.row, F::SrcMask), number_of(self.row, F::DstMask));
+        let is_known = src | dst != 0;
+        self.net(key!("src_net"), F::SrcAddr, (F::SrcMask, src), is_known);
+        self.net(key!("dst_net"), F::DstAddr, (F::DstMask, dst), is_known);
         self.number(key!("direction"), F::Direction);
         self.number(key!("dst_tos"), F::DstTos);
     }
 
-    /// Extensions 8 to 13.
-    fn next_hops(&mut self) {
-        let hops = [
-            (F::BgpNextHop, key!("bgp4_next_hop"), key!("bgp6_next_hop")),
-            (F::NextHop, key!("ip4_next_hop"), key!("ip6_next_hop")),
-            (F::Router, key!("ip4_router"), key!("ip6_router")),
-        ];
-        for (field, four, six) in hops {
-            match self.row.addr(field).filter(|_| self.has(field)) {
-                Some(addr @ Addr::V4(_)) => self.address(four, addr),
-                Some(addr @ Addr::V6(_)) => self.address(six, addr),
-                None => {}
-            }
-        }
-    }
-
-    /// Extensions 14 to 16.
-    fn link(&mut self) {
-        const LABELS: [Key; 10] = [
-            key!("mpls_1"),
-            key!("mpls_2"),
-            key!("mpls_3"),
-            key!("mpls_4"),
-            key!("mpls_5"),
-            key!("mpls_6"),
-            key!("mpls_7"),
-            key!("mpls_8"),
-            key!("mpls_9"),
-            key!("mpls_10"),
-        ];
-        if self.has_any(const { bits(&MPLS) }) {
-            for (key, field) in LABELS.into_iter().zip(MPLS) {
-                if !self.has(field) {
-                    continue;
-                }
-                self.key(key);
-                self.out.push(b'"');
-                push_mpls(self.out, self.row.number(field), 0);
-                self.out.push(b'"');
-            }
-        }
-        let macs = [
-            (key!("in_src_mac"), F::InSrcMac),
-            (key!("out_dst_mac"), F::OutDstMac),
-            (key!("in_dst_mac"), F::InDstMac),
-            (key!("out_src_mac"), F::OutSrcMac),
-        ];
-        if self.has_any(const { bits(&[F::InSrcMac, F::OutDstMac, F::InDstMac, F::OutSrcMac]) }) {
-            for (key, field) in macs {
-                if !self.has(field) {
-                    continue;
-                }
-                self.key(key);
-                self.out.push(b'"');
-                push_mac(self.out, self.row.mac(field).unwrap_or(Mac(0)));
-                self.out.push(b'"');
-            }
-        }
-        self.numbers(&ADJACENT_AS);
-    }
-
-    /// Extension 17, milliseconds with six decimals.
-    fn latency(&mut self) {
-        let keys = [
-            (key!("cli_latency"), F::ClientLatency),
-            (key!("srv_latency"), F::ServerLatency),
-            (key!("app_latency"), F::AppLatency),
-        ];
-        if !self.has_any(const { bits(&[F::ClientLatency, F::ServerLatency, F::AppLatency]) }) {
+    /// A network, empty unless one of the masks is known.
+    #[inline(always)]
+    fn net(&mut self, key: &Key, addr: Field, (mask, len): (Field, u64), is_known: bool) {
+        if !self.has(mask) {
             return;
         }
-        for (key, field) in keys {
-            if !self.has(field) {
-                continue;
-            }
-            self.key(key);
-            push_thousandths(self.out, self.row.number(field), 0);
-            self.out.extend_from_slice(b"000");
+        self.key(key);
+        self.ink.word(&QUOTE);
+        if is_known && let Some(addr) = self.row.addr(addr) {
+            self.ink.address(addr.masked(len.min(255) as u8));
+        }
+        self.ink.word(&QUOTE);
+    }
+
+    /// Extensions 8 to 13.
+    #[inline(always)]
+    fn next_hops(&mut self) {
+        self.hop(F::BgpNextHop, key!("bgp4_next_hop"), key!("bgp6_next_hop"));
+        self.hop(F::NextHop, key!("ip4_next_hop"), key!("ip6_next_hop"));
+        self.hop(F::Router, key!("ip4_router"), key!("ip6_router"));
+    }
+
+    #[inline(always)]
+    fn hop(&mut self, field: Field, four: &Key, six: &Key) {
+        match self.row.addr(field).filter(|_| self.has(field)) {
+            Some(addr @ Addr::V4(_)) => self.address(four, addr),
+            Some(addr @ Addr::V6(_)) => self.address(six, addr),
+            None => {}
         }
     }
 
     /// Extension 19.
+    #[inline(always)]
     fn firewall_event(&mut self) {
         if !self.has_any(FIREWALL) {
             return;
         }
-        let event = self.row.number(F::FwEvent);
+        let event = number_of(self.row, F::FwEvent);
         self.number(key!("connect_id"), F::ConnId);
         self.number(key!("event_id"), F::FwEvent);
         if self.has(F::FwEvent) {
@@ -329,45 +331,31 @@ impl<'a, const PRETTY: bool> Object<'a, PRETTY> {
     }
 
     /// Extensions 20 to 22.
+    #[inline(always)]
     fn translation(&mut self) {
-        let keys = (
-            [key!("src4_xlt_ip"), key!("dst4_xlt_ip")],
-            [key!("src6_xlt_ip"), key!("dst6_xlt_ip")],
-        );
-        self.pair(keys, F::XlateSrcAddr, F::XlateDstAddr);
-        if self.has_any(const { bits(&[F::XlateSrcPort, F::XlateDstPort]) }) {
+        let fields = [F::XlateSrcAddr, F::XlateDstAddr];
+        match self.family(fields[0], fields[1]) {
+            Some(Addr::V4(_)) => {
+                self.pair([key!("src4_xlt_ip"), key!("dst4_xlt_ip")], fields, V4);
+            }
+            Some(Addr::V6(_)) => {
+                self.pair([key!("src6_xlt_ip"), key!("dst6_xlt_ip")], fields, V6);
+            }
+            None => {}
+        }
+        if self.has_any(bits_of!(XlateSrcPort, XlateDstPort)) {
             self.port(key!("src_xlt_port"), F::XlateSrcPort);
             self.port(key!("dst_xlt_port"), F::XlateDstPort);
         }
     }
 
-    /// Extensions 23 and 24.
-    fn acls_and_user(&mut self) {
-        let acls = [(key!("ingress_acl"), F::IngressAcl), (key!("egress_acl"), F::EgressAcl)];
-        if self.has_any(const { bits(&[F::IngressAcl, F::EgressAcl]) }) {
-            for (key, field) in acls {
-                if !self.has(field) {
-                    continue;
-                }
-                self.key(key);
-                for (i, id) in acl_ids(self.row, field).into_iter().enumerate() {
-                    self.out.extend_from_slice(if i == 0 { b"\"0x" } else { b"/0x" });
-                    push_hex(self.out, id, 1);
-                }
-                self.out.push(b'"');
-            }
-        }
-        if let Some(user) = self.row.text(F::Username).filter(|_| self.has(F::Username)) {
-            self.text(key!("user_name"), if user.is_empty() { b"<empty>" } else { user });
-        }
-    }
-
     /// Extension 25. A record with both kinds of events has one key for their time.
+    #[inline(always)]
     fn nat_event(&mut self) {
-        if !self.has_any(const { bits(&[F::NatEventTime, F::NatPool, F::NatEvent]) }) {
+        if !self.has_any(bits_of!(NatEventTime, NatPool, NatEvent)) {
             return;
         }
-        let event = self.row.number(F::NatEvent);
+        let event = number_of(self.row, F::NatEvent);
         self.number(key!("nat_event_id"), F::NatEvent);
         if self.has(F::NatEvent) {
             self.event(key!("nat_event"), event, NatEvent(event as u8).long_name(), "-Unknown");
@@ -378,186 +366,164 @@ impl<'a, const PRETTY: bool> Object<'a, PRETTY> {
         }
     }
 
-    /// Extensions 29 and 30: what TLS clients offer.
-    fn payloads(&mut self) {
-        let keys = [key!("in_tls"), key!("in_sni"), key!("in_ja3"), key!("in_ja4")];
-        self.client_hello(keys, F::InPayload);
-        let keys = [key!("out_tls"), key!("out_sni"), key!("out_ja3"), key!("out_ja4")];
-        self.client_hello(keys, F::OutPayload);
-    }
-
-    fn client_hello(&mut self, [tls, sni, ja3, ja4]: [Key; 4], field: Field) {
-        if !self.has_any(bits(&[field])) {
-            return;
-        }
-        let Some(hello) = tls::hello(self.row, field) else { return };
-        self.shown(tls, hello.version());
-        if let Some(name) = hello.server_name() {
-            self.text(sni, name);
-        }
-        if let Some(fingerprint) = hello.ja3() {
-            self.shown(ja3, fingerprint);
-        }
-        if let Some(fingerprint) = hello.ja4(Transport::Tcp) {
-            self.shown(ja4, fingerprint);
-        }
-    }
-
-    /// Extensions 31 and 32.
-    fn tunnel(&mut self) {
-        if !self.has_any(const { bits(&[F::TunSrcAddr, F::TunDstAddr, F::TunProto]) }) {
-            return;
-        }
-        self.number(key!("tun_proto"), F::TunProto);
-        let keys = (
-            [key!("src4_tun_ip"), key!("dst4_tun_ip")],
-            [key!("src6_tun_ip"), key!("dst6_tun_ip")],
+    /// Extensions 33 to 40, as far as they are numbers.
+    #[inline(always)]
+    fn numbered(&mut self) {
+        numbers!(
+            self,
+            "observationDomainID" ObservationDomain,
+            "observationPointID" ObservationPoint,
         );
-        self.pair(keys, F::TunSrcAddr, F::TunDstAddr);
+        numbers!(self, "ingress_vrf" IngressVrf, "egress_vrf" EgressVrf);
+        numbers!(
+            self,
+            "vlanID" VlanId,
+            "post_vlanID" PostVlanId,
+            "cust_vlanID" CustomerVlanId,
+            "post_cust_vlanID" PostCustomerVlanId,
+            "phys_ingress" PhysIngress,
+            "phys_egress" PhysEgress,
+            "ethertype" EtherType,
+            "ip_version" IpVersion,
+        );
+        numbers!(self, "flowID" FlowId);
+        numbers!(self, "inServiceID" InService, "outServiceID" OutService);
     }
 
     /// Extension 42: only what says something.
+    #[inline(always)]
     fn ip_info(&mut self) {
-        let flags = self.row.number(F::FragmentFlags);
-        let fragment = match (flags & 0x40 != 0, flags & 0x20 != 0) {
-            (true, true) => "DFMF",
-            (true, false) => "DF",
-            (false, true) => "MF",
-            (false, false) => "--",
-        };
+        let flags = number_of(self.row, F::FragmentFlags);
         if flags != 0 && self.has(F::FragmentFlags) {
-            self.word(key!("ip_fragment"), fragment);
+            self.key(key!("ip_fragment"));
+            self.ink.put(match (flags & 0x40 != 0, flags & 0x20 != 0) {
+                (true, true) => b"\"DFMF\"",
+                (true, false) => b"\"DF\"",
+                (false, true) => b"\"MF\"",
+                (false, false) => b"\"--\"",
+            });
         }
-        if TTL.keys.iter().any(|(_, f)| self.row.number(*f) != 0) {
-            self.numbers(&TTL);
+        if number_of(self.row, F::MinTtl) | number_of(self.row, F::MaxTtl) != 0 {
+            numbers!(self, "ip_minttl" MinTtl, "ip_maxttl" MaxTtl);
         }
     }
 
-    /// Two addresses of one family, if there is either; a missing one is all zeros in a record of a
-    /// file. Returns what tells the family.
-    fn pair(&mut self, keys: ([Key; 2], [Key; 2]), src: Field, dst: Field) -> Option<Addr> {
-        let fields = [src, dst];
-        let [a, b] = fields.map(|f| self.row.addr(f).filter(|_| self.has(f)));
-        let family = a.or(b)?;
-        let ([src, dst], none) = match family {
-            Addr::V4(_) => (keys.0, Addr::V4(0)),
-            Addr::V6(_) => (keys.1, Addr::V6(0)),
-        };
-        for (key, addr, field) in [(src, a, fields[0]), (dst, b, fields[1])] {
+    /// What tells the family of two addresses: one of them, if there is either.
+    #[inline(always)]
+    fn family(&self, src: Field, dst: Field) -> Option<Addr> {
+        let known = |field| self.row.addr(field).filter(|_| self.has(field));
+        known(src).or_else(|| known(dst))
+    }
+
+    /// Two addresses; a missing one is all zeros in a record of a file.
+    #[inline(always)]
+    fn pair(&mut self, [a, b]: [&Key; 2], [src, dst]: [Field; 2], none: Addr) {
+        for (key, field) in [(a, src), (b, dst)] {
             if self.has(field) {
-                self.address(key, addr.unwrap_or(none));
-            }
-        }
-        Some(family)
-    }
-
-    fn net(&mut self, key: Key, addr: Field, mask: Field) {
-        self.key(key);
-        self.out.push(b'"');
-        let masks = self.row.number(F::SrcMask) | self.row.number(F::DstMask);
-        if masks != 0
-            && let Some(addr) = self.row.addr(addr)
-        {
-            push_addr(self.out, addr.masked(self.row.number(mask).min(255) as u8));
-        }
-        self.out.push(b'"');
-    }
-
-    fn numbers(&mut self, numbers: &Numbers) {
-        if self.has_any(numbers.bits) {
-            for (key, field) in numbers.keys {
-                self.number(*key, *field);
+                self.address(key, self.row.addr(field).unwrap_or(none));
             }
         }
     }
 
-    #[inline]
+    #[inline(always)]
     const fn has_any(&self, bits: u128) -> bool {
         self.present & bits != 0
     }
 
     /// Whether the key of a field stands in the object: of a record of a file all keys of its
     /// extensions do, of an aggregated one those that are known.
-    #[inline]
+    #[inline(always)]
     const fn has(&self, field: Field) -> bool {
-        !self.is_sum || self.present >> field as u32 & 1 == 1
+        !SUM || self.present >> field as u32 & 1 == 1
     }
 
-    #[inline(always)] // most of an object is numbers with keys that are known here
-    fn number(&mut self, key: Key, field: Field) {
+    #[inline(always)]
+    fn number(&mut self, key: &Key, field: Field) {
         if self.has(field) {
-            self.value(key, self.row.number(field));
+            self.key(key);
+            self.digits(field);
         }
     }
 
     #[inline(always)]
-    fn value(&mut self, key: Key, n: u64) {
-        self.key(key);
-        push_u64(self.out, n);
+    fn digits(&mut self, field: Field) {
+        let n = number_of(self.row, field);
+        match u8::try_from(n) {
+            Ok(n) if field.kind() == Kind::U8 => self.ink.octet(n),
+            _ => self.ink.number(n),
+        }
     }
 
-    fn address(&mut self, key: Key, addr: Addr) {
+    #[inline(always)]
+    fn address(&mut self, key: &Key, addr: Addr) {
         self.key(key);
-        self.out.push(b'"');
-        push_addr(self.out, addr);
-        self.out.push(b'"');
+        self.ink.word(&QUOTE);
+        self.ink.address(addr);
+        self.ink.word(&QUOTE);
     }
 
-    fn time(&mut self, key: Key, ms: u64) {
-        self.key(key);
-        self.out.push(b'"');
-        self.state.local.push_millis(self.out, ms, b'T');
-        self.out.push(b'"');
+    #[inline(always)]
+    fn time(&mut self, key: &Key, field: Field) {
+        if self.has(field) {
+            self.moment(key, number_of(self.row, field));
+        }
     }
 
+    #[inline(always)]
+    fn moment(&mut self, key: &Key, ms: u64) {
+        self.key(key);
+        self.ink.word(&QUOTE);
+        self.ink.time(&mut self.state.local, ms, b'T');
+        self.ink.word(&QUOTE);
+    }
+
+    #[inline(always)]
     fn event_time(&mut self) {
         if !self.has(F::FwEventTime) && !self.has(F::NatEventTime) {
             return;
         }
         match event_time(self.row) {
-            0 => self.word(key!("t_event"), "<unknown>"),
-            ms => self.time(key!("t_event"), ms),
+            0 => {
+                self.key(key!("t_event"));
+                self.ink.put(b"\"<unknown>\"");
+            }
+            ms => self.moment(key!("t_event"), ms),
         }
     }
 
-    fn event(&mut self, key: Key, number: u64, name: Option<&str>, unknown: &str) {
+    #[inline(always)]
+    fn event(&mut self, key: &Key, number: u64, name: Option<&str>, unknown: &str) {
         self.key(key);
-        self.out.push(b'"');
+        self.ink.word(&QUOTE);
         match name {
-            Some(name) => self.out.extend_from_slice(name.as_bytes()),
+            Some(name) => self.ink.put(name.as_bytes()),
             None => {
-                push_u64(self.out, number);
-                self.out.extend_from_slice(unknown.as_bytes());
+                self.ink.number(number);
+                self.ink.put(unknown.as_bytes());
             }
         }
-        self.out.push(b'"');
+        self.ink.word(&QUOTE);
     }
 
-    /// Text from outside.
-    fn text(&mut self, key: Key, text: &[u8]) {
-        self.key(key);
-        push_json(self.out, text);
-    }
-
-    /// Something of ours that prints without escapes.
-    fn shown(&mut self, key: Key, value: impl Display) {
-        self.key(key);
-        push_fmt(self.out, format_args!("\"{value}\""));
-    }
-
-    /// A word of ours that needs no escapes.
-    fn word(&mut self, key: Key, word: &str) {
-        self.key(key);
-        self.out.push(b'"');
-        self.out.extend_from_slice(word.as_bytes());
-        self.out.push(b'"');
-    }
-
-    #[inline]
-    fn key(&mut self, key: Key) {
-        self.out.extend_from_slice(if PRETTY { key.pretty } else { key.compact });
+    #[inline(always)]
+    fn key(&mut self, key: &Key) {
+        self.ink.word(if PRETTY { &key.pretty } else { &key.compact });
     }
 }
+
+/// Presence bits of extension 19.
+const FIREWALL: u128 = bits_of!(FwEventTime, ConnId, FwXEvent, FwEvent);
+
+static OPEN: Word = Word::new("\n {\n  \"cnt\" : ");
+static OPEN_LINE: Word = Word::new("{\"cnt\":");
+static CLOSE: Word = Word::new("\n }");
+static CLOSE_LINE: Word = Word::new("}\n");
+static EVENT: Word = Word::new("\"EVENT\"");
+static FLOW: Word = Word::new("\"FLOW\"");
+static QUOTE: Word = Word::new("\"");
+
+const V4: Addr = Addr::V4(0);
+const V6: Addr = Addr::V6(0);
 
 #[cfg(test)]
 mod tests {
@@ -728,6 +694,91 @@ mod tests {
         }
         for flow in &flows {
             keys(&printed("json", std::slice::from_ref(flow)));
+        }
+    }
+
+    /// A record written the obvious way.
+    fn plain(format: &Format, state: &mut State, row: Row<'_>, c: &RecordContext<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        let ink = &mut out;
+        match (format.kind(), c.is_sum()) {
+            (crate::Kind::Json, false) => {
+                Object::<_, true, false>::new(format, state, row, c, ink).write()
+            }
+            (crate::Kind::Json, true) => {
+                Object::<_, true, true>::new(format, state, row, c, ink).write()
+            }
+            (_, false) => Object::<_, false, false>::new(format, state, row, c, ink).write(),
+            (_, true) => Object::<_, false, true>::new(format, state, row, c, ink).write(),
+        };
+        out
+    }
+
+    /// Every field there is, as large as it can be, or absent but for a few.
+    fn extremes() -> Vec<Flow> {
+        let full = |families: &[Addr]| {
+            let mut flow = Flow::new();
+            for (i, field) in Field::ALL.iter().enumerate().filter(|(_, f)| !f.is_derived()) {
+                match field.kind() {
+                    Kind::Addr => flow.set_addr(*field, families[i % families.len()]),
+                    Kind::Text(_) => assert!(flow.set_bytes(*field, &[0xff; 64])),
+                    Kind::Acl => assert!(flow.set_bytes(*field, &[0xff; 12])),
+                    Kind::Bytes => assert!(flow.set_bytes(*field, &[0xff; 100])),
+                    kind => {
+                        let bits = 8 * u32::from(kind.width().unwrap());
+                        assert!(flow.set(*field, u64::MAX >> (64 - bits)));
+                    }
+                }
+            }
+            flow.set(F::FragmentFlags, 0x60);
+            flow
+        };
+        let (four, six) = (Addr::V4(u32::MAX), Addr::V6(u128::MAX));
+        let mut flows = vec![full(&[four]), full(&[six]), full(&[four, six])];
+        for flow in flows.clone() {
+            let mut events = flow.clone();
+            events.set(F::NatEvent, 16);
+            events.set(F::FwEvent, 5);
+            let mut icmp = flow;
+            icmp.set(F::Proto, 1);
+            flows.extend([events, icmp]);
+        }
+        flows
+    }
+
+    #[test]
+    fn drafts_are_what_the_obvious_way_writes() {
+        let atlas = crate::sample::Atlas::default();
+        let names = crate::FormatOptions { names: true, ..Default::default() };
+        let services = crate::Services::parse("http-alt 8080/tcp\ndomain 53/udp\n");
+        let sums =
+            crate::shown_of_sums([F::SrcAddr, F::DstPort, F::Proto, F::SrcCountry, F::Username]);
+        let flows: Vec<_> = random(2000)
+            .into_iter()
+            .chain(events())
+            .chain(six())
+            .chain(crate::sample::four())
+            .chain([rich(), Flow::new()])
+            .chain(extremes())
+            .collect();
+        let long = "i".repeat(300);
+        for spec in ["json", "ndjson"] {
+            let format = Format::parse(spec, &crate::FormatOptions::default()).unwrap();
+            let named = Format::parse(spec, &names).unwrap().with_services(services.clone().into());
+            for format in [format, named] {
+                let (mut printer, mut state) = (format.printer(), State::new(Default::default()));
+                for (i, flow) in flows.iter().enumerate() {
+                    let ident = ["lab", "", "a\"b", &long][i % 4];
+                    let mut context = RecordContext::new(ident, (i as u64).pow(i as u32 % 5));
+                    context.book = if i % 3 == 0 { Some(&atlas) } else { None };
+                    context.shown = if i % 5 == 0 { sums } else { u128::MAX };
+                    let mut out = b"before".to_vec();
+                    printer.record(flow.as_row(), &context, &mut out);
+                    let want = plain(&format, &mut state, flow.as_row(), &context);
+                    let (out, want) = (out[6..].escape_ascii(), want.escape_ascii());
+                    assert_eq!(out.to_string(), want.to_string(), "flow {i}");
+                }
+            }
         }
     }
 

@@ -40,6 +40,7 @@ mod colour;
 mod column;
 mod csv;
 mod digits;
+mod draft;
 mod escape;
 mod flow_tools;
 mod format;
@@ -193,7 +194,7 @@ impl Printer {
         match format.kind {
             Kind::Text => text::record(format, state, row, context, out),
             Kind::Csv => csv::record(format, state, row, context, out),
-            Kind::CsvFast => csv::fast_record(row, context, out),
+            Kind::CsvFast => csv::fast_record(state, row, context, out),
             Kind::Json => json::record(format, state, row, context, out),
             Kind::Ndjson => json::line(format, state, row, context, out),
             Kind::Raw => raw::record(state, row, context, out),

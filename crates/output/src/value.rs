@@ -5,10 +5,11 @@ use crate::clock::{Clock, TimeZone};
 use crate::digits::{
     AddrText, pad, push_left, push_left_text, push_right, push_right_text, push_u64,
 };
-use crate::escape::{HEX, push_text};
+use crate::draft::Paper;
+use crate::escape::{HEX, push_json, push_text};
 use crate::places::Places;
 use record::code::{FwEvent, NatEvent, Proto, TcpFlags, record_flags};
-use record::{Addr, Country, Field, Row};
+use record::{Addr, Country, Field, Kind, Row};
 
 /// What a printer keeps from one record to the next.
 #[derive(Clone, Debug)]
@@ -19,12 +20,36 @@ pub(crate) struct State {
     pub(crate) utc: Clock,
     /// What the address book said.
     pub(crate) places: Places,
+    /// The ident of the records before, as JSON.
+    pub(crate) ident: Ident,
+    /// What records are drafted on, while it is not in use.
+    pub(crate) paper: Option<Paper>,
+}
+
+/// The ident of a file, quoted once for all of its records.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ident {
+    of: String,
+    json: Vec<u8>,
+}
+
+impl Ident {
+    /// An ident as a JSON string.
+    #[inline]
+    pub(crate) fn quoted(&mut self, ident: &str) -> &[u8] {
+        if self.of != ident || self.json.is_empty() {
+            self.json.clear();
+            push_json(&mut self.json, ident.as_bytes());
+            ident.clone_into(&mut self.of);
+        }
+        &self.json
+    }
 }
 
 impl State {
     pub(crate) fn new(zone: TimeZone) -> Self {
         let (local, utc) = (Clock::new(zone), Clock::new(TimeZone::Utc));
-        Self { local, utc, places: Places::default() }
+        Self { local, utc, places: Places::default(), ident: Ident::default(), paper: None }
     }
 
     /// The country that a record says by itself, or that of one of its addresses.
@@ -98,11 +123,14 @@ pub(crate) fn push_address(out: &mut Vec<u8>, addr: Addr, wide: bool) {
     }
 }
 
+/// What stands for no time.
+pub(crate) const NO_TIME: &[u8] = b"0000-00-00 00:00:00.000";
+
 /// A time with a blank between date and time, and zeros for none.
 #[inline]
 pub(crate) fn push_time(clock: &mut Clock, out: &mut Vec<u8>, ms: u64) {
     if ms == 0 {
-        out.extend_from_slice(b"0000-00-00 00:00:00.000");
+        out.extend_from_slice(NO_TIME);
     } else {
         clock.push_millis(out, ms, b' ');
     }
@@ -269,7 +297,25 @@ pub(crate) fn listed_flags(row: Row<'_>) -> TcpFlags {
 
 #[inline]
 pub(crate) fn proto(row: Row<'_>) -> Proto {
-    Proto(row.number(Field::Proto) as u8)
+    Proto(number_of(row, Field::Proto) as u8)
+}
+
+/// A number, 0 where the row lacks the field: as [`Row::number`] has it, but made for the width that
+/// the field has almost everywhere. For fields that are known where this is called.
+#[inline(always)]
+pub(crate) fn number_of(row: Row<'_>, field: Field) -> u64 {
+    let n = match field.kind() {
+        Kind::U8 => row.array(field).map(|[n]| u64::from(n)),
+        Kind::U16 => row.array(field).map(|b| u64::from(u16::from_le_bytes(b))),
+        Kind::U32 => row.array(field).map(|b| u64::from(u32::from_le_bytes(b))),
+        _ => row.array(field).map(u64::from_le_bytes),
+    };
+    n.unwrap_or_else(|| other_width(row, field))
+}
+
+#[inline(never)]
+fn other_width(row: Row<'_>, field: Field) -> u64 {
+    row.number(field)
 }
 
 #[inline]

@@ -59,6 +59,20 @@ impl<'o> Document<'o> {
         self.flow()
     }
 
+    /// Records with what stands between two before each, also before the first of a document, where
+    /// it is left out. One call is one write, unless there is little to write.
+    pub(crate) fn led_records(&mut self, text: &[u8]) -> ControlFlow<()> {
+        let mut skipped = Vec::new();
+        if self.is_first {
+            self.kind.separator(&mut skipped);
+        }
+        if let Some(records) = text.get(skipped.len()..).filter(|records| !records.is_empty()) {
+            self.is_first = false;
+            self.plain(records);
+        }
+        self.flow()
+    }
+
     const fn flow(&self) -> ControlFlow<()> {
         if self.result.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }

@@ -13,8 +13,9 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-/// Octets of formatted records that are handed on in one go.
-const PIECE: usize = 1 << 16;
+/// Octets of formatted records that are handed on in one go: large enough for calls of the system to
+/// be few, small enough for the inner cache.
+const PIECE: usize = 1 << 18;
 
 /// Formats records one after the other and hands them on in pieces.
 struct Pen<'o, F> {
@@ -28,7 +29,7 @@ struct Pen<'o, F> {
 impl<'o, F: FnMut(&[u8]) -> ControlFlow<()>> Pen<'o, F> {
     fn new(format: &Format, ordered: &'o Ordered<F>) -> Self {
         let (printer, kind) = (format.printer(), format.kind());
-        Self { ordered, printer, kind, text: Vec::new(), pieces: Vec::new() }
+        Self { ordered, printer, kind, text: Vec::new(), pieces: Pieces::default() }
     }
 
     fn record(
@@ -38,10 +39,9 @@ impl<'o, F: FnMut(&[u8]) -> ControlFlow<()>> Pen<'o, F> {
         context: &RecordContext<'_>,
     ) -> ControlFlow<()> {
         if self.text.is_empty() {
-            self.text.reserve(PIECE + PIECE / 16);
-        } else {
-            self.kind.separator(&mut self.text);
+            self.text = self.pieces.blank(PIECE + PIECE / 16);
         }
+        self.kind.separator(&mut self.text);
         self.printer.record(row, context, &mut self.text);
         if self.text.len() >= PIECE {
             self.pieces.push(std::mem::take(&mut self.text));
@@ -81,7 +81,7 @@ impl Query {
         let names = self.names(format);
         let numbers = numbers(format);
         let scan = Scan { numbers, threads: self.threads, again: None };
-        let ordered = Ordered::new(|text: &[u8]| document.records(text));
+        let ordered = Ordered::new(|text: &[u8]| document.led_records(text));
         let state = || Pen::new(format, &ordered);
         let step = |pen: &mut Pen<'_, _>, batch: &mut Batch<'_>| {
             let _abort = ordered.abort_on_panic();
@@ -138,7 +138,7 @@ impl Query {
     ) -> ControlFlow<()> {
         /// Records formatted in one go by one worker.
         const STRETCH: usize = 4096;
-        let ordered = Ordered::new(|text: &[u8]| document.records(text));
+        let ordered = Ordered::new(|text: &[u8]| document.led_records(text));
         let jobs: Vec<_> = (0..records).step_by(STRETCH).enumerate().collect();
         let before = how.printed.load(Relaxed);
         let (is_done, turn) = (AtomicBool::new(false), Turn::default());

@@ -51,19 +51,57 @@ impl Drop for AbortTurn<'_> {
 ///
 /// The block that is due streams to the sink piece by piece; small results of later blocks wait
 /// here, large ones wait in the hands of their worker. So memory is what one block a worker makes.
+/// Nobody waits for a sink that is busy but who has something for it.
 pub(crate) struct Ordered<F> {
-    state: Mutex<OrderedState<F>>,
+    state: Mutex<OrderedState>,
     moved: Condvar,
+    /// Locked by whose turn it is.
+    sink: Mutex<F>,
 }
 
-/// Text in pieces, so that a long one need not be copied to grow.
-pub(crate) type Pieces = Vec<Vec<u8>>;
+/// Text in pieces, so that a long one need not be copied to grow. What was handed on is used again:
+/// memory that goes back to the system comes back at the price of filling it twice.
+#[derive(Debug, Default)]
+pub(crate) struct Pieces {
+    full: Vec<Vec<u8>>,
+    blank: Vec<Vec<u8>>,
+}
 
-struct OrderedState<F> {
+impl Pieces {
+    /// Adds a piece.
+    pub(crate) fn push(&mut self, piece: Vec<u8>) {
+        self.full.push(piece);
+    }
+
+    /// An empty piece with room for so many octets.
+    pub(crate) fn blank(&mut self, room: usize) -> Vec<u8> {
+        let mut piece = self.blank.pop().unwrap_or_default();
+        piece.reserve(room);
+        piece
+    }
+
+    fn len(&self) -> usize {
+        self.full.iter().map(Vec::len).sum()
+    }
+
+    /// Hands all pieces over, until somebody has enough.
+    fn hand_over(&mut self, mut sink: impl FnMut(&[u8]) -> ControlFlow<()>) -> ControlFlow<()> {
+        for mut piece in self.full.drain(..) {
+            sink(&piece)?;
+            piece.clear();
+            self.blank.push(piece);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+struct OrderedState {
     next: u32,
-    waiting: std::collections::BTreeMap<u32, Pieces>,
-    sink: F,
+    waiting: std::collections::BTreeMap<u32, Vec<u8>>,
 }
+
+/// What is due when nothing is wanted any more.
+const DONE: u32 = u32::MAX;
 
 impl<F: FnMut(&[u8]) -> ControlFlow<()>> Ordered<F> {
     /// Octets of a result that may wait here, and how many such results.
@@ -72,21 +110,18 @@ impl<F: FnMut(&[u8]) -> ControlFlow<()>> Ordered<F> {
 
     /// The sink gets pieces of text in order; it wants no more once it breaks.
     pub(crate) fn new(sink: F) -> Self {
-        let state = OrderedState { next: 0, waiting: std::collections::BTreeMap::new(), sink };
-        Self { state: Mutex::new(state), moved: Condvar::new() }
+        let state = OrderedState { next: 0, waiting: std::collections::BTreeMap::new() };
+        Self { state: Mutex::new(state), moved: Condvar::new(), sink: Mutex::new(sink) }
     }
 
     /// Hands over the first pieces of what is made of block `number`, if it is its turn.
     pub(crate) fn stream(&self, number: u32, pieces: &mut Pieces) -> ControlFlow<()> {
-        let mut s = lock(&self.state);
-        if s.next != number {
-            return ControlFlow::Continue(());
+        let next = lock(&self.state).next;
+        match next == number {
+            true => self.write(pieces),
+            false if next == DONE => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
         }
-        let flow = s.write(pieces);
-        if flow.is_break() {
-            self.moved.notify_all();
-        }
-        flow
     }
 
     /// Hands over the rest of block `number`, all of it if nothing was streamed. `pieces` comes
@@ -94,9 +129,13 @@ impl<F: FnMut(&[u8]) -> ControlFlow<()>> Ordered<F> {
     pub(crate) fn finish(&self, number: u32, pieces: &mut Pieces) -> ControlFlow<()> {
         let mut s = lock(&self.state);
         while s.next < number {
-            let is_small = pieces.iter().map(Vec::len).sum::<usize>() <= Self::SMALL;
-            if is_small && s.waiting.len() < Self::WAITING {
-                s.waiting.insert(number, std::mem::take(pieces));
+            if pieces.len() <= Self::SMALL && s.waiting.len() < Self::WAITING {
+                let mut text = Vec::new();
+                let _ = pieces.hand_over(|piece| {
+                    text.extend_from_slice(piece);
+                    ControlFlow::Continue(())
+                });
+                s.waiting.insert(number, text);
                 return ControlFlow::Continue(());
             }
             s = self.moved.wait(s).unwrap_or_else(PoisonError::into_inner);
@@ -104,14 +143,32 @@ impl<F: FnMut(&[u8]) -> ControlFlow<()>> Ordered<F> {
         if s.next != number {
             return ControlFlow::Break(()); // the sink was done before
         }
-        let mut flow = s.write(pieces);
-        while flow.is_continue() {
+        drop(s);
+        self.write(pieces)?;
+        // What waits behind it, as long as the next one is there. Whose turn it is changes only here.
+        loop {
+            let mut s = lock(&self.state);
+            if s.next == DONE {
+                return ControlFlow::Break(());
+            }
             s.next += 1;
             let due = s.next;
-            let Some(mut pieces) = s.waiting.remove(&due) else { break };
-            flow = s.write(&mut pieces);
+            let Some(text) = s.waiting.remove(&due) else {
+                self.moved.notify_all();
+                return ControlFlow::Continue(());
+            };
+            drop(s);
+            pieces.push(text);
+            self.write(pieces)?;
         }
-        self.moved.notify_all();
+    }
+
+    /// Writes pieces of the block that is due. Nobody waits for a sink that is done.
+    fn write(&self, pieces: &mut Pieces) -> ControlFlow<()> {
+        let flow = pieces.hand_over(&mut *lock(&self.sink));
+        if flow.is_break() {
+            self.abort();
+        }
         flow
     }
 
@@ -121,16 +178,10 @@ impl<F: FnMut(&[u8]) -> ControlFlow<()>> Ordered<F> {
     }
 }
 
-impl<F: FnMut(&[u8]) -> ControlFlow<()>> OrderedState<F> {
-    /// Writes pieces. Nobody waits for a sink that is done.
-    fn write(&mut self, pieces: &mut Pieces) -> ControlFlow<()> {
-        for piece in pieces.drain(..) {
-            if (self.sink)(&piece).is_break() {
-                self.next = u32::MAX;
-                return ControlFlow::Break(());
-            }
-        }
-        ControlFlow::Continue(())
+impl<F> Ordered<F> {
+    fn abort(&self) {
+        lock(&self.state).next = DONE;
+        self.moved.notify_all();
     }
 }
 
@@ -139,8 +190,7 @@ pub(crate) struct AbortOrdered<'a, F>(&'a Ordered<F>);
 impl<F> Drop for AbortOrdered<'_, F> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            lock(&self.0.state).next = u32::MAX;
-            self.0.moved.notify_all();
+            self.0.abort();
         }
     }
 }
@@ -154,12 +204,15 @@ mod tests {
     #[test]
     fn a_sink_that_breaks_off_in_a_stream_releases_who_waits() {
         let ordered = Ordered::new(|_: &[u8]| ControlFlow::Break(()));
-        let mut large = vec![vec![b'x'; 1 << 20]];
+        let mut large = Pieces::default();
+        large.push(vec![b'x'; 1 << 20]);
         std::thread::scope(|scope| {
             let late = scope.spawn(|| ordered.finish(1, &mut large));
             // Long enough for it to begin to wait; if it does not, the test has nothing to find.
             std::thread::sleep(std::time::Duration::from_millis(50));
-            assert!(ordered.stream(0, &mut vec![b"first".to_vec()]).is_break());
+            let mut first = Pieces::default();
+            first.push(b"first".to_vec());
+            assert!(ordered.stream(0, &mut first).is_break());
             assert!(late.join().unwrap().is_break());
         });
     }
@@ -175,7 +228,7 @@ mod tests {
             });
             let next = std::sync::atomic::AtomicU32::new(0);
             crate::scan::run_on(threads, || {
-                let mut text = Vec::new();
+                let mut text = Pieces::default();
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
                     if n >= 300 {
@@ -190,13 +243,16 @@ mod tests {
                         3
                     };
                     for i in 0..repeat {
-                        text.push(n.to_le_bytes().to_vec());
+                        let mut piece = text.blank(4);
+                        assert!(piece.is_empty());
+                        piece.extend_from_slice(&n.to_le_bytes());
+                        text.push(piece);
                         if i % 1024 == 1023 {
                             let _ = ordered.stream(n, &mut text);
                         }
                     }
                     assert!(ordered.finish(n, &mut text).is_continue());
-                    assert!(text.is_empty());
+                    assert_eq!(text.len(), 0);
                 }
             });
             drop(ordered);
@@ -209,10 +265,38 @@ mod tests {
         }
     }
 
+    /// Who has nothing for the sink yet goes on while somebody else waits in it.
+    #[test]
+    fn a_busy_sink_keeps_nobody_from_work() {
+        let (may_go_on, waits) = std::sync::mpsc::channel::<()>();
+        let (entered, is_in) = std::sync::mpsc::channel();
+        let ordered = Ordered::new(move |_: &[u8]| {
+            let _ = entered.send(());
+            let _ = waits.recv();
+            ControlFlow::Continue(())
+        });
+        let piece = |octets: usize| {
+            let mut pieces = Pieces::default();
+            pieces.push(vec![b'x'; octets]);
+            pieces
+        };
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| ordered.finish(0, &mut piece(1 << 20)));
+            is_in.recv().unwrap();
+            assert!(ordered.stream(1, &mut piece(1 << 20)).is_continue());
+            assert!(ordered.finish(2, &mut piece(3)).is_continue());
+            drop(may_go_on);
+            assert!(first.join().unwrap().is_continue());
+        });
+        assert!(ordered.finish(1, &mut piece(1)).is_continue());
+        assert_eq!(lock(&ordered.state).next, 3, "what waited is written, too");
+    }
+
     #[test]
     fn a_sink_that_is_done_stops_everybody() {
         let ordered = Ordered::new(|_: &[u8]| ControlFlow::Break(()));
-        let mut text = vec![vec![0; 1 << 20]];
+        let mut text = Pieces::default();
+        text.push(vec![0; 1 << 20]);
         assert!(ordered.finish(0, &mut text).is_break());
         text.push(vec![0; 1 << 20]);
         assert!(ordered.finish(7, &mut text).is_break(), "nobody waits for blocks 1 to 6");

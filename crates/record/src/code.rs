@@ -77,12 +77,14 @@ pub struct TcpFlags(pub u8);
 
 impl TcpFlags {
     /// `CEUAPRSF`, a dot where a flag is off: 0x1b is `...AP.SF`.
-    pub fn letters(self) -> [u8; 8] {
+    pub const fn letters(self) -> [u8; 8] {
         let mut out = *b"CEUAPRSF";
-        for (i, c) in out.iter_mut().enumerate() {
+        let mut i = 0;
+        while i < out.len() {
             if self.0 & 0x80 >> i == 0 {
-                *c = b'.';
+                out[i] = b'.';
             }
+            i += 1;
         }
         out
     }

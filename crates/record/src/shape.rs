@@ -118,6 +118,16 @@ impl<'a> Row<'a> {
         self.bytes.get(usize::from(at)..usize::from(at) + usize::from(len))
     }
 
+    /// The octets of `field`, if it has exactly so many: for code that is made for one width.
+    #[inline]
+    pub fn array<const N: usize>(&self, field: Field) -> Option<[u8; N]> {
+        let Slot { at, len } = self.shape.slot(field);
+        if N == 0 || usize::from(len) != N {
+            return None;
+        }
+        self.bytes.get(usize::from(at)..)?.first_chunk().copied()
+    }
+
     /// A number of 1, 2, 4 or 8 octets.
     #[inline]
     pub fn u64(&self, field: Field) -> Option<u64> {
@@ -170,6 +180,19 @@ impl<'a> Row<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn arrays_are_the_octets_of_a_field_of_that_width() {
+        let (octets, mut shape) = ([1, 2, 3, 4, 5], Shape::default());
+        shape.set(Field::SrcPort, 1, 2);
+        shape.set(Field::DstPort, 4, 2);
+        let row = Row::new(&octets, &shape);
+        assert_eq!(row.array(Field::SrcPort), Some([2, 3]));
+        assert_eq!(row.array::<1>(Field::SrcPort), None, "another width");
+        assert_eq!(row.array::<2>(Field::DstPort), None, "beyond the row");
+        assert_eq!(row.array::<2>(Field::Proto), None, "not there");
+        assert_eq!(row.array::<0>(Field::Proto), None, "not there, and nothing asked for");
+    }
 
     #[test]
     fn present_bits_follow_the_slots() {
