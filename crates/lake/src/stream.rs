@@ -32,6 +32,7 @@ use exporters::Exporters;
 use filter::Filter;
 use journal::{JournalError, Stretch};
 use record::Row;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use store::{ReadOptions, StoreError};
@@ -50,6 +51,19 @@ pub struct Encoded {
     pub rows: u64,
     /// The earliest and the latest start of a flow, nanoseconds since 1970.
     pub starts: Option<(i64, i64)>,
+    /// Hours in which they start, in their order: each as long as no other one comes.
+    pub hours: Vec<Hour>,
+}
+
+/// Flows of [`Encoded`] that follow each other and start in one hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hour {
+    /// Hours since 1970.
+    pub hour: i64,
+    /// Where the last of them ends.
+    pub end: usize,
+    /// How many.
+    pub rows: u64,
 }
 
 /// One message of [`Encoded`].
@@ -65,6 +79,7 @@ impl Encoded {
     fn clear(&mut self) {
         self.octets.clear();
         self.messages.clear();
+        self.hours.clear();
         (self.rows, self.starts) = (0, None);
     }
 }
@@ -242,7 +257,35 @@ impl Encoded {
         let (first, last) = self.starts.unwrap_or((start, start));
         self.starts = Some((first.min(start), last.max(start)));
         self.rows += 1;
+        let (hour, end) = (start.div_euclid(Hour::NANOS), self.octets.len());
+        match self.hours.last_mut() {
+            Some(last) if last.hour == hour => (last.end, last.rows) = (end, last.rows + 1),
+            _ => self.hours.push(Hour { hour, end, rows: 1 }),
+        }
     }
+
+    /// The octets without those of hours that are `there`, with so many flows. `None` if one of
+    /// these has not as many as here.
+    fn without(&self, there: &HashMap<i64, u64>) -> Option<Vec<u8>> {
+        let mut all = HashMap::<i64, u64>::new();
+        self.hours.iter().for_each(|h| *all.entry(h.hour).or_default() += h.rows);
+        if there.iter().any(|(hour, rows)| all.get(hour) != Some(rows)) {
+            return None;
+        }
+        let (mut rest, mut begin) = (Vec::new(), 0);
+        for Hour { hour, end, .. } in &self.hours {
+            if !there.contains_key(hour) {
+                rest.extend_from_slice(self.octets.get(begin..*end)?);
+            }
+            begin = *end;
+        }
+        Some(rest)
+    }
+}
+
+impl Hour {
+    /// Nanoseconds of one.
+    const NANOS: i64 = 3_600_000_000_000;
 }
 
 /// Waits between tries: a tenth of a second at first, twice as long each time, ten seconds at most.

@@ -2,16 +2,23 @@
 //!
 //! An answer may be lost after the rows are there, and a server may die with some of them there. So
 //! before a batch is sent another time it is looked for: by the column [`BATCH`], within the times it
-//! covers. If all of it is there, it has arrived; if nothing is, it is sent; a part of it (a server
-//! that was killed between two partitions) is removed first. An insert that is still at work is
-//! waited for: it has the batch as its query's id. Servers that know `insert_deduplication_token` get
-//! it besides. That needs no more than a `MergeTree` table, of any age.
+//! covers. If all of it is there, it has arrived; if nothing is, it is sent. An insert that is still
+//! at work is waited for: it has the batch as its query's id. Servers that know
+//! `insert_deduplication_token` get it besides. That needs no more than a `MergeTree` table, of any
+//! age.
+//!
+//! What a server writes at once is what of an insert goes into one partition, so one that was killed
+//! between two partitions has some hours of a batch and others not at all: those are sent. Where
+//! partitions are made by something else, what is there is removed first. That may take long: a
+//! server of 2018 that was killed while it merged leaves removals alone until what it left behind is
+//! a day old (`temporary_directories_lifetime`).
 
 use super::row_binary::{self, BATCH};
-use super::{Batch, Delivered, Encode, Encoded, Origin, Patience, Sink, SinkError};
+use super::{Batch, Delivered, Encode, Encoded, Hour, Origin, Patience, Sink, SinkError};
 use crate::http::{self, Authorities};
 use crate::schema::Column;
 use record::Row;
+use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use ureq::Agent;
@@ -99,8 +106,6 @@ pub struct Table<'o> {
     patience: Option<Duration>,
     /// Major version and minor; known once the server has answered.
     version: Option<(u32, u32)>,
-    /// Parts that were removed before their batch was sent again.
-    removed: u64,
 }
 
 /// Why a request has no answer.
@@ -138,18 +143,13 @@ impl<'o> Table<'o> {
         let (table, names) = (&address.table, names.join(", "));
         let insert = format!("INSERT INTO {table} ({BATCH}, {names}) FORMAT RowBinary");
         let agent = http::agent(Some(LIMIT), None);
-        Self { agent, address, insert, stop, patience, version: None, removed: 0 }
+        Self { agent, address, insert, stop, patience, version: None }
     }
 
     /// The same, over TLS if there are authorities to believe.
     #[must_use]
     pub fn believing(self, authorities: Option<Authorities>) -> Self {
         Self { agent: http::agent(Some(LIMIT), authorities), ..self }
-    }
-
-    /// Parts of batches that were found and removed.
-    pub const fn removed(&self) -> u64 {
-        self.removed
     }
 
     /// Makes the table, unless it is there.
@@ -219,15 +219,15 @@ impl<'o> Table<'o> {
         format!("{}/{}", self.address.url, self.address.table)
     }
 
-    /// Sends a batch once.
-    fn insert(&self, batch: &Batch, version: (u32, u32)) -> Result<(), Failed> {
+    /// Sends rows of a batch once.
+    fn insert(&self, batch: &Batch, rows: &[u8], version: (u32, u32)) -> Result<(), Failed> {
         let name = query_id(batch);
         let mut parameters = vec![("query", self.insert.as_str()), ("query_id", name.as_str())];
         if version >= (22, 3) {
             parameters.push(("insert_deduplication_token", &name));
             parameters.push(("async_insert", "0"));
         }
-        self.post(&parameters, &batch.encoded.octets).map(drop)
+        self.post(&parameters, rows).map(drop)
     }
 
     /// What is there of a batch that may have been sent, once the server is at rest with it. What
@@ -252,13 +252,32 @@ impl<'o> Table<'o> {
         }
     }
 
+    /// Whether times are a `DateTime64`, and no numbers.
+    fn is_modern(&self) -> bool {
+        self.version.is_some_and(|(year, _)| year >= 20)
+    }
+
+    /// The hours of a batch that are there, each with how many rows.
+    fn hours(&self, batch: &Batch) -> Result<HashMap<i64, u64>, SinkError> {
+        let nanos =
+            if self.is_modern() { "toUnixTimestamp64Nano(flow_start)" } else { "flow_start" };
+        let (hour, rows) = (Hour::NANOS, self.rows(batch));
+        let sql = format!("SELECT intDiv({nanos}, {hour}) AS h, count() FROM {rows} GROUP BY h");
+        let text = self.answer(&sql)?;
+        let pair = |line: &str| {
+            let (hour, rows) = line.split_once('\t')?;
+            Some((hour.parse().ok()?, rows.parse().ok()?))
+        };
+        let hours = text.trim().lines().map(pair).collect::<Option<_>>();
+        hours.ok_or_else(|| self.refused(format!("'{}' are no hours: {sql}", text.trim())))
+    }
+
     /// The rows of a batch. The times say where to look.
     fn rows(&self, batch: &Batch) -> String {
         let (first, last) = batch.encoded.starts.unwrap_or_default();
         let (table, id) = (&self.address.table, batch.id);
         // Both a DateTime64 and a number: seconds of either.
-        let is_modern = self.version.is_some_and(|(year, _)| year >= 20);
-        let times = match is_modern {
+        let times = match self.is_modern() {
             true => format!(
                 "flow_start >= fromUnixTimestamp64Nano(toInt64({first})) AND \
                  flow_start <= fromUnixTimestamp64Nano(toInt64({last}))"
@@ -276,7 +295,7 @@ impl<'o> Table<'o> {
 
     /// Removes what is there of a batch, and waits until that is done. Says what is there then: all
     /// of it, if it arrived after all.
-    fn remove(&mut self, batch: &Batch, there: u64) -> Result<There, SinkError> {
+    fn remove(&self, batch: &Batch, there: u64) -> Result<There, SinkError> {
         let partial = |reason: String| SinkError::Partial {
             target: self.target(),
             batch: batch.id,
@@ -305,10 +324,7 @@ impl<'o> Table<'o> {
                 There::Part(_) => {
                     patience.wait(&self.target(), "rows come while they are removed")?
                 }
-                there => {
-                    self.removed += 1;
-                    return Ok(there);
-                }
+                there => return Ok(there),
             }
         }
     }
@@ -320,16 +336,21 @@ impl Sink for Table<'_> {
         let version = self.version()?;
         let mut is_in_doubt = in_doubt;
         loop {
+            let mut rest = None;
             if is_in_doubt {
                 let there = match self.look(batch)? {
-                    There::Part(n) => self.remove(batch, n)?,
+                    There::Part(n) => {
+                        rest = batch.encoded.without(&self.hours(batch)?);
+                        if rest.is_some() { There::Part(n) } else { self.remove(batch, n)? }
+                    }
                     there => there,
                 };
                 if matches!(there, There::All) {
                     return Ok(Delivered { was_there: in_doubt, ..Delivered::default() });
                 }
             }
-            match self.insert(batch, version) {
+            let rows = rest.as_ref().unwrap_or(&batch.encoded.octets);
+            match self.insert(batch, rows, version) {
                 Ok(()) => return Ok(Delivered::default()),
                 Err(Failed::Refused(reason)) => return Err(self.refused(reason)),
                 Err(Failed::Later(reason)) => patience.wait(&self.target(), &reason)?,

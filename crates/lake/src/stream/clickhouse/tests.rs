@@ -17,8 +17,10 @@ enum Fate {
     Lost,
     /// All of it is there, but nobody answers.
     AnswerLost,
-    /// So many rows are there, and nobody answers.
+    /// So many rows are there, of any hour, and nobody answers.
     Half(u64),
+    /// The rows of the first hour are there, and nobody answers.
+    FirstHour,
     /// The server says this.
     Says(u16, &'static str),
 }
@@ -102,6 +104,7 @@ fn serve(stream: TcpStream, version: &str, seen: &mut Seen) {
             Some((200, seen.busy.to_string()))
         }
         _ if text.contains("system.mutations") => Some((200, removal_goes_on(&text, seen))),
+        _ if text.contains("GROUP BY h") => Some((200, hours(&text, version, seen))),
         Some("SELECT") => {
             seen.log.push("look".into());
             let answer = seen.rows.to_string();
@@ -120,6 +123,13 @@ fn serve(stream: TcpStream, version: &str, seen: &mut Seen) {
         let head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: ");
         write!(&stream, "{head}{}\r\n\r\n{text}", text.len()).unwrap();
     }
+}
+
+/// As many rows as are there: of the first hour, as long as it has such.
+fn hours(text: &str, version: &str, seen: &Seen) -> String {
+    let start = if version == OLD { "flow_start" } else { "toUnixTimestamp64Nano(flow_start)" };
+    assert!(text.contains(&format!("SELECT intDiv({start}, 3600000000000) AS h")), "{text}");
+    format!("{HOUR}\t{}\n", seen.rows)
 }
 
 /// What a removal takes is what was there when it was asked for.
@@ -156,6 +166,10 @@ fn insert(first: &str, length: usize, seen: &mut Seen) -> Option<(u16, String)> 
             seen.rows += n;
             return None;
         }
+        Fate::FirstHour => {
+            seen.rows += FIRST_HOUR;
+            return None;
+        }
         Fate::Says(status, text) => return Some((status, text.to_owned())),
     }
     Some((200, String::new()))
@@ -165,13 +179,18 @@ const OLD: &str = "18.16.1\n";
 const NEW: &str = "26.9.2.1\n";
 static GO_ON: AtomicBool = AtomicBool::new(false);
 
+/// Rows of a batch that start in the first of its hours, and which one that is.
+const FIRST_HOUR: u64 = 30;
+const HOUR: u64 = 1_795_168_800_000 / 3_600_000;
+
 fn batch() -> Batch {
     let columns = row_binary::columns(Some("flow_start,bytes")).unwrap();
     let (mut encode, mut encoded) = (Rows::new(columns), Encoded::default());
     let exporters = crate::stream::exporters::Exporters::default();
     for n in 0..100 {
         let mut flow = Flow::new();
-        flow.set(record::Field::First, 1_795_168_800_000 + n);
+        let hour = u64::from(n >= FIRST_HOUR) * 3_600_000;
+        flow.set(record::Field::First, HOUR * 3_600_000 + hour + n);
         let of = Origin { exporters: &exporters, ident: "", batch: 77, count: n };
         encode.row(flow.as_row(), &of, &mut encoded);
         encoded.note(flow.as_row());
@@ -190,12 +209,13 @@ fn deliver(server: &Server, in_doubt: bool) -> Result<Delivered, SinkError> {
 /// However an insert ends, the batch is there once afterwards.
 #[test]
 fn a_batch_is_there_once_whatever_happens() {
-    use Fate::{AnswerLost, Good, Half, Lost, Says};
+    use Fate::{AnswerLost, FirstHour, Good, Half, Lost, Says};
     let cases: &[(&str, bool, u64, &[Fate], &str)] = &[
         ("at once", false, 0, &[Good], "insert"),
         ("lost", false, 0, &[Lost, Good], "insert look look insert"),
         ("answer lost", false, 0, &[AnswerLost], "insert look"),
         ("half", false, 0, &[Half(40), Good], "insert look look remove look look insert"),
+        ("one hour", false, 0, &[FirstHour, Good], "insert look look insert"),
         ("busy", false, 0, &[Says(503, "later"), Good], "insert look look insert"),
         (
             "too many parts",
@@ -206,6 +226,7 @@ fn a_batch_is_there_once_whatever_happens() {
         ),
         ("in doubt, there", true, 100, &[], "look"),
         ("in doubt, not there", true, 0, &[Good], "look look insert"),
+        ("in doubt, one hour", true, FIRST_HOUR, &[Good], "look look insert"),
         ("in doubt, half", true, 99, &[Good], "look look remove look look insert"),
     ];
     for (what, in_doubt, there, fates, want) in cases {
@@ -236,7 +257,7 @@ fn what_arrives_late_is_not_sent_again() {
 /// A removal leaves what came after it, so that another one has to follow.
 #[test]
 fn rows_that_outlive_a_removal_are_removed_again() {
-    let server = Server::start(OLD, 30, &[Fate::Good]);
+    let server = Server::start(OLD, 31, &[Fate::Good]);
     let columns = row_binary::columns(Some("flow_start,bytes")).unwrap();
     let mut table = Table::new(server.address(), &columns, &GO_ON, None);
     table.version().unwrap();
@@ -256,14 +277,44 @@ fn rows_that_outlive_a_removal_are_removed_again() {
     table.deliver(&batch(), true).unwrap();
     late.join().unwrap();
     let removals = server.log().iter().filter(|what| *what == "remove").count();
-    assert_eq!((removals, server.rows(), table.removed()), (2, 100, 1));
+    assert_eq!((removals, server.rows()), (2, 100));
+}
+
+#[test]
+fn hours_that_are_there_are_left_out() {
+    let mut encoded = Encoded::default();
+    // Hours by turns, rows of one, two, three octets.
+    for (n, hour) in [3, 3, 4, 3, 5, 5].into_iter().enumerate() {
+        encoded.octets.extend(vec![n as u8; n % 3 + 1]);
+        let mut flow = Flow::new();
+        flow.set(record::Field::First, hour * 3_600_000 + n as u64);
+        encoded.note(flow.as_row());
+    }
+    /// Hours that are there, with rows, and what is left.
+    type Case = (&'static [(i64, u64)], Option<&'static [u8]>);
+    let table: &[Case] = &[
+        (&[], Some(&[0, 1, 1, 2, 2, 2, 3, 4, 4, 5, 5, 5])),
+        (&[(3, 3)], Some(&[2, 2, 2, 4, 4, 5, 5, 5])),
+        (&[(3, 3), (5, 2)], Some(&[2, 2, 2])),
+        (&[(4, 1)], Some(&[0, 1, 1, 3, 4, 4, 5, 5, 5])),
+        (&[(3, 2)], None),
+        (&[(3, 4)], None),
+        (&[(4, 1), (6, 1)], None),
+    ];
+    for (there, want) in table {
+        let there = there.iter().copied().collect();
+        assert_eq!(encoded.without(&there).as_deref(), *want, "{there:?}");
+    }
+    let octets = encoded.octets.len();
+    assert_eq!((encoded.rows, encoded.hours.len(), encoded.hours[3].end), (6, 4, octets));
 }
 
 #[test]
 fn newer_servers_get_a_token_besides() {
-    let server = Server::start(NEW, 0, &[Fate::Good]);
+    let server = Server::start(NEW, 0, &[Fate::FirstHour, Fate::Good]);
     deliver(&server, false).unwrap();
-    assert_eq!(server.log(), ["insert with token"]);
+    assert_eq!(server.log(), ["insert with token", "look", "look", "insert with token"]);
+    assert_eq!(server.rows(), 100);
 }
 
 #[test]
