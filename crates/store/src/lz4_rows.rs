@@ -6,7 +6,7 @@
 //! a row of the same address or the same interfaces: the last such row is looked up for the source,
 //! the destination and the interfaces, and the one that has most in common is taken. So a row costs
 //! some comparisons and a few look-ups, where a general encoder looks at each of its places. What
-//! comes out is about an eighth longer. Any LZ4 decoder reads it.
+//! comes out is about a seventh longer. Any LZ4 decoder reads it.
 //!
 //! Payloads that are something else, or rows that hardly repeat a form, are left to
 //! [`Lz4Encoder`](crate::lz4_encode::Lz4Encoder).
