@@ -9,6 +9,7 @@ use clap::Parser;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -48,8 +49,8 @@ const MOST: f64 = 1.05;
 /// A loop.
 struct Loop {
     name: &'static str,
-    /// Program and arguments. `{}` is the input's number of flows, `@` the directory of inputs, and
-    /// FILTER a filter that matches nothing.
+    /// Program and arguments. `{}` is the input's number of flows, `@` the directory of inputs, PORT
+    /// where somebody listens who reads nothing, and FILTER a filter that matches nothing.
     words: &'static str,
     /// Another loop that is part of this one and does not count.
     less: Option<&'static str>,
@@ -83,6 +84,10 @@ const LOOPS: &[Loop] = &[
     },
     making("collect NetFlow v5", "flowcapd -C none --no-index -f @/v5.{} -w @/out -S 0"),
     making("collect NetFlow v9", "flowcapd -C none --no-index -f @/v9.{} -w @/out -S 0"),
+    plain(
+        "probe, packets to NetFlow v9",
+        "flowprobe -c none -d -r @/packets.{} -n 127.0.0.1:PORT -v 9",
+    ),
     making("probe, packets into files", "flowprobe -c none -d -r @/packets.{} -w @/out"),
     Loop { made: None, ..plain("build an index", "flowdump -R @/index.{} --index build") },
 ];
@@ -154,7 +159,10 @@ fn run(args: &Args, words: &str) -> anyhow::Result<()> {
 /// Instructions of one run.
 fn count(args: &Args, work: &Loop, flows: u64) -> anyhow::Result<u64> {
     let data = args.data.to_string_lossy();
+    let listener = UdpSocket::bind("127.0.0.1:0").context("a socket that exports go to")?;
+    let port = listener.local_addr()?.port().to_string();
     let text = work.words.replace('@', &data).replace("{}", &flows.to_string());
+    let text = text.replace("PORT", &port);
     let mut words = text.split(' ');
     let program = args.bin.join(words.next().unwrap_or_default());
     let words: Vec<_> =

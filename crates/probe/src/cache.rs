@@ -519,15 +519,17 @@ impl Cache {
         let (hot, cold) = (self.slab.hot(slot), self.slab.cold(slot));
         let initiator = if hot.state & state::INITIATOR_HIGH != 0 { HIGH } else { LOW };
         let responder = HIGH - initiator;
-        let addrs = if hot.key.is_v6() {
-            self.slab.wide(slot).map(Addr::V6)
+        let (from, to) = if hot.key.is_v6() {
+            let addrs = self.slab.wide(slot);
+            (Addr::V6(addrs[initiator]), Addr::V6(addrs[responder]))
         } else {
-            hot.key.v4().map(Addr::V4)
+            let addrs = hot.key.v4();
+            (Addr::V4(addrs[initiator]), Addr::V4(addrs[responder]))
         };
         let ports = hot.key.ports();
         let icmp = hot.key.icmp();
-        let [forward, backward] = [(initiator, 0), (responder, 1)]
-            .map(|(side, way)| self.side(slot, side, icmp.map(|icmp| icmp[way])));
+        let forward = self.side(slot, initiator, icmp.map(|icmp| icmp[0]));
+        let backward = self.side(slot, responder, icmp.map(|icmp| icmp[1]));
         let (input, output) = self.interfaces(&forward, &backward);
         let mut tunnel = self.slab.rare(slot).and_then(|rare| rare.tunnel);
         if let Some(tunnel) = &mut tunnel
@@ -537,8 +539,8 @@ impl Cache {
         }
         Ended {
             id: self.number(slot),
-            initiator: addrs[initiator],
-            responder: addrs[responder],
+            initiator: from,
+            responder: to,
             src_port: ports[initiator],
             dst_port: ports[responder],
             proto: hot.key.proto(),
@@ -553,6 +555,7 @@ impl Cache {
         }
     }
 
+    #[inline]
     fn side(&self, slot: u32, side: usize, icmp: Option<(u8, u8)>) -> Side {
         let (hot, cold) = (self.slab.hot(slot), self.slab.cold(slot).sides[side]);
         let rare = self.slab.rare(slot);

@@ -144,8 +144,11 @@ impl ColdSide {
 
     /// Source and destination; a MAC address of zeros is none.
     pub(crate) fn macs(&self) -> [Option<Mac>; 2] {
-        [&self.src_mac, &self.dst_mac]
-            .map(|octets| Some(Mac(number(octets))).filter(|mac| mac.0 != 0))
+        let mac = |octets| match number(octets) {
+            0 => None,
+            number => Some(Mac(number)),
+        };
+        [mac(&self.src_mac), mac(&self.dst_mac)]
     }
 }
 

@@ -135,10 +135,8 @@ impl Fixed {
             cx.counts.rows_ipv6 += 1;
             return None;
         };
-        let (proto, mut ports) = (
-            row.number(Field::Proto) as u8,
-            [Field::SrcPort, Field::DstPort].map(|f| row.number(f) as u16),
-        );
+        let proto = row.number(Field::Proto) as u8;
+        let mut ports = [row.number(Field::SrcPort) as u16, row.number(Field::DstPort) as u16];
         if Proto(proto).is_icmp() {
             // Receivers take a source port of ICMP for type and code.
             ports[0] = 0;
@@ -150,12 +148,12 @@ impl Fixed {
             })
         };
         let wide = &mut cx.counts.wide_interfaces;
-        let interfaces = [Field::Input, Field::Output].map(|f| small(f, 0, wide));
+        let interfaces = [small(Field::Input, 0, wide), small(Field::Output, 0, wide)];
         let mut as_numbers = [0; 2];
         if self.form.carried & bit(Field::SrcAs) != 0 {
             const AS_TRANS: u16 = 23_456;
             let wide = &mut cx.counts.wide_as_numbers;
-            as_numbers = [Field::SrcAs, Field::DstAs].map(|f| small(f, AS_TRANS, wide));
+            as_numbers = [small(Field::SrcAs, AS_TRANS, wide), small(Field::DstAs, AS_TRANS, wide)];
         }
         Some(Entry {
             addrs: [src, dst, addr(Field::NextHop).unwrap_or(0)],
@@ -167,7 +165,7 @@ impl Fixed {
             proto,
             tos: row.number(Field::SrcTos) as u8,
             as_numbers,
-            masks: [Field::SrcMask, Field::DstMask].map(|f| row.number(f) as u8),
+            masks: [row.number(Field::SrcMask) as u8, row.number(Field::DstMask) as u8],
             ..Entry::default()
         })
     }
@@ -202,34 +200,46 @@ impl Fixed {
     }
 
     fn count_left_out(&self, row: Row<'_>, cx: &mut Context<'_>) {
-        let reverse = [Field::OutBytes, Field::OutPackets];
-        cx.counts.reverse_left_out += u64::from(reverse.iter().any(|f| row.number(*f) != 0));
+        const REVERSE: u128 = element::bits(&[Field::OutBytes, Field::OutPackets]);
+        let present = row.shape().present();
+        if present & REVERSE != 0 {
+            let octets = row.number(Field::OutBytes) | row.number(Field::OutPackets);
+            cx.counts.reverse_left_out += u64::from(octets != 0);
+        }
+        let left = present & !self.form.carried & !element::OF_RECORD & !REVERSE;
         // A record is one flow and IPv4, if nobody says else.
-        let unsaid = [(Field::Flows, 1), (Field::IpVersion, 4)];
-        let unsaid = unsaid.iter().filter(|(f, n)| row.number(*f) <= *n).map(|(f, _)| bit(*f));
-        let known = element::OF_RECORD | element::bits(&reverse) | unsaid.sum::<u128>();
+        let is_unsaid = |field, most| left & bit(field) != 0 && row.number(field) <= most;
+        let unsaid =
+            u32::from(is_unsaid(Field::Flows, 1)) + u32::from(is_unsaid(Field::IpVersion, 4));
         let next_hop6 = matches!(row.addr(Field::NextHop), Some(Addr::V6(_)));
-        let left = (row.shape().present() & !self.form.carried & !known).count_ones();
-        cx.counts.fields_left_out += u64::from(left) + u64::from(next_hop6);
+        cx.counts.fields_left_out += u64::from(left.count_ones() - unsaid) + u64::from(next_hop6);
     }
 
     fn write(&mut self, entry: &Entry, cx: &mut Context<'_>) {
         let before = self.buf.len();
-        let out = &mut self.buf;
-        out.extend(entry.addrs.iter().flat_map(|a| a.to_be_bytes()));
-        out.extend(entry.interfaces.iter().flat_map(|i| i.to_be_bytes()));
-        let counters = [entry.packets, entry.octets].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-        let times = [entry.uptimes.0, entry.uptimes.1];
-        out.extend(counters.iter().chain(&times).flat_map(|n| n.to_be_bytes()));
-        out.extend(entry.ports.iter().flat_map(|p| p.to_be_bytes()));
-        if cx.config.version == Version::V1 {
-            out.extend([0, 0, entry.proto, entry.tos, entry.flags]);
-        } else {
-            out.extend([0, entry.flags, entry.proto, entry.tos]);
-            out.extend(entry.as_numbers.iter().flat_map(|n| n.to_be_bytes()));
-            out.extend(entry.masks);
-        }
-        out.resize(before + self.form.record_len, 0);
+        let pair = |[high, low]: [u16; 2]| u32::from(high) << 16 | u32::from(low);
+        let short = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let (packets, octets) = (short(entry.packets), short(entry.octets));
+        let (flags, proto) = (u32::from(entry.flags), u32::from(entry.proto));
+        let tos = u32::from(entry.tos);
+        let rest = match cx.config.version {
+            Version::V1 => [proto << 8 | tos, flags << 24, 0],
+            _ => [
+                flags << 16 | proto << 8 | tos,
+                pair(entry.as_numbers),
+                pair([u16::from_be_bytes(entry.masks), 0]),
+            ],
+        };
+        let [src, dst, next_hop] = entry.addrs;
+        let (first, last) = entry.uptimes;
+        let (interfaces, ports) = (pair(entry.interfaces), pair(entry.ports));
+        let flow = [src, dst, next_hop, interfaces, packets, octets, first, last, ports];
+        let mut record = [0; 48];
+        let (head, tail) = record.split_at_mut(36);
+        put(head, &flow);
+        put(tail, &rest);
+        self.buf.extend_from_slice(&record);
+        self.buf.resize(before + self.form.record_len, 0);
         self.count += 1;
         self.since.get_or_insert(cx.now);
         if self.count >= self.max {
