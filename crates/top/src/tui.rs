@@ -55,7 +55,11 @@ impl Screen {
         if std::mem::take(&mut self.is_open) {
             let _ = execute!(io::stdout(), DisableBracketedPaste);
             let _ = self.terminal.show_cursor();
-            let _ = ratatui::try_restore();
+            // A panic has done so before it spoke. Once more would bring the cursor back to where it
+            // was, and what comes next would cover what the panic said.
+            if !std::thread::panicking() {
+                let _ = ratatui::try_restore();
+            }
         }
     }
 
