@@ -212,12 +212,12 @@ static OCTETS: [[u8; 4]; 256] = {
 };
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
     /// A small generator (xorshift): same numbers in every run.
-    fn numbers(seed: u64) -> impl Iterator<Item = u64> {
+    pub(crate) fn numbers(seed: u64) -> impl Iterator<Item = u64> {
         let mut x = seed;
         std::iter::repeat_with(move || {
             x ^= x << 13;

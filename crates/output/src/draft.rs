@@ -399,17 +399,7 @@ static LETTERS: [[u8; 8]; 256] = {
 mod tests {
     use super::*;
     use crate::clock::TimeZone;
-
-    /// A small generator (xorshift): same numbers in every run.
-    fn numbers(seed: u64) -> impl Iterator<Item = u64> {
-        let mut x = seed;
-        std::iter::repeat_with(move || {
-            x ^= x << 13;
-            x ^= x >> 7;
-            x ^= x << 17;
-            x
-        })
-    }
+    use crate::digits::tests::numbers;
 
     /// What both ways write.
     fn both(mut write: impl FnMut(&mut dyn Ink)) -> [String; 2] {

@@ -188,6 +188,15 @@ pub enum Way {
     Both,
 }
 
+/// One direction of a conversation, source first.
+struct Seen<'a> {
+    side: &'a Side,
+    addrs: (Addr, Addr),
+    ports: (u16, u16),
+    /// Where packets came in and went out.
+    interfaces: (u32, u32),
+}
+
 impl Ended {
     /// Whether packets went this way; both: either way.
     pub const fn has(&self, way: Way) -> bool {
@@ -203,23 +212,11 @@ impl Ended {
     /// to say. It says nothing of MAC addresses.
     #[inline]
     pub fn plain(&self, way: Way) -> Option<PlainFlow> {
-        let (side, src, dst, (src_port, dst_port), (input, output)) = match way {
-            Way::Forward => (
-                &self.forward,
-                self.initiator,
-                self.responder,
-                (self.src_port, self.dst_port),
-                (self.input, self.output),
-            ),
-            Way::Backward => (
-                &self.backward,
-                self.responder,
-                self.initiator,
-                (self.dst_port, self.src_port),
-                (self.output, self.input),
-            ),
-            Way::Both => return None,
-        };
+        if way == Way::Both {
+            return None;
+        }
+        let Seen { side, addrs: (src, dst), ports, interfaces: (input, output) } =
+            self.seen_from(way);
         let is_more = self.tunnel.is_some() || side.inner_vlan != 0 || side.labels.count != 0;
         if is_more || side.packets == 0 {
             return None;
@@ -235,7 +232,7 @@ impl Ended {
             output,
             ports: match side.icmp {
                 Some((kind, code)) => Some((0, u16::from_be_bytes([kind, code]))),
-                None => has_ports(self.proto).then_some((src_port, dst_port)),
+                None => has_ports(self.proto).then_some(ports),
             },
             vlan: side.vlan,
             proto: self.proto,
@@ -253,6 +250,25 @@ impl Ended {
         })
     }
 
+    /// What goes this way.
+    #[inline]
+    const fn seen_from(&self, way: Way) -> Seen<'_> {
+        match way {
+            Way::Forward | Way::Both => Seen {
+                side: &self.forward,
+                addrs: (self.initiator, self.responder),
+                ports: (self.src_port, self.dst_port),
+                interfaces: (self.input, self.output),
+            },
+            Way::Backward => Seen {
+                side: &self.backward,
+                addrs: (self.responder, self.initiator),
+                ports: (self.dst_port, self.src_port),
+                interfaces: (self.output, self.input),
+            },
+        }
+    }
+
     /// Makes `flow` the flow of this way, replacing what it was. Fields are set where something is
     /// known.
     ///
@@ -267,22 +283,7 @@ impl Ended {
         flow.set(Field::Last, self.last_ns / NS_PER_MS);
         flow.set(Field::Proto, u64::from(self.proto));
         flow.set(Field::EndReason, u64::from(self.reason.end_reason()));
-        let (side, from, to, ports, interfaces) = match way {
-            Way::Forward | Way::Both => (
-                &self.forward,
-                self.initiator,
-                self.responder,
-                (self.src_port, self.dst_port),
-                (self.input, self.output),
-            ),
-            Way::Backward => (
-                &self.backward,
-                self.responder,
-                self.initiator,
-                (self.dst_port, self.src_port),
-                (self.output, self.input),
-            ),
-        };
+        let Seen { side, addrs: (from, to), ports, interfaces } = self.seen_from(way);
         flow.set_addr(Field::SrcAddr, from);
         flow.set_addr(Field::DstAddr, to);
         set_known(flow, Field::Input, u64::from(interfaces.0));
